@@ -55,7 +55,7 @@
      "remove tags first; a resource takes 20")                          \
   X (OPERATION_DENIED, 403, "OperationDenied",                          \
      "The operation is not allowed.",                                   \
-     "see the reason in the log of the site that refused")                                                            \
+     "see the reason in the log of the site that refused")              \
   X (INVALID_STATUS, 403, "OperationDenied.InvalidStatus",              \
      "The operation is not allowed in current status.",                 \
      "look at the pair's status, wait until it rests, then see "        \

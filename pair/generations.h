@@ -8,9 +8,9 @@
  *
  * Invariant, checked by pair_history_check () on whatever comes from disk or
  * from a peer: at most PAIR_HISTORY_MAX entries, oldest first, ids not 0 and
- * all different, first_seq not 0 and never falling, none beyond last_seq + 1,
- * and none at all exactly when last_seq is 0.  A generation may be empty (its
- * first write was lost in a crash): the next one then has the same first_seq.
+ * all different, first_seq not 0 and rising.  Only the last generation may be
+ * empty, which it is between pair_history_begin () and its first record; any
+ * other disk that was ever written has the generation of its last record.
  *
  * Only the newest PAIR_HISTORY_MAX generations are kept.  Two sides that were
  * apart for longer have no common point any more and need a full copy.
@@ -50,12 +50,8 @@ extern bool pair_history_check (const struct pair_history *history);
 
 /* Note that WRITER begins generation ID with seq last_seq + 1; the oldest
  * entry is dropped when the table is full.  last_seq stays: the caller moves
- * it as records become part of the history.  A generation at the end that is
- * still empty and equal in all three is not noted twice.
- *
- * Between this call and the first record the history of a disk that was
- * never written holds one generation and last_seq 0, which the check allows
- * only in this case.
+ * it as records become part of the history.  An empty generation at the end
+ * is replaced: its writer crashed before the first record was durable.
  */
 extern void pair_history_begin (struct pair_history *history, uint64_t id,
                                 const struct uuid *writer);
@@ -63,9 +59,10 @@ extern void pair_history_begin (struct pair_history *history, uint64_t id,
 /* Cut the history after SEQ: forget later generations and set last_seq to
  * SEQ.  A secondary that commits at SEQ of its primary's history takes a copy
  * of the primary's table cut at SEQ; a loser's table is cut at the common
- * point.  Does nothing if SEQ is not before last_seq.
+ * point.  False, and nothing done, if SEQ is beyond the history or older than
+ * what the table knows.
  */
-extern void pair_history_cut (struct pair_history *history, uint64_t seq);
+extern bool pair_history_cut (struct pair_history *history, uint64_t seq);
 
 /* Last seq of generation[INDEX]; less than its first_seq if it is empty. */
 extern uint64_t pair_history_end (const struct pair_history *history,
@@ -78,7 +75,8 @@ extern const struct pair_generation *
 pair_history_find (const struct pair_history *history, uint64_t seq);
 
 /* The last point, {0, 0} for an empty history. */
-extern struct pair_point pair_history_last (const struct pair_history *history);
+extern struct pair_point
+pair_history_last (const struct pair_history *history);
 
 /* Was this very record written in this history?  {0, 0} lies on every
  * history.

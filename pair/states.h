@@ -224,6 +224,7 @@ extern const char *pair_event_string (enum pair_event event);
 extern const char *pair_event_meaning (enum pair_event event);
 extern const char *pair_reason_string (enum pair_reason reason);
 extern const char *pair_work_string (enum pair_work work);
+extern const char *pair_work_meaning (enum pair_work work);
 extern const char *pair_kind_string (enum pair_kind kind);
 
 extern enum pair_kind pair_status_kind (enum pair_status status);
