@@ -563,6 +563,8 @@ wait_ring (struct io_queue *queue, bool wait, struct io_completion *ret,
     slot = &queue->slots[io_uring_cqe_get_data64 (cqe)];
     r = cqe->res;
     io_uring_cqe_seen (&queue->ring, cqe);
+    /* Pairs with the release in queue_submit. */
+    (void) atomic_load_explicit (&slot->used, memory_order_acquire);
     ret[n].id = slot->id;
     ret[n++].error = slot_error (queue, slot, r);
     release_slot (queue, slot);
