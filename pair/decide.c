@@ -94,6 +94,14 @@ wrote_beyond (const struct pair_view *view, uint64_t seq)
   return false;
 }
 
+/* Does VIEW's journal hold every record after SEQ? */
+static bool
+journal_holds (const struct pair_view *view, uint64_t seq)
+{
+  return seq == view->history.last_seq ||
+    (view->journal_from > 0 && view->journal_from - 1 <= seq);
+}
+
 /* Facts that a comparison of two histories of one content gives. */
 static uint32_t
 history_facts (const struct pair_view *self, const struct pair_view *peer,
@@ -141,9 +149,7 @@ collect_facts (const struct pair_view *self, const struct pair_view *peer,
     fact (PAIR_FACT_COMMAND, uuid_equal (&self->loser, &peer->volume)) |
     fact (PAIR_FACT_SAME_CONTENT, same_content);
 
-  if (!view_check (self) || !view_check (peer) ||
-      self->journal_from == 0 ||
-      self->journal_from - 1 > self->history.last_seq)
+  if (!view_check (self) || !view_check (peer))
     return facts;
 
   if (peer_new || !same_content) {
@@ -159,7 +165,7 @@ collect_facts (const struct pair_view *self, const struct pair_view *peer,
   d->from = has_staged && !staged_lost ? peer->staged : d->common;
   return facts |
     fact (PAIR_FACT_STAGED_LOST, staged_lost) |
-    fact (PAIR_FACT_JOURNAL_HOLDS, self->journal_from - 1 <= d->from.seq);
+    fact (PAIR_FACT_JOURNAL_HOLDS, journal_holds (self, d->from.seq));
 }
 
 static bool

@@ -60,8 +60,8 @@ struct pair_view {
    */
   struct pair_point staged;
 
-  /* Every record from this seq on is still in the journal; last_seq + 1 when
-   * it holds none.  Looked at only on the primary's side.
+  /* Every record from this seq on is still in the journal; 0 when it holds
+   * none.  Looked at only on the primary's side.
    */
   uint64_t journal_from;
 

@@ -2,7 +2,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <string.h>
 
 #include "generations.h"
@@ -43,23 +42,41 @@ pair_history_end (const struct pair_history *history, uint32_t index)
 }
 
 void
-pair_history_begin (struct pair_history *history, uint64_t id,
-                    const struct uuid *writer)
+pair_history_add (struct pair_history *history, uint64_t id,
+                  uint64_t first_seq, const struct uuid *writer)
 {
   struct pair_generation *g = history->generation;
   uint32_t n = history->count;
 
-  assert (id != 0);
-  if (n > 0 && g[n-1].first_seq > history->last_seq)
+  while (n > 0 && g[n-1].first_seq >= first_seq)
     --n;
   if (n == PAIR_HISTORY_MAX) {
     memmove (g, g + 1, (PAIR_HISTORY_MAX - 1) * sizeof *g);
     --n;
   }
   g[n].id = id;
-  g[n].first_seq = history->last_seq + 1;
+  g[n].first_seq = first_seq;
   g[n].writer = *writer;
   history->count = n + 1;
+}
+
+bool
+pair_history_close (struct pair_history *history, struct pair_point last)
+{
+  const struct pair_generation *g = history->generation;
+
+  while (history->count > 0 && g[history->count-1].first_seq > last.seq)
+    --history->count;
+  history->last_seq = last.seq;
+  return pair_history_check (history) &&
+    pair_history_contains (history, last);
+}
+
+void
+pair_history_begin (struct pair_history *history, uint64_t id,
+                    const struct uuid *writer)
+{
+  pair_history_add (history, id, history->last_seq + 1, writer);
 }
 
 bool

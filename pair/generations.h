@@ -48,10 +48,24 @@ struct pair_history {
 /* Is the invariant above kept? */
 extern bool pair_history_check (const struct pair_history *history);
 
-/* Note that WRITER begins generation ID with seq last_seq + 1; the oldest
- * entry is dropped when the table is full.  last_seq stays: the caller moves
- * it as records become part of the history.  An empty generation at the end
- * is replaced: its writer crashed before the first record was durable.
+/* Build a history from a stored table: start from an all-zero struct, add the
+ * entries in the order in which they were begun, then close it at the last
+ * point.
+ *
+ * add: an entry that begins at or after FIRST_SEQ is superseded by the new
+ *   one (what it was to hold never became part of this disk) and goes away.
+ *   When the table is full the oldest goes.
+ * close: set the last point and drop entries that begin after it (a secondary
+ *   may hold its primary's whole table).  {0, 0} is a disk never written.
+ *   False if the result breaks the invariant or LAST is not in it.
+ */
+extern void pair_history_add (struct pair_history *history, uint64_t id,
+                              uint64_t first_seq, const struct uuid *writer);
+extern bool pair_history_close (struct pair_history *history,
+                                struct pair_point last);
+
+/* Note that WRITER begins generation ID with seq last_seq + 1.  last_seq
+ * stays: the caller moves it as records become part of the history.
  */
 extern void pair_history_begin (struct pair_history *history, uint64_t id,
                                 const struct uuid *writer);
