@@ -1,0 +1,212 @@
+/* pairctl disk: the disks of a site. */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "cli.h"
+#include "size.h"
+
+const struct cli_option disk_create_options[] = {
+  { "size", "SIZE", true, "what the guest sees: 512M, 20G" },
+  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { NULL, NULL, false, NULL }
+};
+
+const struct cli_option disk_delete_options[] = {
+  { "yes", NULL, false, "do not ask" },
+  { NULL, NULL, false, NULL }
+};
+
+int
+disk_create (struct cli *cli)
+{
+  uint64_t size = 0, capacity = 0;
+  char size_text[SIZE_STRING_SIZE], number[24], capacity_number[24];
+  struct failure f;
+  json_t *o;
+
+  if (!args_size (cli, "size", &size) ||
+      !args_size (cli, "capacity", &capacity))
+    return EXIT_USAGE;
+  snprintf (number, sizeof number, "%" PRIu64, size);
+  snprintf (capacity_number, sizeof capacity_number, "%" PRIu64, capacity);
+
+  const struct param params[] = {
+    { "DiskName", cli->arg },
+    { "Size", number },
+    { "Capacity", args_value (cli, "capacity") ? capacity_number : NULL },
+    { NULL, NULL }
+  };
+  o = client_change (cli, "CreateDisk", params, &f);
+  if (o == NULL)
+    return fail (&f, "cannot create disk '%s'", cli->arg);
+  if (cli->json)
+    return print_json (o);
+  print_line ("created disk '%s' of %s: %s", cli->arg,
+              size_format (size, size_text),
+              or_unknown (get_string (o, "DiskId")));
+  json_decref (o);
+  return EXIT_OK;
+}
+
+int
+disk_list (struct cli *cli)
+{
+  static const struct column columns[] = {
+    { "NAME", false, true, 0 },
+    { "ID", false, false, 3 },
+    { "SIZE", true, false, 0 },
+    { "USED", true, false, 5 },
+    { "ROLE", false, false, 0 },
+    { "STATUS", false, false, 0 },
+    { "ATTACHED", false, false, 0 },
+    { "PAIR", false, false, 2 },
+    { "AGE", true, false, 4 },
+    { "URI", false, true, 6 },
+  };
+  struct failure f;
+  struct table *t;
+  json_t *disks, *disk;
+  size_t i;
+  bool b;
+
+  disks = client_list (cli, "DescribeDisks", NULL, "Disks", SIZE_MAX, &f);
+  if (disks == NULL)
+    return fail (&f, "cannot list disks");
+  if (cli->json)
+    return print_json (json_pack ("{s:o}", "Disks", disks));
+
+  t = table_new (columns, sizeof columns / sizeof columns[0]);
+  json_array_foreach (disks, i, disk) {
+    table_text (t, get_string (disk, "DiskName"));
+    table_text (t, get_string (disk, "DiskId"));
+    table_size (t, disk, "Size");
+    table_size (t, disk, "Used");
+    table_text (t, get_string (disk, "Role"));
+    table_text (t, get_string (disk, "Status"));
+    table_text (t, get_bool (disk, "Attached", &b) ? b ? "yes" : "no"
+                : "unknown");
+    table_text (t, get_string (disk, "ReplicaPairId"));
+    table_age (t, disk, "CreateTime");
+    table_text (t, get_string (disk, "NbdUri"));
+  }
+  json_decref (disks);
+  return table_print (t);
+}
+
+/* The volume's own words, where the agent passes them on. */
+static void
+detail_facts (struct table *t, const json_t *detail)
+{
+  const json_t *guest = json_object_get (detail, "guest");
+  const json_t *errors = json_object_get (detail, "errors");
+  uint64_t a, b, c;
+
+  if (get_uint (detail, "clients", &a))
+    fact_printf (t, "clients", "%" PRIu64, a);
+  if (get_uint (guest, "writes", &a) && get_uint (guest, "reads", &b) &&
+      get_uint (guest, "flushes", &c))
+    fact_printf (t, "guest", "%" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
+                 " flushes", a, b, c);
+  if (get_uint (errors, "checksum", &a) && get_uint (errors, "read", &b))
+    fact_printf (t, "errors", "%" PRIu64 " checksum, %" PRIu64 " read", a, b);
+  if (get_string (detail, "failure"))
+    fact (t, "failure", get_string (detail, "failure"));
+}
+
+int
+disk_show (struct cli *cli)
+{
+  char text[TEXT_SIZE];
+  struct failure f;
+  struct table *t;
+  json_t *disk;
+  double created;
+  bool b;
+
+  disk = disk_find (cli, cli->arg, &f);
+  if (disk == NULL)
+    return fail (&f, "cannot show disk '%s'", cli->arg);
+  if (cli->json)
+    return print_json (json_pack ("{s:o}", "Disk", disk));
+
+  t = facts_new ();
+  fact (t, "name", get_string (disk, "DiskName"));
+  fact (t, "id", get_string (disk, "DiskId"));
+  fact_size (t, "size", disk, "Size");
+  fact_size (t, "used", disk, "Used");
+  fact (t, "role", get_string (disk, "Role"));
+  fact (t, "status", get_string (disk, "Status"));
+  fact (t, "attached", get_bool (disk, "Attached", &b) ? b ? "yes" : "no"
+        : "unknown");
+  fact (t, "pair", get_string (disk, "ReplicaPairId"));
+  fact (t, "region", get_string (disk, "RegionId"));
+  fact (t, "zone", get_string (disk, "ZoneId"));
+  fact (t, "uri", get_string (disk, "NbdUri"));
+  fact (t, "created", get_double (disk, "CreateTime", &created)
+        ? date_format (created, text) : NULL);
+  detail_facts (t, json_object_get (disk, "Detail"));
+  json_decref (disk);
+  return table_print_plain (t);
+}
+
+/* 0: go on, else the exit code. */
+static int
+may_delete (struct cli *cli, const json_t *disk)
+{
+  char size_text[SIZE_STRING_SIZE] = "unknown size";
+  CLEANUP_FREE char *question = NULL;
+  uint64_t size;
+
+  if (args_value (cli, "yes"))
+    return 0;
+  if (!isatty (STDIN_FILENO))
+    return usage_error (cli, "deleting a disk needs --yes when nobody can be "
+                        "asked");
+  if (get_uint (disk, "Size", &size))
+    size_format (size, size_text);
+  question = text_clean (text_printf ("Delete disk '%s' (%s, %s) and all its "
+                                      "content?", cli->arg,
+                                      or_unknown (get_string (disk,
+                                                              "DiskId")),
+                                      size_text));
+  if (confirm (question))
+    return 0;
+  fprintf (stderr, "pairctl: nothing was deleted\n");
+  return EXIT_FAILED;
+}
+
+int
+disk_delete (struct cli *cli)
+{
+  struct failure f;
+  json_t *disk, *o;
+  int r;
+
+  if (args_value (cli, "yes") == NULL && !isatty (STDIN_FILENO))
+    return may_delete (cli, NULL);
+  disk = disk_find (cli, cli->arg, &f);
+  if (disk == NULL)
+    return fail (&f, "cannot delete disk '%s'", cli->arg);
+  r = may_delete (cli, disk);
+  if (r != 0) {
+    json_decref (disk);
+    return r;
+  }
+
+  const struct param params[] = {
+    { "DiskId", get_string (disk, "DiskId") }, { NULL, NULL }
+  };
+  o = client_change (cli, "DeleteDisk", params, &f);
+  json_decref (disk);
+  if (o == NULL)
+    return fail (&f, "cannot delete disk '%s'", cli->arg);
+  if (cli->json)
+    return print_json (o);
+  json_decref (o);
+  return print_line ("deleted disk '%s'", cli->arg);
+}

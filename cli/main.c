@@ -1,0 +1,114 @@
+/* pairctl: disks and pairs of a site, and volumes on this machine.
+ *
+ * The table below is the command line.  Parsing, help, the list that bash
+ * completion reads and the test that compares the man page are made from it;
+ * nothing about a verb is said a second time in code.
+ */
+
+#include <config.h>
+
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+
+const struct cli_noun cli_nouns[] = {
+  { "disk",   "the disks of a site" },
+  { "pair",   "pairs: a disk here and its copy at another site" },
+  { "event",  "what happened at a site" },
+  { "site",   "the site itself" },
+  { "volume", "a disk's files on this machine, without an agent" },
+  { NULL, NULL }
+};
+
+const struct cli_option cli_globals[] = {
+  { "site", "DIR", false,
+    "site directory with api.sock (else $PAIRDISK_SITE)" },
+  { "json", NULL, false, "print JSON instead of tables and sentences" },
+  { "timeout", "TIME", false,
+    "give up after this time: 30, 0.5s, 5m, 2h" },
+  { "progress", "FD", false,
+    "write progress as lines to this file descriptor" },
+  { "no-progress", NULL, false, "draw no progress bar" },
+  { "commands", NULL, false, "list all verbs and options, for programs" },
+  { "help", NULL, false, "show help for what was typed so far" },
+  { "version", NULL, false, "show the version" },
+  { NULL, NULL, false, NULL }
+};
+
+const struct cli_command cli_commands[] = {
+  { "disk", "create", "NAME", "make a disk",
+    NULL, disk_create_options, disk_create },
+  { "disk", "list", NULL, "list the disks of the site",
+    NULL, NULL, disk_list },
+  { "disk", "show", "DISK", "show one disk",
+    NULL, NULL, disk_show },
+  { "disk", "delete", "DISK", "delete a disk and its content",
+    "Asks first on a terminal; a script says --yes.",
+    disk_delete_options, disk_delete },
+
+  { "pair", "create", NULL, "make a pair of a disk here and one at a peer",
+    "Nothing is copied before 'pair start'.  The content of the peer's disk\n"
+    "is then replaced.",
+    pair_create_options, pair_create },
+  { "pair", "start", "PAIR", "start replication",
+    NULL, pair_start_options, pair_start },
+  { "pair", "stop", "PAIR", "stop replication",
+    "The secondary disk goes back to its last complete point.",
+    pair_wait_only_options, pair_stop },
+  { "pair", "failover", "PAIR", "open the secondary disk for writing",
+    "Called at the secondary's site; works when the other site is dead.\n"
+    "With --wait it ends in a report of what the copy lacks.",
+    pair_wait_only_options, pair_failover },
+  { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
+    NULL, pair_wait_only_options, pair_delete },
+  { "pair", "list", NULL, "list the pairs of the site",
+    NULL, NULL, pair_list },
+  { "pair", "show", "PAIR", "show one pair, and what to do next",
+    NULL, NULL, pair_show },
+  { "pair", "progress", "PAIR", "follow the copying until it is done",
+    NULL, pair_progress_options, pair_progress },
+  { "pair", "wait", "PAIR", "wait until a pair is in a state",
+    NULL, pair_wait_for_options, pair_wait_for },
+
+  { "event", "list", NULL, "list events, oldest first",
+    NULL, event_list_options, event_list },
+
+  { "site", "show", NULL, "show the site and its peers",
+    NULL, NULL, site_show },
+
+  { "volume", "create", "PATH", "make an empty volume in a new directory",
+    NULL, volume_create_options, volume_create_verb },
+  { "volume", "info", "PATH", "show what a volume's super block says",
+    NULL, NULL, volume_info_verb },
+  { "volume", "dump", "PATH", "print the formats field by field",
+    "Without options all of them.  Reads only.",
+    volume_dump_options, volume_dump_verb },
+  { "volume", "check", "PATH", "read everything and report damage",
+    "Repairs nothing.  Nobody may have the volume open.",
+    volume_check_options, volume_check_verb },
+  { NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+};
+
+int
+main (int argc, char **argv)
+{
+  struct cli cli = { .progress_fd = -1 };
+  int r;
+
+  /* Widths of characters, but numbers as in the C locale. */
+  setlocale (LC_CTYPE, "");
+  if (MB_CUR_MAX == 1)
+    setlocale (LC_CTYPE, "C.UTF-8");
+
+  r = args_parse (&cli, argc, argv);
+  if (r == -1)
+    r = cli.command->run (&cli);
+  client_close (&cli);
+  if (fflush (stdout) != 0 && r == EXIT_OK) {
+    perror ("pairctl: cannot write to standard output");
+    r = EXIT_FAILED;
+  }
+  return r;
+}
