@@ -1,0 +1,251 @@
+# Sourced by every test-*.sh: TAP, a private directory, processes, waiting.
+#
+#   source "${0%/*}/functions.sh"
+#   requires nbdinfo qemu-img
+#   nbdkit_start "$tmp/state"           # sets nbdkit_pid, waits until it answers
+#   ok 'the disk is listed' nbdinfo --list "$(nbd_uri "$tmp/state")"
+#   done_testing
+#
+# Always the built tree, a private directory ($tmp), private sockets.  Only
+# processes that were started here are ended, by their ids, at exit.
+
+set -u -o pipefail
+export LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin
+
+: "${top_builddir:=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}"
+: "${top_srcdir:=$top_builddir}"
+: "${PAIRDISK_LONG:=}"
+: "${PAIRDISK_SANITIZERS=$(sed -n 's/^SANITIZERS = //p' \
+    "$top_builddir/tests/Makefile" 2>/dev/null)}"
+plugin=$top_builddir/plugin/.libs/nbdkit-pairdisk-plugin.so
+pairctl=$top_builddir/cli/pairctl
+paird=$top_builddir/agent/paird
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/pairdisk-test-XXXXXX") || exit 1
+started_pids=()
+cleanup_commands=()
+
+# ---- TAP --------------------------------------------------------------------
+
+tap_count=0
+tap_failed=0
+
+diag ()
+{
+  local line
+  while IFS= read -r line; do echo "# $line"; done <<<"$*"
+}
+
+pass ()
+{
+  echo "ok $((++tap_count)) - $1"
+}
+
+fail ()
+{
+  echo "not ok $((++tap_count)) - $1"
+  tap_failed=$((tap_failed + 1))
+}
+
+# ok NAME COMMAND...: passes if the command succeeds; else shows its output.
+ok ()
+{
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then pass "$name"; else fail "$name"; diag "$* =>
+$output"; fi
+}
+
+# refused NAME PATTERN COMMAND...: passes if the command fails and says why.
+refused ()
+{
+  local name=$1 pattern=$2 output
+  shift 2
+  if output=$("$@" 2>&1); then
+    fail "$name"; diag "$* succeeded:
+$output"
+  elif ! grep -qE -- "$pattern" <<<"$output"; then
+    fail "$name"; diag "$* failed without saying '$pattern':
+$output"
+  else
+    pass "$name"
+  fi
+}
+
+# is NAME GOT WANTED
+is ()
+{
+  if [ "$2" = "$3" ]; then pass "$1"; else fail "$1"; diag "got '$2', not '$3'"; fi
+}
+
+skip ()
+{
+  echo "ok $((++tap_count)) - $1 # SKIP $2"
+}
+
+skip_all ()
+{
+  echo "1..0 # SKIP $*"
+  exit 0
+}
+
+bail_out ()
+{
+  echo "Bail out! $*"
+  exit 1
+}
+
+done_testing ()
+{
+  echo "1..$tap_count"
+  [ "$tap_failed" -eq 0 ]
+  exit
+}
+
+# requires PROGRAM...: skip this test where one is missing.
+requires ()
+{
+  local program
+  for program; do
+    command -v "$program" >/dev/null || skip_all "$program is not installed"
+  done
+}
+
+# Only for make check-long.
+requires_long ()
+{
+  [ -n "$PAIRDISK_LONG" ] || skip_all "slow; runs in make check-long"
+}
+
+# ---- the end ----------------------------------------------------------------
+
+# on_exit COMMAND...: run at the end, the last one first.
+on_exit ()
+{
+  cleanup_commands+=("$(printf '%q ' "$@")")
+}
+
+cleanup ()
+{
+  local status=$? i
+  trap '' INT TERM HUP
+  for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
+    eval "${cleanup_commands[i]}"
+  done
+  for i in ${started_pids[@]+"${started_pids[@]}"}; do
+    kill_pid "$i" KILL
+  done
+  if [ "$tap_failed" -gt 0 ]; then
+    for i in "$tmp"/*.log; do
+      [ -s "$i" ] && diag "--- last lines of ${i##*/} ---
+$(tail -n 20 "$i")"
+    done
+  fi
+  rm -rf "$tmp"
+  exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# ---- processes --------------------------------------------------------------
+
+# Programs that are not built with sanitizers (nbdkit) need the run-time
+# library before the plugin; others do not mind.
+if [[ $PAIRDISK_SANITIZERS == *address* ]]; then
+  sanitizer_preload=$(gcc -print-file-name=libasan.so)
+elif [[ $PAIRDISK_SANITIZERS == *thread* ]]; then
+  sanitizer_preload=$(gcc -print-file-name=libtsan.so)
+else
+  sanitizer_preload=
+fi
+# nbdkit's own leaks at exit are not ours to judge.
+export ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS-}
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS-}
+
+# with_preload COMMAND...: the command, under the sanitizers if there are any.
+with_preload ()
+{
+  if [ -n "$sanitizer_preload" ]; then
+    env LD_PRELOAD="$sanitizer_preload" "$@"
+  else
+    "$@"
+  fi
+}
+
+# start NAME COMMAND...: in the background, output in $tmp/NAME.log; its
+# process id is in $started_pid and it is killed at exit.
+start ()
+{
+  local name=$1
+  shift
+  if [ -n "$sanitizer_preload" ]; then
+    LD_PRELOAD=$sanitizer_preload "$@" </dev/null >>"$tmp/$name.log" 2>&1 &
+  else
+    "$@" </dev/null >>"$tmp/$name.log" 2>&1 &
+  fi
+  started_pid=$!
+  started_pids+=("$started_pid")
+}
+
+# kill_pid PID [SIGNAL]: end a process that was started here, wait for it.
+kill_pid ()
+{
+  kill -s "${2:-TERM}" "$1" 2>/dev/null
+  wait "$1" 2>/dev/null
+  # Not a child of this shell: it is gone when its entry is.
+  wait_for 30 is_gone "$1"
+}
+
+is_gone ()
+{
+  local state
+  # State Z: dead, only not yet collected by its parent.
+  state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+  [[ -z $state || $state == Z* ]]
+}
+
+# wait_for SECONDS COMMAND...: poll until it succeeds; false at the deadline.
+wait_for ()
+{
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.05
+  done
+}
+
+# A TCP port of the loopback address nobody listens on, below the range the
+# kernel hands out to clients.
+free_port ()
+{
+  local port
+  while :; do
+    port=$((10240 + RANDOM % 20000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  echo "$port"
+}
+
+# ---- nbdkit -----------------------------------------------------------------
+
+# nbdkit_start STATEDIR [PARAMETER...]: serve it at STATEDIR.sock; sets
+# $nbdkit_pid.
+nbdkit_start ()
+{
+  local dir=$1 name=nbdkit-${1##*/}
+  shift
+  rm -f "$dir.sock"
+  start "$name" nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" "$@"
+  nbdkit_pid=$started_pid
+  wait_for 30 test -S "$dir.sock" || bail_out "nbdkit did not start:
+$(tail -n 5 "$tmp/$name.log")"
+}
+
+# nbd_uri STATEDIR [DISK]
+nbd_uri ()
+{
+  echo "nbd+unix:///${2-}?socket=$1.sock"
+}
