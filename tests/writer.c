@@ -1,0 +1,372 @@
+/* A guest that knows what it wrote.
+ *
+ *   writer run URI OFFSET LENGTH SEED RATE LOG
+ *     Small writes into [OFFSET, OFFSET+LENGTH) of a disk, one after another,
+ *     a flush after every few; each flush that was acknowledged is a line in
+ *     LOG, synced, before the next write is sent.  RATE is flushes a second.
+ *     Ends (exit 0) when the disk goes away, or on SIGTERM.
+ *
+ *   writer verify URI OFFSET LENGTH SEED LOG [POINT_NS]
+ *     The area must be exactly what it was after some write M: writes 1 to M
+ *     all there, none garbled, none after it.  M must cover every flush
+ *     that was acknowledged before POINT_NS (wall clock), and no write that
+ *     was sent after it; without POINT_NS every flush in LOG.
+ *
+ * Write N (from 1) is a pure function of SEED and N: where, how long, which
+ * bytes.  So the area after M writes can be computed and compared whole; there
+ * is no need to have kept what was written.  Every sector written begins with
+ * its write's number, which is how verify finds M.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libnbd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "fileio.h"
+
+#define SECTOR 512
+#define MAX_SECTORS 32          /* 16 KiB: small, often not whole blocks */
+#define MAX_AREA (UINT64_C (1) << 30)
+#define READ_SIZE (1 << 20)
+#define MAGIC UINT64_C (0x7265747269727770)
+
+struct area {
+  const char *uri;
+  uint64_t offset, length, seed;
+};
+
+struct write {
+  uint64_t offset;              /* within the area */
+  size_t length;
+};
+
+static volatile sig_atomic_t terminated;
+
+static void
+on_term (int sig)
+{
+  (void) sig;
+  terminated = 1;
+}
+
+/* splitmix64 */
+static uint64_t
+mix (uint64_t x)
+{
+  x += UINT64_C (0x9e3779b97f4a7c15);
+  x = (x ^ (x >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
+  x = (x ^ (x >> 27)) * UINT64_C (0x94d049bb133111eb);
+  return x ^ (x >> 31);
+}
+
+static struct write
+write_place (const struct area *a, uint64_t n)
+{
+  uint64_t r = mix (a->seed ^ mix (n));
+  uint64_t sectors = 1 + r % MAX_SECTORS;
+  uint64_t slots = a->length / SECTOR - sectors + 1;
+
+  return (struct write) {
+    .offset = mix (r) % slots * SECTOR, .length = sectors * SECTOR
+  };
+}
+
+/* Magic, number of the write, then noise; half of each sector compresses. */
+static void
+write_content (const struct area *a, uint64_t n, size_t length, uint8_t *ret)
+{
+  uint64_t words[SECTOR / 8];
+  size_t s, i;
+
+  for (s = 0; s < length / SECTOR; ++s) {
+    memset (words, 0, sizeof words);
+    words[0] = MAGIC ^ a->seed;
+    words[1] = n;
+    for (i = 2; i < SECTOR / 16; ++i)
+      words[i] = mix (a->seed + n * MAX_SECTORS * SECTOR + s * SECTOR + i);
+    memcpy (ret + s * SECTOR, words, SECTOR);
+  }
+}
+
+static struct nbd_handle *
+open_disk (const struct area *a)
+{
+  struct nbd_handle *nbd = nbd_create ();
+
+  if (nbd == NULL || nbd_connect_uri (nbd, a->uri) == -1) {
+    fprintf (stderr, "writer: cannot open the disk: %s\n", nbd_get_error ());
+    exit (EXIT_FAILURE);
+  }
+  if (nbd_get_size (nbd) < (int64_t) (a->offset + a->length)) {
+    fprintf (stderr, "writer: the disk is too small\n");
+    exit (EXIT_FAILURE);
+  }
+  return nbd;
+}
+
+/* ------------------------------------------------------------------ */
+/* run                                                                  */
+
+static void
+wait_until (uint64_t mono_ns)
+{
+  struct timespec ts = {
+    .tv_sec = mono_ns / NS_PER_SEC, .tv_nsec = mono_ns % NS_PER_SEC
+  };
+
+  clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+}
+
+static int
+run (const struct area *a, uint64_t rate, const char *log)
+{
+  struct nbd_handle *nbd = open_disk (a);
+  uint8_t buf[MAX_SECTORS * SECTOR];
+  uint64_t n = 0, flushed = 0, next = clock_mono_ns (), sent_ns;
+  CLEANUP_CLOSE int fd = -1;
+  unsigned i, burst;
+  char line[100];
+  int len;
+
+  fd = open (log, O_WRONLY | O_CREAT | O_EXCL | O_DSYNC | O_CLOEXEC, 0600);
+  if (fd == -1) {
+    fprintf (stderr, "writer: %s: %m\n", log);
+    return EXIT_FAILURE;
+  }
+  while (!terminated) {
+    wait_until (next);
+    next += NS_PER_SEC / rate;
+    burst = 1 + mix (a->seed + n) % 4;
+    for (i = 0; i < burst; ++i) {
+      struct write w = write_place (a, ++n);
+
+      write_content (a, n, w.length, buf);
+      sent_ns = clock_wall_ns ();
+      if (nbd_pwrite (nbd, buf, w.length, a->offset + w.offset, 0) == -1)
+        goto gone;
+    }
+    if (nbd_flush (nbd, 0) == -1)
+      goto gone;
+    flushed = n;
+    len = snprintf (line, sizeof line, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                    n, sent_ns, clock_wall_ns ());
+    if (write_full (fd, line, len) == -1) {
+      fprintf (stderr, "writer: %s: %m\n", log);
+      return EXIT_FAILURE;
+    }
+  }
+  printf ("stopped: %" PRIu64 " writes sent, %" PRIu64 " flushed\n",
+          n, flushed);
+  nbd_shutdown (nbd, 0);
+  nbd_close (nbd);
+  return EXIT_SUCCESS;
+
+ gone:
+  printf ("the disk went away: %" PRIu64 " writes sent, %" PRIu64
+          " flushed (%s)\n", n, flushed, nbd_get_error ());
+  nbd_close (nbd);
+  return EXIT_SUCCESS;
+}
+
+/* ------------------------------------------------------------------ */
+/* verify                                                               */
+
+static uint8_t *
+read_area (const struct area *a)
+{
+  struct nbd_handle *nbd = open_disk (a);
+  uint8_t *buf = malloc (a->length);
+  uint64_t o;
+
+  if (buf == NULL) {
+    perror ("writer");
+    exit (EXIT_FAILURE);
+  }
+  for (o = 0; o < a->length; o += READ_SIZE) {
+    size_t len = a->length - o < READ_SIZE ? a->length - o : READ_SIZE;
+
+    if (nbd_pread (nbd, buf + o, len, a->offset + o, 0) == -1) {
+      fprintf (stderr, "writer: reading the disk: %s\n", nbd_get_error ());
+      exit (EXIT_FAILURE);
+    }
+  }
+  nbd_shutdown (nbd, 0);
+  nbd_close (nbd);
+  return buf;
+}
+
+static uint64_t
+word_at (const uint8_t *p, size_t i)
+{
+  uint64_t w;
+
+  memcpy (&w, p + 8 * i, sizeof w);
+  return w;
+}
+
+/* The newest write that left a sector in the area, 0 for none. */
+static uint64_t
+newest_write (const struct area *a, const uint8_t *buf)
+{
+  uint64_t newest = 0, o;
+
+  for (o = 0; o < a->length; o += SECTOR)
+    if (word_at (buf + o, 0) == (MAGIC ^ a->seed) &&
+        word_at (buf + o, 1) > newest)
+      newest = word_at (buf + o, 1);
+  return newest;
+}
+
+static bool
+is_as_after (const struct area *a, uint64_t newest, const uint8_t *buf)
+{
+  CLEANUP_FREE uint8_t *want = calloc (1, a->length);
+  uint64_t n, o;
+
+  if (want == NULL) {
+    perror ("writer");
+    exit (EXIT_FAILURE);
+  }
+  for (n = 1; n <= newest; ++n) {
+    struct write w = write_place (a, n);
+
+    write_content (a, n, w.length, want + w.offset);
+  }
+  for (o = 0; o < a->length; o += SECTOR)
+    if (memcmp (buf + o, want + o, SECTOR) != 0) {
+      fprintf (stderr, "writer: wrong data at offset %" PRIu64 ": it looks "
+               "like write %" PRIu64 ", expected write %" PRIu64 "\n",
+               a->offset + o, word_at (buf + o, 1), word_at (want + o, 1));
+      return false;
+    }
+  return true;
+}
+
+/* Compare what is there (writes 1 to NEWEST) with the acknowledged flushes.
+ * Returns false after saying what is wrong.
+ */
+static bool
+log_agrees (const char *log, uint64_t newest, uint64_t point_ns,
+            uint64_t *ret_due, uint64_t *ret_flushed, double *ret_age)
+{
+  uint64_t n, sent_ns, acked_ns, due = 0, flushed = 0;
+  uint64_t last_ns = 0, kept_ns = 0;
+  bool is_good = true;
+  FILE *fp = fopen (log, "re");
+
+  if (fp == NULL) {
+    fprintf (stderr, "writer: %s: %m\n", log);
+    return false;
+  }
+  while (fscanf (fp, "%" SCNu64 " %" SCNu64 " %" SCNu64 "\n",
+                 &n, &sent_ns, &acked_ns) == 3) {
+    flushed = n;
+    last_ns = acked_ns;
+    if (n <= newest)
+      kept_ns = acked_ns;
+    if (acked_ns <= point_ns)
+      due = n;
+    if (sent_ns > point_ns && n <= newest) {
+      fprintf (stderr, "writer: write %" PRIu64 " is there, but was sent "
+               "after the point\n", n);
+      is_good = false;
+      break;
+    }
+  }
+  fclose (fp);
+  if (due > newest) {
+    fprintf (stderr, "writer: write %" PRIu64 " was flushed before the point "
+             "and is missing\n", due);
+    is_good = false;
+  }
+  *ret_due = due;
+  *ret_flushed = flushed;
+  *ret_age = last_ns > kept_ns ? (last_ns - kept_ns) / 1e9 : 0;
+  return is_good;
+}
+
+static int
+verify (const struct area *a, const char *log, uint64_t point_ns)
+{
+  CLEANUP_FREE uint8_t *buf = read_area (a);
+  uint64_t newest = newest_write (a, buf), due, flushed;
+  double age;
+
+  if (!log_agrees (log, newest, point_ns, &due, &flushed, &age) ||
+      !is_as_after (a, newest, buf))
+    return EXIT_FAILURE;
+  printf ("the area is as after write %" PRIu64 "; flushed before the point: "
+          "%" PRIu64 "; acknowledged in all: %" PRIu64 "; not there: %" PRIu64
+          " (%.3f s)\n", newest, due, flushed,
+          flushed > newest ? flushed - newest : 0, age);
+  return EXIT_SUCCESS;
+}
+
+/* ------------------------------------------------------------------ */
+
+static uint64_t
+number (const char *text)
+{
+  char *end;
+  unsigned long long n;
+
+  errno = 0;
+  n = strtoull (text, &end, 10);
+  if (errno || end == text || *end) {
+    fprintf (stderr, "writer: '%s' is not a number\n", text);
+    exit (EXIT_FAILURE);
+  }
+  return n;
+}
+
+int
+main (int argc, char **argv)
+{
+  struct area a;
+  bool is_run = argc == 8 && strcmp (argv[1], "run") == 0;
+  bool is_verify =
+    (argc == 7 || argc == 8) && strcmp (argv[1], "verify") == 0;
+
+  if (!is_run && !is_verify) {
+    fprintf (stderr, "usage: writer run URI OFFSET LENGTH SEED RATE LOG\n"
+             "       writer verify URI OFFSET LENGTH SEED LOG [POINT_NS]\n");
+    return EXIT_FAILURE;
+  }
+  a.uri = argv[2];
+  a.offset = number (argv[3]);
+  a.length = number (argv[4]);
+  a.seed = number (argv[5]);
+  if (a.length < MAX_SECTORS * SECTOR || a.length > MAX_AREA ||
+      a.length % SECTOR != 0) {
+    fprintf (stderr, "writer: the length must be whole sectors, 16 KiB "
+             "to 1 GiB\n");
+    return EXIT_FAILURE;
+  }
+  signal (SIGTERM, on_term);
+  signal (SIGPIPE, SIG_IGN);
+  setvbuf (stdout, NULL, _IOLBF, 0);
+  if (is_run) {
+    uint64_t rate = number (argv[6]);
+
+    if (rate == 0 || rate > 1000000) {
+      fprintf (stderr, "writer: the rate must be 1 to 1000000\n");
+      return EXIT_FAILURE;
+    }
+    return run (&a, rate, argv[7]);
+  }
+  return verify (&a, argv[6], argc == 8 ? number (argv[7]) : UINT64_MAX);
+}
