@@ -1,0 +1,159 @@
+/* Sender and receiver of a disk.  See replication.h. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "cleanup.h"
+#include "disks.h"
+#include "replication.h"
+
+void
+replication_init (struct replication *r)
+{
+  pthread_mutex_init (&r->lock, NULL);
+}
+
+void
+replication_release (struct replication *r)
+{
+  pthread_mutex_destroy (&r->lock);
+}
+
+/* nbdkit has one level for the log that is always on. */
+static void
+log_line (void *opaque, enum replica_log_level level, const char *line)
+{
+  const struct disk *disk = opaque;
+
+  if (level == REPLICA_LOG_ERROR)
+    nbdkit_error ("disk '%s': %s", disk->name, line);
+  else
+    nbdkit_debug ("disk '%s': %s", disk->name, line);
+}
+
+int
+replication_start_sender (struct disk *disk, struct error *err)
+{
+  struct sender_config config = {
+    .uri = disk->link.uri,
+    .pair = disk->link.pair,
+    .oneshot = disk->link.is_oneshot,
+    .log = { log_line, disk },
+  };
+  struct sender *sender;
+
+  memcpy (config.secret, disk->link.secret, sizeof config.secret);
+  sender = sender_start (disk->volume, &config, err);
+  if (sender == NULL)
+    return -1;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  disk->replication.sender = sender;
+  return 0;
+}
+
+void
+replication_stop_sender (struct disk *disk)
+{
+  struct sender *sender;
+
+  pthread_mutex_lock (&disk->replication.lock);
+  sender = disk->replication.sender;
+  disk->replication.sender = NULL;
+  pthread_mutex_unlock (&disk->replication.lock);
+  sender_stop (sender);
+}
+
+static int
+start_receiver (struct disk *disk, bool accepts, struct error *err)
+{
+  struct receiver_config config = {
+    .pair = disk->link.pair,
+    .accept = accepts,
+    .log = { log_line, disk },
+  };
+  struct receiver *receiver;
+
+  memcpy (config.secret, disk->link.secret, sizeof config.secret);
+  receiver = receiver_new (disk->volume, &config, err);
+  if (receiver == NULL)
+    return -1;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  disk->replication.receiver = receiver;
+  return 0;
+}
+
+static void
+stop_receiver (struct disk *disk)
+{
+  struct receiver *receiver;
+
+  pthread_mutex_lock (&disk->replication.lock);
+  receiver = disk->replication.receiver;
+  disk->replication.receiver = NULL;
+  pthread_mutex_unlock (&disk->replication.lock);
+  receiver_free (receiver);
+}
+
+int
+replication_start (struct disk *disk, struct error *err)
+{
+  struct volume_status status;
+
+  volume_get_status (disk->volume, &status);
+  if (status.role == VOLUME_ROLE_STANDALONE || !disk->link.is_set)
+    return 0;
+
+  if (start_receiver (disk, status.role == VOLUME_ROLE_SECONDARY &&
+                      disk->link.accepts, err) == -1)
+    return -1;
+  if (status.role == VOLUME_ROLE_PRIMARY && disk->link.is_on &&
+      replication_start_sender (disk, err) == -1) {
+    stop_receiver (disk);
+    return -1;
+  }
+  return 0;
+}
+
+void
+replication_stop (struct disk *disk)
+{
+  replication_stop_sender (disk);
+  stop_receiver (disk);
+}
+
+bool
+replication_sender_status (struct disk *disk, struct sender_status *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender == NULL)
+    return false;
+  sender_get_status (disk->replication.sender, ret);
+  return true;
+}
+
+bool
+replication_receiver_status (struct disk *disk, struct receiver_status *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.receiver == NULL)
+    return false;
+  receiver_get_status (disk->replication.receiver, ret);
+  return true;
+}
+
+struct receiver_conn *
+replication_open (struct disk *disk, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.receiver == NULL) {
+    error_set (err, EPERM, "disk '%s' has no link: its pair was not set up",
+               disk->name);
+    return NULL;
+  }
+  return receiver_conn_open (disk->replication.receiver, err);
+}

@@ -1,0 +1,49 @@
+/* A disk's end of the link: the sender of a primary, the receiver of any disk
+ * with a pair.
+ *
+ * What runs follows from the volume's role and the disk's link file; nothing
+ * is remembered here.  replication_start, _stop and the sender functions are
+ * called with the disk's ops_lock held (or before anyone else knows the
+ * disk); the status functions and replication_open by anyone.
+ */
+
+#ifndef PAIRDISK_REPLICATION_H
+#define PAIRDISK_REPLICATION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "error.h"
+#include "replica.h"
+
+struct disk;
+
+struct replication {
+  pthread_mutex_t lock;      /* keeps the two below from being freed; never
+                                held while waiting for disk or network */
+  struct sender *sender;
+  struct receiver *receiver;
+};
+
+extern void replication_init (struct replication *r);
+extern void replication_release (struct replication *r);
+
+/* Run what role and link file ask for.  On failure nothing runs. */
+extern int replication_start (struct disk *disk, struct error *err);
+extern void replication_stop (struct disk *disk);
+
+/* Only the sender, as the link file has it. */
+extern int replication_start_sender (struct disk *disk, struct error *err);
+extern void replication_stop_sender (struct disk *disk);
+
+/* False: there is no sender, or no receiver. */
+extern bool replication_sender_status (struct disk *disk,
+                                       struct sender_status *ret);
+extern bool replication_receiver_status (struct disk *disk,
+                                         struct receiver_status *ret);
+
+/* A connection to the pair's export. */
+extern struct receiver_conn *replication_open (struct disk *disk,
+                                               struct error *err);
+
+#endif /* PAIRDISK_REPLICATION_H */

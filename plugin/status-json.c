@@ -1,0 +1,246 @@
+/* Objects of the control protocol as JSON.  See status-json.h. */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "status-json.h"
+
+#define NUMBER(n) ((json_int_t) (n))
+
+json_t *
+hex_to_json (uint64_t value)
+{
+  char hex[17];
+
+  snprintf (hex, sizeof hex, "%016" PRIx64, value);
+  return json_string (hex);
+}
+
+bool
+hex_from_json (const json_t *json, uint64_t *ret)
+{
+  const char *hex = json_string_value (json);
+  uint8_t byte[8];
+  uint64_t value = 0;
+  size_t i;
+
+  if (hex == NULL || strlen (hex) != 16 || !hex_decode (hex, 16, byte))
+    return false;
+  for (i = 0; i < sizeof byte; i++)
+    value = value << 8 | byte[i];
+  *ret = value;
+  return true;
+}
+
+json_t *
+uuid_to_json (const struct uuid *uuid)
+{
+  char str[UUID_STRING_SIZE];
+
+  if (uuid_is_null (uuid))
+    return json_null ();
+  uuid_format (uuid, str);
+  return json_string (str);
+}
+
+/* Null for "".  File names in messages need not be UTF-8. */
+static json_t *
+text_to_json (const char *text)
+{
+  json_t *json = text[0] ? json_string (text) : json_null ();
+
+  return json ? json : json_string ("(the message is not valid UTF-8)");
+}
+
+json_t *
+point_to_json (const struct volume_point *point)
+{
+  return json_pack ("{s:o, s:I, s:I, s:I}",
+                    "generation", hex_to_json (point->generation),
+                    "seq", NUMBER (point->seq),
+                    "time_ns", NUMBER (point->time_ns),
+                    "bytes", NUMBER (point->bytes));
+}
+
+/* False also for a negative number. */
+static bool
+number_from_json (const json_t *json, uint64_t *ret)
+{
+  if (!json_is_integer (json) || json_integer_value (json) < 0)
+    return false;
+  *ret = json_integer_value (json);
+  return true;
+}
+
+bool
+point_from_json (const json_t *json, struct volume_point *ret)
+{
+  return hex_from_json (json_object_get (json, "generation"),
+                        &ret->generation) &&
+         number_from_json (json_object_get (json, "seq"), &ret->seq) &&
+         number_from_json (json_object_get (json, "time_ns"),
+                           &ret->time_ns) &&
+         number_from_json (json_object_get (json, "bytes"), &ret->bytes);
+}
+
+json_t *
+loss_to_json (const struct link_loss *loss)
+{
+  return json_pack ("{s:I, s:I, s:f, s:o, s:b}",
+                    "writes", NUMBER (loss->writes),
+                    "bytes", NUMBER (loss->bytes),
+                    "seconds", loss->seconds,
+                    "heard_seconds_ago", loss->heard_seconds_ago < 0 ?
+                    json_null () : json_real (loss->heard_seconds_ago),
+                    "dropped_staged", loss->dropped_staged);
+}
+
+bool
+loss_from_json (const json_t *json, struct link_loss *ret)
+{
+  const json_t *heard = json_object_get (json, "heard_seconds_ago");
+
+  if (!number_from_json (json_object_get (json, "writes"), &ret->writes) ||
+      !number_from_json (json_object_get (json, "bytes"), &ret->bytes))
+    return false;
+  ret->seconds = json_number_value (json_object_get (json, "seconds"));
+  ret->heard_seconds_ago = json_is_number (heard) ?
+    json_number_value (heard) : -1;
+  ret->dropped_staged =
+    json_is_true (json_object_get (json, "dropped_staged"));
+  return true;
+}
+
+/* ------------------------------------------------------------------ */
+
+static json_t *
+link_to_json (struct disk *disk)
+{
+  struct sender_status s = { 0 };
+  struct linkfile link;
+
+  disk_get_link (disk, &link);
+  if (link.uri[0] == '\0')
+    return json_null ();
+  if (!replication_sender_status (disk, &s)) {
+    s.state = SENDER_OFF;
+    s.oneshot = link.is_oneshot;
+  }
+  return json_pack ("{s:s, s:o, s:b, s:o, s:i, s:I, s:I, s:I, s:I, "
+                    "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I}",
+                    "state", sender_state_name (s.state),
+                    "reason", text_to_json (s.reason),
+                    "oneshot", s.oneshot,
+                    "rule", text_to_json (s.rule),
+                    "progress", (int) s.progress,
+                    "total_bytes", NUMBER (s.total_bytes),
+                    "done_bytes", NUMBER (s.done_bytes),
+                    "sent_bytes", NUMBER (s.sent_bytes),
+                    "rate_bps", NUMBER (s.rate_bps),
+                    "lag",
+                    "writes", NUMBER (s.lag_writes),
+                    "bytes", NUMBER (s.lag_bytes),
+                    "seconds", s.lag_seconds,
+                    "peer_committed", s.has_peer_committed ?
+                    point_to_json (&s.peer_committed) : json_null (),
+                    "initial_done", s.initial_done,
+                    "connects", NUMBER (s.connects),
+                    "connected_ms", NUMBER (s.connected_ms));
+}
+
+static json_t *
+source_to_json (struct disk *disk)
+{
+  struct receiver_status s;
+
+  if (!replication_receiver_status (disk, &s))
+    return json_null ();
+  return json_pack ("{s:b, s:b, s:o, s:o, s:i}",
+                    "accept", s.accept,
+                    "connected", s.connected,
+                    "heard_ms_ago", s.was_heard ?
+                    json_integer (NUMBER (s.heard_ms_ago)) : json_null (),
+                    "known", s.has_known ?
+                    point_to_json (&s.known) : json_null (),
+                    "progress", (int) s.progress);
+}
+
+static json_t *
+stage_to_json (const struct volume_status *v)
+{
+  if (!v->stage.is_active)
+    return json_null ();
+  return json_pack ("{s:I, s:I, s:I}",
+                    "since_seq", NUMBER (v->stage.since_seq),
+                    "cursor_bytes",
+                    NUMBER (v->stage.cursor * VOLUME_BLOCK_SIZE),
+                    "last_seq", NUMBER (v->stage.last_seq));
+}
+
+static json_t *
+generation_to_json (const struct volume_generations *table)
+{
+  if (table->count == 0)
+    return json_null ();
+  return hex_to_json (table->table[table->count - 1].id);
+}
+
+/* What a disk that cannot be opened still tells about itself is in its
+ * super, if that is readable; else its role is unknown, which is null.
+ */
+json_t *
+disk_to_json (struct disk *disk)
+{
+  struct volume_status v = { 0 };
+  const char *failure = "";
+
+  if (disk->volume != NULL) {
+    volume_get_status (disk->volume, &v);
+    if (v.is_failed)
+      failure = v.failure[0] ? v.failure : "the journal failed";
+  }
+  else {
+    failure = disk->failure.message;
+    if (volume_probe (NULL, disk->path, &v, NULL) == -1)
+      memset (&v, 0, sizeof v);
+  }
+
+  return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
+                    "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o}",
+                    "disk", disk->name,
+                    "uuid", uuid_to_json (&v.uuid),
+                    "size", NUMBER (v.size),
+                    "capacity", NUMBER (v.capacity),
+                    "used", NUMBER (v.used),
+                    "live", NUMBER (v.live),
+                    "role", v.role == VOLUME_ROLE_UNSET ? json_null () :
+                    json_string (volume_role_name (v.role)),
+                    "pair", uuid_to_json (&v.pair),
+                    "fence", NUMBER (v.fence),
+                    "fenced", v.is_fenced,
+                    "clients", NUMBER (disk_guests (disk)),
+                    "state", failure[0] ? "failed" : "ok",
+                    "failure", text_to_json (failure),
+                    "generation", generation_to_json (&v.generations),
+                    "appended", point_to_json (&v.appended),
+                    "durable", point_to_json (&v.durable),
+                    "committed", disk_has_commit_point (disk, &v) ?
+                    point_to_json (&v.committed) : json_null (),
+                    "stage", stage_to_json (&v),
+                    "errors",
+                    "checksum", NUMBER (v.checksum_errors),
+                    "read", NUMBER (v.read_errors),
+                    "guest",
+                    "writes", NUMBER (v.guest_writes),
+                    "reads", NUMBER (v.guest_reads),
+                    "flushes", NUMBER (v.flushes),
+                    "link", v.role == VOLUME_ROLE_PRIMARY ?
+                    link_to_json (disk) : json_null (),
+                    "source", v.role == VOLUME_ROLE_SECONDARY ?
+                    source_to_json (disk) : json_null ());
+}
