@@ -149,7 +149,7 @@ extern struct receiver *receiver_new (struct volume *v,
                                       struct error *err);
 
 /* End the session, wait until no call is in the volume, let go of it.  Open
- * connections stay valid and answer ESHUTDOWN until they are closed.  NULL is
+ * connections stay valid and refuse everything until they are closed.  NULL is
  * fine.
  */
 extern void receiver_free (struct receiver *r);
