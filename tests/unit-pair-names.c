@@ -31,8 +31,8 @@ static void
 pair_names (void **state)
 {
   static const char *const good[] = {
-    "ab", "Z9", "a:_.-", "db-01.data:x_y", "\xe4\xb8\xad\xe4\xb8\xad", "a\xe4\xb8\xad",
-    "http:ab",
+    "ab", "Z9", "a:_.-", "db-01.data:x_y", "http:ab",
+    "\xe4\xb8\xad\xe4\xb8\xad", "a\xe4\xb8\xad",
   };
   static const char *const bad[] = {
     "", "a", HAN, "1ab", ":ab", "-ab", "_ab", "a b", "a/b", "http://ab",
@@ -61,7 +61,8 @@ descriptions (void **state)
 {
   (void) state;
   assert_true (description_valid ("it"));
-  assert_true (description_valid ("two lines\n\tand a tab, \xc3\xa9 \xf0\x9f\x98\x80"));
+  assert_true (description_valid ("two lines\n\tand a tab, "
+                                  "\xc3\xa9 \xf0\x9f\x98\x80"));
   assert_true (description_valid ("see http://example.com"));
   assert_false (description_valid (""));
   assert_false (description_valid ("x"));
