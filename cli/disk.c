@@ -58,15 +58,15 @@ disk_list (struct cli *cli)
 {
   static const struct column columns[] = {
     { "NAME", false, true, 0 },
-    { "ID", false, false, 3 },
+    { "ID", false, false, 4 },
     { "SIZE", true, false, 0 },
-    { "USED", true, false, 5 },
+    { "USED", true, false, 6 },
     { "ROLE", false, false, 0 },
-    { "STATUS", false, false, 0 },
-    { "ATTACHED", false, false, 0 },
-    { "PAIR", false, false, 2 },
-    { "AGE", true, false, 4 },
-    { "URI", false, true, 6 },
+    { "STATUS", false, false, 1 },
+    { "ATTACHED", false, false, 2 },
+    { "PAIR", false, false, 3 },
+    { "AGE", true, false, 5 },
+    { "URI", false, true, 7 },
   };
   struct failure f;
   struct table *t;
