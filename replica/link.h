@@ -1,0 +1,89 @@
+/* One connection to the peer: libnbd, pages, frames in flight.
+ *
+ * Everything here is for one thread, the one that made the link.  It is woken
+ * from outside through an eventfd, and it gives up when *stop is set.
+ */
+
+#ifndef PAIRDISK_LINK_H
+#define PAIRDISK_LINK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replica.h"
+#include "wire.h"
+
+#define LINK_WINDOW 8               /* frames in flight */
+
+struct link;
+
+/* A frame under way: room for one frame in BUF. */
+struct link_slot {
+  struct link *link;
+  uint8_t *buf;
+  uint32_t length;                  /* of header and payload */
+  bool in_flight, is_done;
+  bool is_held;                     /* the sender's: not free, not sent */
+  int errnum;                       /* of the completion, positive */
+
+  /* The sender's: what is true when this one completes. */
+  bool commits;
+  struct volume_point point;
+};
+
+struct link_config {
+  const char *uri;                  /* with the export */
+  int wake_fd;                      /* eventfd */
+  const atomic_bool *stop;
+  unsigned page_ms;                 /* connection, and each page */
+};
+
+/* The URI of EXPORT at the instance that URI names; NULL and EINVAL if URI
+ * is not an NBD URI or names an export already.
+ */
+extern char *link_uri (const char *uri, const char *export,
+                       struct error *err);
+
+/* Connect; -1: ECANCELED when told to stop, else why it did not work. */
+extern struct link *link_open (const struct link_config *config,
+                               struct error *err);
+
+/* Whatever is in flight is given up. */
+extern void link_close (struct link *l);
+
+/* Wait for the completion.  The errno of a refusal is the peer's (NBD knows
+ * few); a broken connection is ENOTCONN, ETIMEDOUT, ECONNRESET...
+ */
+extern int link_read_page (struct link *l, uint64_t offset, void *page,
+                           struct error *err);
+extern int link_write_page (struct link *l, uint64_t offset,
+                            const void *page, struct error *err);
+
+/* Is the connection usable still? */
+extern bool link_is_alive (struct link *l);
+
+/* A slot that is neither in flight nor held, or NULL. */
+extern struct link_slot *link_free_slot (struct link *l);
+
+/* Send the frame in SLOT. */
+extern int link_send (struct link *l, struct link_slot *slot,
+                      uint64_t stream_offset, bool fua, struct error *err);
+
+/* A completed slot, taken off the link (it is free again), or NULL. */
+extern struct link_slot *link_reap (struct link *l);
+
+extern unsigned link_in_flight (const struct link *l);
+
+/* Monotonic time of the last sign of life, or when something was sent after
+ * nothing was under way.
+ */
+extern uint64_t link_life_ns (const struct link *l);
+
+/* Do the connection's work until something completes, the eventfd is written
+ * or TIMEOUT_MS are over.  -1: the connection is lost.
+ */
+extern int link_poll (struct link *l, unsigned timeout_ms,
+                      struct error *err);
+
+#endif /* PAIRDISK_LINK_H */

@@ -1,0 +1,341 @@
+/* The primary's end of the link: its thread, its states (see replica.h).
+ *
+ *   state        connected  what moves it on
+ *   CONNECTING   no         session agreed -> INITIAL, DELTA or STREAM
+ *   INITIAL      yes        stage committed -> STREAM
+ *   DELTA        yes        stage committed -> STREAM
+ *   STREAM       yes        one-shot's point committed -> DONE
+ *   WAITING      no         back-off is over, kick -> CONNECTING
+ *   REFUSED      no         refused_ms are over, kick -> CONNECTING
+ *   DONE, FENCED no         nothing
+ *
+ * Any lost connection leads to WAITING, any finding that a new try cannot
+ * change to REFUSED.  session.c does what happens while connected.
+ *
+ * Invariants: committed at the peer <= sent <= durable here.  The figures of
+ * the lag are differences that are never taken below 0.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "crypto.h"
+#include "link.h"
+#include "replica-internal.h"
+#include "sender-internal.h"
+
+#define TICK_MS 500             /* between notes of the lag when idle */
+
+static void
+set_defaults (struct sender_config *config)
+{
+  if (config->connect_ms == 0)
+    config->connect_ms = 5000;
+  if (config->dead_ms == 0)
+    config->dead_ms = 5000;
+  if (config->heartbeat_ms == 0)
+    config->heartbeat_ms = 500;
+  if (config->backoff_min_ms == 0)
+    config->backoff_min_ms = 100;
+  if (config->backoff_max_ms == 0)
+    config->backoff_max_ms = 5000;
+  if (config->refused_ms == 0)
+    config->refused_ms = 5000;
+}
+
+static void
+wake (struct sender *s)
+{
+  const uint64_t one = 1;
+
+  if (write (s->wake_fd, &one, sizeof one) == -1) {
+    /* Only EAGAIN can be: it is readable already. */
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* Status.                                                              */
+
+void
+sender_set_state (struct sender *s, enum sender_state state,
+                  const char *reason)
+{
+  bool is_news;
+
+  pthread_mutex_lock (&s->status_lock);
+  is_news = state != s->status.state || strcmp (reason, s->status.reason) != 0;
+  s->status.state = state;
+  snprintf (s->status.reason, sizeof s->status.reason, "%s", reason);
+  switch (state) {
+  case SENDER_INITIAL:
+  case SENDER_DELTA:
+  case SENDER_STREAM:
+    if (s->session_ns == 0)
+      s->session_ns = clock_mono_ns ();
+    break;
+  default:
+    s->session_ns = 0;
+  }
+  pthread_mutex_unlock (&s->status_lock);
+  if (is_news && state != SENDER_CONNECTING)
+    log_line (&s->config.log,
+              state == SENDER_REFUSED || state == SENDER_FENCED ?
+              REPLICA_LOG_ERROR : REPLICA_LOG_INFO,
+              "link is %s%s%s", sender_state_name (state),
+              reason[0] ? ": " : "", reason);
+}
+
+static void
+update_rate_locked (struct sender *s, uint64_t now)
+{
+  uint64_t elapsed = now - s->rate.start_ns;
+
+  if (elapsed < NS_PER_SEC)
+    return;
+  s->rate.bps = (double) (s->acked_bytes - s->rate.start_bytes) *
+    NS_PER_SEC / elapsed;
+  s->rate.start_ns = now;
+  s->rate.start_bytes = s->acked_bytes;
+}
+
+void
+sender_note_lag (struct sender *s)
+{
+  struct volume_status status;
+  uint64_t now;
+
+  volume_get_status (s->v, &status);
+  now = clock_mono_ns ();
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+  lag_note (&s->lag, status.appended.seq, s->status.peer_committed.seq, now);
+  update_rate_locked (s, now);
+}
+
+void
+sender_note_committed (struct sender *s, const struct volume_point *point)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+
+  /* Completions may overtake each other. */
+  if (s->status.has_peer_committed &&
+      point->seq < s->status.peer_committed.seq)
+    return;
+  s->status.has_peer_committed = true;
+  s->status.initial_done = true;
+  s->status.peer_committed = *point;
+}
+
+void
+sender_get_status (struct sender *s, struct sender_status *ret)
+{
+  struct volume_status status;
+  uint64_t now;
+
+  volume_get_status (s->v, &status);
+  now = clock_mono_ns ();
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+  lag_note (&s->lag, status.appended.seq, s->status.peer_committed.seq, now);
+  update_rate_locked (s, now);
+  *ret = s->status;
+  ret->rate_bps = s->session_ns == 0 ? 0 : s->rate.bps;
+  ret->lag_writes = minus (status.appended.seq, ret->peer_committed.seq);
+  ret->lag_bytes = minus (status.appended.bytes, ret->peer_committed.bytes);
+  ret->lag_seconds = lag_age_ns (&s->lag, ret->peer_committed.seq, now) /
+    (double) NS_PER_SEC;
+  if (s->session_ns != 0)
+    ret->connected_ms = (now - s->session_ns) / NS_PER_MSEC;
+}
+
+/* ------------------------------------------------------------------ */
+/* The thread.                                                          */
+
+static unsigned
+jittered (unsigned ms)
+{
+  return ms / 2 + random_u64 () % (ms / 2 + 1);
+}
+
+/* Wait for MS, a kick or the stop; the lag is noted meanwhile. */
+static void
+pause_ms (struct sender *s, uint64_t ms)
+{
+  uint64_t deadline = clock_mono_ns () + ms * NS_PER_MSEC;
+
+  while (!atomic_load (&s->stop) && !atomic_exchange (&s->kicked, false)) {
+    struct pollfd fd = { .fd = s->wake_fd, .events = POLLIN };
+    uint64_t now = clock_mono_ns (), left, n;
+
+    if (now >= deadline)
+      return;
+    left = (deadline - now) / NS_PER_MSEC + 1;
+    if (poll (&fd, 1, left < TICK_MS ? (int) left : TICK_MS) == 1 &&
+        read (s->wake_fd, &n, sizeof n) == -1)
+      return;
+    sender_note_lag (s);
+  }
+}
+
+static void
+park (struct sender *s)
+{
+  while (!atomic_load (&s->stop))
+    pause_ms (s, 60 * 1000);
+}
+
+static void *
+sender_thread (void *opaque)
+{
+  struct sender *s = opaque;
+  unsigned backoff = s->config.backoff_min_ms;
+
+  while (!atomic_load (&s->stop)) {
+    struct error err = ERROR_INIT;
+    bool was_open = false;
+
+    sender_set_state (s, SENDER_CONNECTING, "");
+    switch (session_run (s, &was_open, &err)) {
+    case SESSION_DONE:
+      sender_set_state (s, SENDER_DONE, "");
+      park (s);
+      break;
+    case SESSION_FENCED:
+      sender_set_state (s, SENDER_FENCED, err.message);
+      park (s);
+      break;
+    case SESSION_REFUSED:
+      sender_set_state (s, SENDER_REFUSED, err.message);
+      pause_ms (s, s->config.refused_ms);
+      break;
+    case SESSION_STOPPED:
+      break;
+    case SESSION_LOST:
+    case SESSION_END_UNSET:
+      if (was_open)
+        backoff = s->config.backoff_min_ms;
+      sender_set_state (s, SENDER_WAITING, err.message);
+      pause_ms (s, jittered (backoff));
+      backoff = backoff * 2 < s->config.backoff_max_ms ?
+        backoff * 2 : s->config.backoff_max_ms;
+      break;
+    }
+  }
+  sender_set_state (s, SENDER_OFF, "");
+  return NULL;
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+sender_free (struct sender *s)
+{
+  if (s->wake_fd >= 0)
+    close (s->wake_fd);
+  pthread_mutex_destroy (&s->status_lock);
+  explicit_bzero (s->config.secret, sizeof s->config.secret);
+  free (s->uri);
+  free (s);
+}
+
+/* The first note of the lag: records from before the start are at least as
+ * old as the newest of them.
+ */
+static void
+init_lag (struct sender *s)
+{
+  struct volume_status status;
+  uint64_t age;
+
+  volume_get_status (s->v, &status);
+  s->target_seq = status.durable.seq;
+  s->status.total_bytes = status.size;
+  age = status.appended.time_ns == 0 ? 0 :
+    minus (clock_wall_ns (), status.appended.time_ns);
+  lag_note (&s->lag, status.appended.seq, 0,
+            (int64_t) clock_mono_ns () - (int64_t) age);
+}
+
+static struct sender *
+sender_new (struct volume *v, const struct sender_config *config,
+            struct error *err)
+{
+  struct sender *s = calloc (1, sizeof *s);
+  char export[REPLICA_EXPORT_NAME_SIZE];
+  char pair[UUID_STRING_SIZE];
+
+  if (s == NULL) {
+    error_set_errno (err, errno, "cannot make a sender");
+    return NULL;
+  }
+  s->v = v;
+  s->config = *config;
+  set_defaults (&s->config);
+  s->config.uri = s->config.export = NULL;
+  s->status.oneshot = config->oneshot;
+  s->status.state = SENDER_CONNECTING;
+  pthread_mutex_init (&s->status_lock, NULL);
+  uuid_format (&config->pair, pair);
+  snprintf (export, sizeof export, "%s%s", REPLICA_EXPORT_PREFIX, pair);
+  s->wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (s->wake_fd == -1)
+    error_set_errno (err, errno, "cannot make an eventfd");
+  else
+    s->uri = link_uri (config->uri, config->export ? : export, err);
+  if (s->uri == NULL) {
+    sender_free (s);
+    return NULL;
+  }
+  init_lag (s);
+  return s;
+}
+
+struct sender *
+sender_start (struct volume *v, const struct sender_config *config,
+              struct error *err)
+{
+  struct sender *s = sender_new (v, config, err);
+  int errnum;
+
+  if (s == NULL)
+    return NULL;
+  s->watcher = watcher_start (v, s->wake_fd, err);
+  if (s->watcher == NULL) {
+    sender_free (s);
+    return NULL;
+  }
+  errnum = pthread_create (&s->thread, NULL, sender_thread, s);
+  if (errnum != 0) {
+    watcher_stop (s->watcher);
+    sender_free (s);
+    error_set_errno (err, errnum, "cannot start a thread");
+    return NULL;
+  }
+  return s;
+}
+
+void
+sender_stop (struct sender *s)
+{
+  if (s == NULL)
+    return;
+  atomic_store (&s->stop, true);
+  wake (s);
+  pthread_join (s->thread, NULL);
+  watcher_stop (s->watcher);
+  sender_free (s);
+}
+
+void
+sender_kick (struct sender *s)
+{
+  atomic_store (&s->kicked, true);
+  wake (s);
+}

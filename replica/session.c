@@ -1,0 +1,684 @@
+/* One connection of a sender: handshake, decision, copy, stream.
+ *
+ *   phase    sends                               until
+ *   SCAN     delta records of the disk, block    the end of the disk; then the
+ *            after block                         durable point E is taken
+ *   CATCHUP  stream records after start_seq      one at or after E is sent,
+ *                                                then the commit of the stage
+ *   STREAM   stream records                      the connection is lost
+ *
+ * A scan shows blocks as they are when they are looked at, so what is staged
+ * fits together only at a point at or after E: the commit is of the last
+ * record that was sent before it.  A peer that staged stream records already
+ * had the whole scan, since those are sent after it.
+ *
+ * What is sent was durable here before (volume_cursor_read, volume_delta_read
+ * give nothing else), so the peer never has to take anything back.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "link.h"
+#include "replica-internal.h"
+#include "sender-internal.h"
+#include "view.h"
+#include "wire.h"
+
+enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
+
+struct session {
+  struct sender *s;
+  struct link *link;
+  struct wire_keys keys;
+  struct wire_status peer;
+  struct pair_view self_view, peer_view;
+
+  uint64_t id;
+  uint64_t offset;               /* of the next frame in the stream */
+  uint64_t sent_ns;              /* when the last frame was sent */
+
+  enum phase phase;
+  uint64_t since, start;         /* of the stage */
+  uint64_t block;                /* SCAN: next to look at */
+  uint64_t first_seq;            /* first stream record */
+  struct volume_cursor *cursor;
+  struct volume_point last;      /* last stream record sent, or before it */
+  struct volume_point end;       /* CATCHUP: E */
+  struct volume_generations table;   /* as the peer has it */
+
+  /* Read already, waits for a slot that tells the peer of its generation. */
+  struct link_slot *held;
+
+  bool tells_fence;              /* that is all the session is for */
+  bool is_committed;             /* the peer has no stage of ours */
+  bool was_open;                 /* it has taken a frame */
+};
+
+/* ------------------------------------------------------------------ */
+/* Refusals.                                                            */
+
+/* Why did the peer refuse?  NBD's few error numbers do not say; ask. */
+static enum session_end
+explain_refusal (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_result result;
+
+  if (!link_is_alive (n->link) ||
+      link_read_page (n->link, WIRE_RESULT_OFFSET, page, NULL) == -1 ||
+      wire_result_decode (page, &result, NULL) == -1 ||
+      result.code == WIRE_RESULT_OK)
+    return SESSION_LOST;
+  error_set (err, wire_result_errno (result.code), "%s: %s",
+             wire_result_string (result.code), result.message);
+  switch (result.code) {
+  case WIRE_RESULT_UNAUTHENTICATED:
+  case WIRE_RESULT_MISMATCH:
+    return SESSION_REFUSED;
+  default:
+    return SESSION_LOST;
+  }
+}
+
+/* After a failed call: told to stop, refused or simply lost. */
+static enum session_end
+end_of_failure (struct session *n, struct error *err)
+{
+  if (atomic_load (&n->s->stop))
+    return SESSION_STOPPED;
+  return explain_refusal (n, err);
+}
+
+/* ------------------------------------------------------------------ */
+/* Handshake.                                                           */
+
+static enum session_end
+say_hello (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_hello hello;
+
+  if (link_read_page (n->link, WIRE_HELLO_OFFSET, page, err) == -1)
+    return end_of_failure (n, err);
+  if (wire_hello_decode (page, &hello, err) == -1)
+    return SESSION_REFUSED;
+  if (hello.version_min > WIRE_VERSION || hello.version_max < WIRE_VERSION) {
+    error_set (err, EPROTO, "the peer speaks protocol versions %u to %u, "
+               "this side %u", hello.version_min, hello.version_max,
+               WIRE_VERSION);
+    return SESSION_REFUSED;
+  }
+  if (!uuid_equal (&hello.pair, &n->s->config.pair)) {
+    error_set (err, EPROTO, "the peer answers for another pair");
+    return SESSION_REFUSED;
+  }
+  memcpy (n->keys.server_nonce, hello.nonce, sizeof hello.nonce);
+  return SESSION_END_UNSET;
+}
+
+static enum session_end
+authenticate (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_auth auth = { .version = WIRE_VERSION };
+
+  n->keys.pair = n->s->config.pair;
+  memcpy (n->keys.secret, n->s->config.secret, sizeof n->keys.secret);
+  random_bytes (n->keys.client_nonce, sizeof n->keys.client_nonce);
+  memcpy (auth.nonce, n->keys.client_nonce, sizeof auth.nonce);
+  wire_auth_encode (&auth, &n->keys, page);
+  if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
+    return end_of_failure (n, err);
+  return SESSION_END_UNSET;
+}
+
+static enum session_end
+read_status (struct session *n, struct error *err)
+{
+  struct sender *s = n->s;
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  if (link_read_page (n->link, WIRE_STATUS_OFFSET, page, err) == -1)
+    return end_of_failure (n, err);
+  if (wire_status_decode (page, &n->keys, &n->peer, err) == -1)
+    return SESSION_REFUSED;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+  if (n->peer.role == VOLUME_ROLE_SECONDARY) {
+    s->status.peer_committed = n->peer.committed;
+    s->status.has_peer_committed = n->peer.committed.seq > 0;
+    s->status.initial_done |= n->peer.committed.seq > 0;
+  }
+  return SESSION_END_UNSET;
+}
+
+/* ------------------------------------------------------------------ */
+/* Decision.                                                            */
+
+static void
+log_decision (struct session *n, const struct pair_decision *decision)
+{
+  char text[PAIR_DECIDE_FORMAT_MAX];
+  struct sender *s = n->s;
+
+  pair_decide_format (&n->self_view, &n->peer_view, decision, text,
+                      sizeof text);
+  log_line (&s->config.log, REPLICA_LOG_INFO, "%s", text);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+  snprintf (s->status.rule, sizeof s->status.rule, "%s",
+            pair_rule_string (decision->rule));
+}
+
+/* The peer may hold a part of this very copy. */
+static bool
+can_resume (struct session *n, const struct volume_status *status)
+{
+  const struct wire_status *peer = &n->peer;
+  uint64_t have = peer->stage_last > peer->stage_start ?
+    peer->stage_last : peer->stage_start;
+
+  return peer->stage_is_active &&
+    peer->stage_since == n->since &&
+    have <= status->durable.seq &&
+    have + 1 >= n->self_view.journal_from &&
+    peer->stage_id == view_stage_id (&n->self_view, &n->s->config.pair,
+                                     n->since, peer->stage_start);
+}
+
+static void
+plan_stage (struct session *n, uint64_t since,
+            const struct volume_status *status)
+{
+  uint64_t blocks = status->size / VOLUME_BLOCK_SIZE;
+
+  n->since = since;
+  n->phase = PHASE_SCAN;
+  if (!can_resume (n, status)) {
+    n->start = status->durable.seq;
+    n->last = status->durable;
+  }
+  else {
+    n->start = n->last.seq = n->peer.stage_start;
+    n->block = n->peer.stage_cursor < blocks ? n->peer.stage_cursor : blocks;
+    if (n->peer.stage_last > n->start) {
+      n->last.seq = n->peer.stage_last;
+      n->block = blocks;
+    }
+    log_line (&n->s->config.log, REPLICA_LOG_INFO,
+              "resume at block %" PRIu64 " of %" PRIu64 ", seq %" PRIu64,
+              n->block, blocks, n->last.seq);
+  }
+  n->first_seq = n->last.seq + 1;
+}
+
+static enum session_end
+meet_fence (struct session *n, struct error *err)
+{
+  if (volume_meet_fence (n->s->v, n->peer.fence, err) == -1)
+    return SESSION_LOST;
+  error_set (err, ESHUTDOWN, "the peer was promoted with fence %" PRIu64
+             ", this side has %" PRIu64, n->peer.fence, n->self_view.fence);
+  return SESSION_FENCED;
+}
+
+static enum session_end
+refuse_rule (const struct pair_decision *decision, struct error *err)
+{
+  error_set (err, EPERM, "%s: %s", pair_rule_string (decision->rule),
+             pair_rule_meaning (decision->rule));
+  return SESSION_REFUSED;
+}
+
+static enum session_end
+decide (struct session *n, const struct volume_status *status,
+        struct error *err)
+{
+  struct pair_decision decision;
+  struct uuid lineage;
+
+  volume_lineage (n->s->v, &lineage);
+  view_of_self (status, &lineage, &n->self_view);
+  view_of_peer (&n->peer, &n->peer_view);
+  decision = pair_decide (&n->self_view, &n->peer_view);
+  log_decision (n, &decision);
+
+  switch (decision.action) {
+  case PAIR_ACTION_STREAM:
+  case PAIR_ACTION_DROP_STREAM:
+    n->phase = PHASE_STREAM;
+    n->first_seq = decision.from.seq + 1;
+    n->last = n->peer.committed;
+    return SESSION_END_UNSET;
+  case PAIR_ACTION_DELTA:
+  case PAIR_ACTION_DROP_DELTA:
+    /* The peer's own writes beyond the common point are not in our regions:
+     * a delta would leave them standing.
+     */
+    if (decision.peer_beyond > 0)
+      return refuse_rule (&decision, err);
+    plan_stage (n, decision.common.seq, status);
+    return SESSION_END_UNSET;
+  case PAIR_ACTION_INITIAL:
+  case PAIR_ACTION_DROP_INITIAL:
+    plan_stage (n, 0, status);
+    return SESSION_END_UNSET;
+  case PAIR_ACTION_FENCE_PEER:
+    n->phase = PHASE_STREAM;
+    n->tells_fence = true;
+    return SESSION_END_UNSET;
+  case PAIR_ACTION_FENCED:
+    return meet_fence (n, err);
+  case PAIR_ACTION_NEED_COMMAND:
+  case PAIR_ACTION_REFUSE:
+  case PAIR_ACTION_UNSET:
+  case PAIR_ACTION_COUNT:
+    break;
+  }
+  return refuse_rule (&decision, err);
+}
+
+static enum session_end
+open_session (struct session *n, const struct volume_status *status,
+              struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_session session = {
+    .id = n->id,
+    .kind = n->phase == PHASE_STREAM ?
+      WIRE_SESSION_STREAM : WIRE_SESSION_STAGE,
+    .fence = status->fence,
+    .size = status->size,
+    .volume = status->uuid,
+    .lineage = n->self_view.content,
+    .salt = volume_content_salt (n->s->v),
+    .appended = status->appended,
+    .next_seq = n->peer.next_seq,
+    .stage_id = n->phase == PHASE_STREAM ? 0 :
+      view_stage_id (&n->self_view, &n->s->config.pair, n->since, n->start),
+    .stage_since = n->since,
+    .stage_start = n->start,
+    .generations = status->generations,
+  };
+
+  wire_session_encode (&session, &n->keys, page);
+  if (link_write_page (n->link, WIRE_SESSION_OFFSET, page, err) == -1)
+    return end_of_failure (n, err);
+  n->table = status->generations;
+  return SESSION_END_UNSET;
+}
+
+static enum session_end
+begin (struct session *n, struct error *err)
+{
+  struct volume_status status;
+  enum session_end end;
+
+  if ((end = say_hello (n, err)) != SESSION_END_UNSET ||
+      (end = authenticate (n, err)) != SESSION_END_UNSET ||
+      (end = read_status (n, err)) != SESSION_END_UNSET)
+    return end;
+  volume_get_status (n->s->v, &status);
+  if (status.is_fenced) {
+    error_set (err, ESHUTDOWN, "a higher fence was met before");
+    return SESSION_FENCED;
+  }
+  if ((end = decide (n, &status, err)) != SESSION_END_UNSET)
+    return end;
+  do
+    n->id = random_u64 ();
+  while (n->id == 0);
+  if ((end = open_session (n, &status, err)) != SESSION_END_UNSET)
+    return end;
+  if (n->tells_fence) {
+    /* It heard the fence, and should have refused a session all the same. */
+    error_set (err, EAGAIN, "the peer was told of this side's fence");
+    return SESSION_LOST;
+  }
+  /* Also keeps what the stream needs in the journal during a scan. */
+  n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
+  return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
+}
+
+/* ------------------------------------------------------------------ */
+/* Frames.                                                              */
+
+static int
+send_frame (struct session *n, struct link_slot *slot, enum frame_type type,
+            uint32_t length, bool fua, struct error *err)
+{
+  struct volume_status status;
+  struct frame frame = { .type = type, .length = length, .session = n->id,
+                         .offset = n->offset };
+
+  volume_get_status (n->s->v, &status);
+  frame.appended = status.appended;
+  frame.durable_seq = status.durable.seq;
+  frame_seal (&frame, slot->buf);
+  slot->length = FRAME_HEADER_SIZE + length;
+  if (link_send (n->link, slot, n->offset, fua, err) == -1)
+    return -1;
+  n->offset += slot->length;
+  n->sent_ns = clock_mono_ns ();
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
+  n->s->status.sent_bytes += slot->length;
+  return 0;
+}
+
+static uint8_t *
+payload_of (struct link_slot *slot)
+{
+  return slot->buf + FRAME_HEADER_SIZE;
+}
+
+static uint64_t
+blocks_of (const struct session *n)
+{
+  return n->self_view.size / VOLUME_BLOCK_SIZE;
+}
+
+static void
+note_progress (struct session *n)
+{
+  struct sender_status *status = &n->s->status;
+  bool is_copied = n->phase == PHASE_STREAM;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
+  status->total_bytes = n->self_view.size;
+  status->done_bytes = is_copied ? status->total_bytes :
+    n->block * VOLUME_BLOCK_SIZE;
+  status->progress = is_copied ? 100 :
+    percent_unfinished (n->block, blocks_of (n));
+}
+
+static int
+send_cursor (struct session *n, struct link_slot *slot, struct error *err)
+{
+  struct frame_cursor cursor = { n->block, blocks_of (n) };
+
+  return send_frame (n, slot, FRAME_STAGE_CURSOR,
+                     frame_cursor_encode (&cursor, payload_of (slot)), false,
+                     err);
+}
+
+/* Each of the following sends at most one frame: 1 it did, 0 there is
+ * nothing to send now, -1 failure.
+ */
+static int
+send_scan (struct session *n, struct link_slot *slot, struct error *err)
+{
+  struct volume_status status;
+  ssize_t len;
+
+  slot->commits = false;
+  len = volume_delta_read (n->s->v, n->since, &n->block, payload_of (slot),
+                           FRAME_PAYLOAD_MAX, err);
+  if (len == -1)
+    return -1;
+  note_progress (n);
+  if (len > 0)
+    return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;
+
+  n->block = blocks_of (n);
+  volume_get_status (n->s->v, &status);
+  n->end = status.durable;
+  if (n->last.seq == n->end.seq)
+    n->last = n->end;            /* after a resume only its seq was known */
+  n->phase = PHASE_CATCHUP;
+  return send_cursor (n, slot, err) == -1 ? -1 : 1;
+}
+
+static int
+send_commit (struct session *n, struct link_slot *slot, struct error *err)
+{
+  struct volume_status status;
+  struct frame_commit commit = { .point = n->last };
+  uint32_t len;
+
+  volume_get_status (n->s->v, &status);
+  n->table = commit.generations = status.generations;
+  len = frame_commit_encode (&commit, payload_of (slot));
+  slot->commits = true;
+  slot->point = n->last;
+  if (send_frame (n, slot, FRAME_STAGE_COMMIT, len, true, err) == -1)
+    return -1;
+  n->phase = PHASE_STREAM;
+  note_progress (n);
+  return 1;
+}
+
+static bool
+same_table (const struct volume_generations *a,
+            const struct volume_generations *b)
+{
+  if (a->count != b->count)
+    return false;
+  for (uint32_t i = 0; i < a->count; i++) {
+    if (a->table[i].id != b->table[i].id ||
+        a->table[i].first_seq != b->table[i].first_seq)
+      return false;
+  }
+  return true;
+}
+
+/* Before the first record of a generation that the peer does not know. */
+static int
+send_table (struct session *n, struct link_slot *slot,
+            const struct volume_generations *table, struct error *err)
+{
+  slot->commits = false;
+  n->table = *table;
+  return send_frame (n, slot, FRAME_GENERATIONS,
+                     frame_generations_encode (table, payload_of (slot)),
+                     true, err);
+}
+
+static int
+send_held (struct session *n, struct error *err)
+{
+  struct link_slot *slot = n->held, *other;
+  struct volume_status status;
+
+  volume_get_status (n->s->v, &status);
+  if (n->phase == PHASE_STREAM &&
+      !same_table (&status.generations, &n->table)) {
+    other = link_free_slot (n->link);
+    if (other == NULL)
+      return 0;                  /* comes back when one is free */
+    if (send_table (n, other, &status.generations, err) == -1)
+      return -1;
+  }
+  n->held = NULL;
+  slot->is_held = false;
+  slot->commits = n->phase == PHASE_STREAM;
+  n->last = slot->point;
+  return send_frame (n, slot, FRAME_RECORDS, slot->length, true,
+                     err) == -1 ? -1 : 1;
+}
+
+static int
+send_records (struct session *n, struct link_slot *slot, struct error *err)
+{
+  unsigned records;
+  ssize_t len = volume_cursor_read (n->cursor, payload_of (slot),
+                                    FRAME_PAYLOAD_MAX, &slot->point, &records,
+                                    err);
+
+  if (len <= 0)
+    return len;
+  slot->length = len;
+  slot->is_held = true;
+  n->held = slot;
+  return send_held (n, err);
+}
+
+static int
+send_next (struct session *n, struct error *err)
+{
+  struct link_slot *slot;
+
+  if (n->held != NULL)
+    return send_held (n, err);
+  slot = link_free_slot (n->link);
+  if (slot == NULL)
+    return 0;
+  if (n->phase == PHASE_SCAN)
+    return send_scan (n, slot, err);
+  if (n->phase == PHASE_CATCHUP && n->last.seq >= n->end.seq)
+    return send_commit (n, slot, err);
+  return send_records (n, slot, err);
+}
+
+static int
+send_heartbeat (struct session *n, struct error *err)
+{
+  struct link_slot *slot = link_free_slot (n->link);
+
+  if (slot == NULL)
+    return 0;
+  slot->commits = false;
+  return send_frame (n, slot, FRAME_HEARTBEAT, 0, false, err);
+}
+
+/* ------------------------------------------------------------------ */
+/* The loop.                                                            */
+
+static enum sender_state
+state_of (const struct session *n)
+{
+  if (n->is_committed)
+    return SENDER_STREAM;
+  return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
+}
+
+static int
+reap (struct session *n, struct error *err)
+{
+  struct sender *s = n->s;
+  struct link_slot *slot;
+
+  while ((slot = link_reap (n->link)) != NULL) {
+    if (slot->errnum != 0)
+      return error_set_errno (err, slot->errnum,
+                              "the peer did not take a frame");
+    n->was_open = true;
+    pthread_mutex_lock (&s->status_lock);
+    s->acked_bytes += slot->length;
+    pthread_mutex_unlock (&s->status_lock);
+    if (!slot->commits)
+      continue;
+    sender_note_committed (s, &slot->point);
+    if (!n->is_committed) {
+      n->is_committed = true;
+      log_line (&s->config.log, REPLICA_LOG_INFO,
+                "the peer committed its copy at seq %" PRIu64,
+                slot->point.seq);
+      sender_set_state (s, SENDER_STREAM, "");
+    }
+  }
+  return 0;
+}
+
+/* What is sent when there is nothing to send, and who sends nothing. */
+static int
+keep_alive (struct session *n, struct error *err)
+{
+  const struct sender_config *config = &n->s->config;
+  uint64_t now = clock_mono_ns ();
+
+  if (link_in_flight (n->link) > 0) {
+    if (now - link_life_ns (n->link) > config->dead_ms * NS_PER_MSEC)
+      return error_set (err, ETIMEDOUT, "the peer answered nothing for %u ms",
+                        config->dead_ms);
+    return 0;
+  }
+  if (now - n->sent_ns >= config->heartbeat_ms * NS_PER_MSEC)
+    return send_heartbeat (n, err);
+  return 0;
+}
+
+static bool
+is_done (struct session *n)
+{
+  struct sender *s = n->s;
+
+  if (!s->config.oneshot || !n->is_committed)
+    return false;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+  return s->status.peer_committed.seq >= s->target_seq;
+}
+
+static enum session_end
+work (struct session *n, struct error *err)
+{
+  for (;;) {
+    int sent;
+
+    if (atomic_load (&n->s->stop))
+      return SESSION_STOPPED;
+    if (reap (n, err) == -1)
+      return end_of_failure (n, err);
+    if (is_done (n))
+      return SESSION_DONE;
+    while ((sent = send_next (n, err)) == 1)
+      ;
+    if (sent == -1 || keep_alive (n, err) == -1)
+      return end_of_failure (n, err);
+    if (n->held == NULL && link_free_slot (n->link) != NULL)
+      watcher_arm (n->s->watcher, n->last.seq);
+    sender_note_lag (n->s);
+    if (link_poll (n->link, n->s->config.heartbeat_ms, err) == -1)
+      return end_of_failure (n, err);
+  }
+}
+
+static void
+note_open (struct session *n)
+{
+  struct sender *s = n->s;
+
+  pthread_mutex_lock (&s->status_lock);
+  s->status.connects++;
+  pthread_mutex_unlock (&s->status_lock);
+  n->is_committed = n->phase == PHASE_STREAM;
+  n->sent_ns = clock_mono_ns ();
+  note_progress (n);
+  sender_set_state (s, state_of (n), "");
+}
+
+enum session_end
+session_run (struct sender *s, bool *ret_was_open, struct error *err)
+{
+  struct link_config config = { .uri = s->uri, .wake_fd = s->wake_fd,
+                                .stop = &s->stop,
+                                .page_ms = s->config.connect_ms };
+  struct session *n = calloc (1, sizeof *n);
+  enum session_end end;
+
+  if (n == NULL) {
+    error_set_errno (err, errno, "cannot begin a session");
+    return SESSION_LOST;
+  }
+  n->s = s;
+  n->link = link_open (&config, err);
+  if (n->link == NULL)
+    end = atomic_load (&s->stop) ? SESSION_STOPPED : SESSION_LOST;
+  else if ((end = begin (n, err)) == SESSION_END_UNSET) {
+    note_open (n);
+    end = work (n, err);
+  }
+  *ret_was_open = n->was_open;
+  if (n->cursor != NULL)
+    volume_cursor_close (n->cursor);
+  link_close (n->link);
+  explicit_bzero (&n->keys, sizeof n->keys);
+  free (n);
+  return end;
+}
