@@ -95,7 +95,11 @@ struct format_super {
   uint8_t stage_lineage[16];/*  264 */
   le64 stage_cursor;        /*  280  blocks */
   le64 stage_last;          /*  288  seq */
-  uint8_t reserved2[728];   /*  296 */
+  le64 shown_generation;    /*  296  what the disk shows meanwhile */
+  le64 shown_seq;           /*  304 */
+  le64 shown_time_ns;       /*  312 */
+  le64 shown_bytes;         /*  320 */
+  uint8_t reserved2[696];   /*  328 */
   le32 generation_count;    /* 1024 */
   le32 reserved3;           /* 1028 */
   struct format_generation generations[32]; /* 1032 */
@@ -248,7 +252,7 @@ struct format_mark {
   le64 start;               /* 16 */
   le64 salt;                /* 24 */
   uint8_t lineage[16];      /* 32 */
-  le64 generation;          /* 48  STAGE_COMMIT: the point */
+  le64 generation;          /* 48  the point that the disk shows after it */
   le64 seq;                 /* 56 */
   le64 time_ns;             /* 64 */
   le64 bytes;               /* 72 */

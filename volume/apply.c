@@ -1,0 +1,158 @@
+/* Making durable records visible: the only writer of map and regions.
+ *
+ * Records are applied one after the other in the order of the journal, at
+ * run time by whichever thread found them durable, after a crash by replay.
+ * Both take the same way through here, and applying a record twice is the
+ * same as once.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "cleanup.h"
+#include "volume-internal.h"
+
+struct target {
+  struct table *map, *regions;
+};
+
+static struct target
+target_of (struct volume *v)
+{
+  if (v->is_staging)
+    return (struct target) { &v->stage_map, &v->stage_regions };
+  return (struct target) { &v->map, &v->regions };
+}
+
+static void
+store_entry (struct volume *v, struct table *map, uint64_t block,
+             uint64_t entry)
+{
+  uint64_t old = table_get (map, block);
+
+  table_set (map, block, entry);
+  if (v->is_replaying)
+    return;
+  if (entry_kind (old) == ENTRY_DATA)
+    segments_account (&v->segments, entry_position (old),
+                      -(int64_t) entry_length (old));
+  if (entry_kind (entry) == ENTRY_DATA)
+    segments_account (&v->segments, entry_position (entry),
+                      entry_length (entry));
+}
+
+static void
+touch_regions (struct table *regions, uint64_t block, uint64_t count,
+               uint64_t seq)
+{
+  uint64_t r = block >> REGION_SHIFT;
+  uint64_t last = (block + count - 1) >> REGION_SHIFT;
+
+  for (; r <= last; ++r)
+    if (table_get (regions, r) < seq)
+      table_set (regions, r, seq);
+}
+
+static int
+apply_units (struct volume *v, const struct record *record, const void *body,
+             uint64_t body_offset)
+{
+  const struct target to = target_of (v);
+  struct unit_walk walk = unit_walk_start (record, body);
+  struct walked_unit u;
+  uint64_t entry;
+  int more;
+
+  while ((more = unit_walk_next (&walk, &u)) == 1) {
+    if (u.unit.codec == UNIT_ZERO)
+      entry = entry_zero (u.block, u.unit.seq);
+    else
+      entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
+                          unit_stored_size (&u.unit));
+    store_entry (v, to.map, u.block, entry);
+    if (record->type != RECORD_WRITE)
+      touch_regions (to.regions, u.block, 1, u.unit.seq);
+  }
+  if (more == -1) {
+    errno = EUCLEAN;
+    return -1;
+  }
+  if (record->type == RECORD_WRITE)
+    touch_regions (to.regions, record->block, record->nblocks, record->seq);
+  return 0;
+}
+
+static void
+apply_zero (struct volume *v, const struct record *record)
+{
+  const struct target to = target_of (v);
+  uint64_t i, block;
+
+  for (i = 0; i < record->nblocks; ++i) {
+    block = record->block + i;
+    store_entry (v, to.map, block, entry_zero (block, record->seq));
+  }
+  touch_regions (to.regions, record->block, record->nblocks, record->seq);
+}
+
+/* A generation begins with its first record. */
+static void
+note_generation (struct volume *v, const struct record *record)
+{
+  struct volume_generations *g = &v->super.generations;
+
+  /* Only this thread changes the table while not secondary. */
+  if (v->super.role == VOLUME_ROLE_SECONDARY ||
+      (g->count > 0 && g->table[g->count - 1].id == record->generation))
+    return;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+  generations_add (g, record->generation, record->seq, &v->super.uuid);
+  v->super.flags &= ~SUPER_NEW_WRITER;
+}
+
+int
+apply_record (struct volume *v, const struct record *record,
+              const void *body, uint64_t body_offset, uint64_t position)
+{
+  switch (record->type) {
+  case RECORD_WRITE:
+    note_generation (v, record);
+    if (apply_units (v, record, body, body_offset) == -1)
+      return -1;
+    pending_remove (&v->pending, record->block, record->nblocks, record->seq);
+    break;
+
+  case RECORD_ZERO:
+  case RECORD_TRIM:
+    note_generation (v, record);
+    apply_zero (v, record);
+    pending_remove (&v->pending, record->block, record->nblocks, record->seq);
+    break;
+
+  case RECORD_DELTA:
+    if (!v->is_staging) {
+      errno = EUCLEAN;
+      return -1;
+    }
+    return apply_units (v, record, body, body_offset);
+
+  case RECORD_MOVE:
+    errno = EUCLEAN;
+    return -1;
+
+  case RECORD_STAGE_BEGIN:
+  case RECORD_STAGE_CURSOR:
+  case RECORD_STAGE_COMMIT:
+  case RECORD_STAGE_DROP:
+    return stage_apply_mark (v, record, body, position);
+  }
+
+  v->has_point_after_mark = false;
+  if (v->is_staging) {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+    v->super.stage.last = record->seq;
+  }
+  return 0;
+}

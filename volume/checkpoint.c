@@ -1,0 +1,212 @@
+/* Checkpoints, and the thread that makes them.
+ *
+ * A checkpoint says: map and regions hold everything before this position.
+ * Order: the tables are synced, the segment table is written to the copy
+ * that the super does not name, then the super.  A crash between any two
+ * leaves the older checkpoint in force, from which replay does it all again.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "volume-internal.h"
+
+/* Up to where everything is applied, and the super as of there. */
+static uint64_t
+snapshot (struct volume *v, struct super *ret)
+{
+  struct journal *j = &v->journal;
+  uint64_t position;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (j->is_applying)
+    pthread_cond_wait (&j->progress, &j->lock);
+  position = j->tail < j->head
+    ? j->batch[j->tail % JOURNAL_BATCHES].position
+    : position_of (v, j->lap, j->offset);
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+  *ret = v->super;
+  ret->position = position;
+  ret->point = j->applied_point;
+  ret->incarnation = v->incarnation;
+  return position;
+}
+
+static int
+sync_tables (struct volume *v)
+{
+  if (table_sync (&v->map) == -1 || table_sync (&v->regions) == -1)
+    return -1;
+  if (v->stage_map.file != NULL &&
+      (table_sync (&v->stage_map) == -1 ||
+       table_sync (&v->stage_regions) == -1))
+    return -1;
+  return 0;
+}
+
+/* Write SUPER twice, so that no single damaged slot takes a change of role
+ * back.
+ */
+static int
+write_super (struct volume *v, struct super *super)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  super->sequence = v->super_written.sequence;
+  if (super->durable_hint < v->super_written.durable_hint)
+    super->durable_hint = v->super_written.durable_hint;
+  if (super->durable_hint < super->position)
+    super->durable_hint = super->position;
+  if (super_write (v->io, v->super_file, super) == -1 ||
+      super_write (v->io, v->super_file, super) == -1)
+    return -1;
+  v->super_written = *super;
+  return 0;
+}
+
+int
+checkpoint (struct volume *v, bool is_clean, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
+  CLEANUP_FREE struct super *super = malloc (sizeof *super);
+  uint64_t lap, hash;
+  unsigned slot;
+  int saved;
+
+  if (super == NULL)
+    return error_set_errno (err, errno, "cannot write a checkpoint");
+  snapshot (v, super);
+  if (is_clean)
+    super->flags |= SUPER_CLEAN;
+  else
+    super->flags &= ~SUPER_CLEAN;
+
+  /* A segment of which nothing but its header page could be known is found
+   * again by that page.
+   */
+  lap = super->position / super->segment_size;
+  if (super->position % super->segment_size == 0)
+    lap--;
+
+  slot = !v->super_written.segments_slot;
+  if (sync_tables (v) == -1 ||
+      segments_save (&v->segments, v->io, v->segments_file, &super->uuid,
+                     slot, lap, &hash) == -1)
+    goto err;
+  super->segments_slot = slot;
+  super->segments_hash = hash;
+  if (write_super (v, super) == -1)
+    goto err;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+    v->journal.checkpointed = super->position;
+  }
+  return 0;
+
+ err:
+  saved = errno;
+  journal_fail (v, saved, "cannot write a checkpoint");
+  return error_set_errno (err, saved, "cannot write a checkpoint");
+}
+
+/* ------------------------------------------------------------------ */
+/* The maintainer: segments ready ahead of time, checkpoints now and then,
+ * and after a pause a note of how far the journal was durable, so that rot
+ * in its last batch is told apart from a torn tail.
+ */
+
+static int
+prepare (struct volume *v, uint64_t segment)
+{
+  uint64_t size = v->super.segment_size, have;
+
+  if (v->io->size (v->journal.file, &have) == -1)
+    return -1;
+  if ((segment + 1) * size <= have)
+    return v->io->reserve (v->journal.file, segment * size, size);
+  return v->io->zero_fill (v->journal.file, segment * size, size);
+}
+
+static uint64_t
+segment_to_prepare_locked (struct volume *v)
+{
+  uint64_t i, ready = 0;
+
+  for (i = 0; i < v->segments.count; ++i)
+    if (segment_lap (&v->segments, i) == 0 &&
+        v->segments.table[i].is_prepared && ++ready == SEGMENTS_PREPARED)
+      return SEGMENT_NONE;
+  return segments_find_free (&v->segments, false);
+}
+
+static void
+prepare_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment;
+  int r, saved;
+
+  while (!j->is_stopping && !j->failed && !j->prepare_failed) {
+    segment = segment_to_prepare_locked (v);
+    if (segment == SEGMENT_NONE)
+      return;
+    pthread_mutex_unlock (&j->lock);
+    r = prepare (v, segment);
+    saved = errno;
+    pthread_mutex_lock (&j->lock);
+    if (r == -1)
+      j->prepare_failed = saved;
+    else
+      v->segments.table[segment].is_prepared = true;
+    pthread_cond_broadcast (&j->progress);
+  }
+}
+
+static void
+note_durable (struct volume *v)
+{
+  uint64_t durable = __atomic_load_n (&v->journal.durable_position,
+                                      __ATOMIC_ACQUIRE);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  if (v->super_written.durable_hint >= durable)
+    return;
+  v->super_written.durable_hint = durable;
+  super_write (v->io, v->super_file, &v->super_written);  /* only a hint */
+}
+
+void *
+checkpoint_maintainer (void *volume)
+{
+  struct volume *v = volume;
+  struct journal *j = &v->journal;
+  bool is_quiet, is_due;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (!j->is_stopping) {
+    if (!j->is_maintenance_due) {
+      pthread_cond_wait (&j->maintainer_cond, &j->lock);
+      continue;
+    }
+    j->is_maintenance_due = false;
+    prepare_locked (v);
+    is_quiet = j->tail == j->head;
+    is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
+      CHECKPOINT_BYTES;
+    if (j->failed || j->is_stopping || (!is_quiet && !is_due))
+      continue;
+    pthread_mutex_unlock (&j->lock);
+    if (is_due)
+      checkpoint (v, false, NULL);
+    else
+      note_durable (v);
+    pthread_mutex_lock (&j->lock);
+  }
+  return NULL;
+}

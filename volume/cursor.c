@@ -1,0 +1,364 @@
+/* Durable records in the order of their seq, for the peer.
+ *
+ * A cursor walks the batches of the journal from segment to segment.  It
+ * hands out guest records only, with their headers hashed by the salt of the
+ * content (what they were seeded with means nothing elsewhere), and never
+ * goes past the durable position.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "volume-internal.h"
+
+struct volume_cursor {
+  struct volume *v;
+  uint64_t position;           /* logical, of the batch */
+  uint64_t segment;            /* where its lap is */
+  uint32_t at;                 /* next record in it; 0: batch not loaded */
+  struct batch batch;
+  uint64_t next_seq;           /* records below are passed over */
+  uint8_t *buf;                /* the batch */
+};
+
+/* The segment in which the record FIRST, if it is there, must be. */
+static uint64_t
+find_start (struct volume *v, uint64_t first)
+{
+  uint64_t oldest, i, lap, best = SEGMENT_NONE, best_lap = 0;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+    oldest = v->super.oldest_position / v->super.segment_size;
+  }
+  for (i = 0; i < v->segments.count; ++i) {
+    lap = segment_lap (&v->segments, i);
+    if (lap == 0 || lap < oldest)
+      continue;
+    if (lap != oldest &&
+        __atomic_load_n (&v->segments.table[i].first_seq, __ATOMIC_RELAXED) >
+        first)
+      continue;
+    if (lap > best_lap) {
+      best = i;
+      best_lap = lap;
+    }
+  }
+  return best;
+}
+
+struct volume_cursor *
+volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
+{
+  struct volume_cursor *c;
+  uint64_t size = v->super.segment_size;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+    if (first < v->super.oldest_seq) {
+      error_set (err, ERANGE, "the journal no longer holds record %llu",
+                 (unsigned long long) first);
+      return NULL;
+    }
+  }
+  c = calloc (1, sizeof *c);
+  if (c == NULL || (c->buf = malloc (BATCH_HARD + FORMAT_PAGE)) == NULL) {
+    error_set_errno (err, errno, "cannot read the journal");
+    free (c);
+    return NULL;
+  }
+  c->v = v;
+  c->next_seq = first;
+  c->segment = find_start (v, first);
+  if (c->segment == SEGMENT_NONE)
+    c->position = size;        /* nothing is written yet: lap 1 */
+  else
+    c->position = segment_lap (&v->segments, c->segment) * size +
+      FORMAT_PAGE;
+  return c;
+}
+
+void
+volume_cursor_close (struct volume_cursor *c)
+{
+  if (c) {
+    free (c->buf);
+    free (c);
+  }
+}
+
+static uint64_t
+durable_position (const struct volume *v)
+{
+  return __atomic_load_n (&v->journal.durable_position, __ATOMIC_ACQUIRE);
+}
+
+static int
+damaged (struct volume_cursor *c, struct error *err)
+{
+  count_up (&c->v->count.checksum_errors);
+  return error_set (err, EIO, "the journal is damaged at byte %llu",
+                    (unsigned long long)
+                    (c->segment * c->v->super.segment_size +
+                     c->position % c->v->super.segment_size));
+}
+
+/* Go to the next lap if this one is at its end.  1: a batch may be at
+ * c->position; 0: nothing more is durable; -1: error.
+ */
+static int
+next_segment (struct volume_cursor *c, struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t size = v->super.segment_size, lap;
+
+  if (c->position % size == 0) {
+    lap = c->position / size;
+    if (durable_position (v) <= c->position)
+      return 0;
+    c->segment = segments_find_lap (&v->segments, lap);
+    if (c->segment == SEGMENT_NONE)
+      return error_set (err, ERANGE, "the journal no longer holds what "
+                        "follows record %llu",
+                        (unsigned long long) c->next_seq - 1);
+    c->position += FORMAT_PAGE;
+  }
+  return durable_position (v) > c->position;
+}
+
+/* Load the batch at c->position.  As next_segment. */
+static int
+load_batch (struct volume_cursor *c, struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t size = v->super.segment_size, offset;
+  struct format_batch header;
+  struct format_summary page;
+  struct segment_summary summary;
+  int r;
+
+  r = next_segment (c, err);
+  if (r != 1)
+    return r;
+  offset = c->segment * size + c->position % size;
+  if (fetch (v, &header, sizeof header, offset, false) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
+  if (batch_decode (&header, v->super.journal_salt, c->position, size,
+                    &c->batch) && c->batch.length <= BATCH_HARD +
+      FORMAT_PAGE) {
+    if (fetch (v, c->buf, c->batch.length, offset, false) == -1)
+      return error_set_errno (err, errno, "cannot read the journal");
+    c->at = sizeof header;
+    return 1;
+  }
+
+  /* Durable and no batch: the end of the segment, or damage. */
+  if (fetch (v, &page, sizeof page, (c->segment + 1) * size - FORMAT_PAGE,
+             false) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
+  if (!segment_summary_decode (&page, v->super.journal_salt, size,
+                               c->position / size, &summary) ||
+      summary.data_end != c->position % size)
+    return damaged (c, err);
+  c->position = (c->position / size + 1) * size;
+  return load_batch (c, err);
+}
+
+/* Header and length of the record at c->at; false: it is damaged. */
+static bool
+current_record (const struct volume_cursor *c, struct record *ret)
+{
+  return c->batch.used - c->at >= sizeof (struct format_record) &&
+    record_decode ((const struct format_record *) (c->buf + c->at),
+                   position_seed (c->v->super.journal_salt,
+                                  c->position + c->at), ret) &&
+    ret->length <= c->batch.used - c->at - sizeof (struct format_record);
+}
+
+ssize_t
+volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
+                    struct volume_point *ret_last, unsigned *ret_records,
+                    struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t salt = v->super.content_salt;
+  unsigned records = 0;
+  uint8_t *p = buf;
+  size_t used = 0, len;
+  struct record r;
+  int more;
+
+  for (;;) {
+    if (c->at == 0) {
+      more = load_batch (c, err);
+      if (more == -1)
+        return -1;
+      if (more == 0)
+        break;
+    }
+    if (c->at == c->batch.used) {
+      c->position += c->batch.length;
+      c->at = 0;
+      continue;
+    }
+    if (!current_record (c, &r))
+      return damaged (c, err);
+    len = sizeof (struct format_record) + r.length;
+    if (!record_type_is_mark (r.type) && r.type != RECORD_DELTA &&
+        r.type != RECORD_MOVE && r.seq >= c->next_seq) {
+      if (r.seq != c->next_seq ||
+          !record_verify_body (&r, c->buf + c->at +
+                               sizeof (struct format_record), salt,
+                               v->nblocks))
+        return damaged (c, err);
+      if (used + len > size)
+        break;
+      memcpy (p + used, c->buf + c->at, len);
+      record_reseed ((struct format_record *) (p + used), salt);
+      used += len;
+      records++;
+      c->next_seq = r.seq + 1;
+      *ret_last = (struct volume_point) {
+        r.generation, r.seq, r.time_ns, r.bytes
+      };
+    }
+    c->at += len;
+  }
+  *ret_records = records;
+  return used;
+}
+
+int
+volume_wait_durable (struct volume *v, uint64_t seq, unsigned timeout_ms)
+{
+  struct journal *j = &v->journal;
+  uint64_t until = clock_mono_ns () + timeout_ms * NS_PER_MSEC;
+  struct timespec ts = { until / NS_PER_SEC, until % NS_PER_SEC };
+  unsigned wakes;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  wakes = j->wakes;
+  while (j->durable_point.seq <= seq && j->wakes == wakes && !j->failed)
+    if (pthread_cond_timedwait (&j->progress, &j->lock, &ts) == ETIMEDOUT)
+      break;
+  return j->durable_point.seq > seq;
+}
+
+void
+volume_wake_waiters (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  j->wakes++;
+  pthread_cond_broadcast (&j->progress);
+}
+
+/* ------------------------------------------------------------------ */
+/* Delta: what the map shows that is newer than the peer has.          */
+
+uint64_t
+volume_content_salt (struct volume *v)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  return v->super.content_salt;
+}
+
+void
+volume_lineage (struct volume *v, struct uuid *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  *ret = v->super.lineage;
+}
+
+static const uint8_t zeros[VOLUME_BLOCK_SIZE] __attribute__ ((aligned (8)));
+
+/* The stored unit of BLOCK if it is newer than SINCE.  1: in BUF (which has
+ * room for the largest); 0: nothing to ship; -1: error.
+ */
+static int
+delta_unit (struct volume *v, uint64_t since, uint64_t block, uint8_t *buf,
+            struct unit *ret, struct error *err)
+{
+  uint64_t entry;
+  int try;
+
+  for (try = 0; try < 3; ++try) {
+    entry = table_get (&v->map, block);
+    switch (entry_kind (entry)) {
+    case ENTRY_UNWRITTEN:
+      if (entry == 0)
+        return 0;
+      break;
+    case ENTRY_ZERO:
+      if (!entry_is_valid (entry, block, entry_zero_seq (entry)))
+        break;
+      if (entry_zero_seq (entry) <= since)
+        return 0;
+      *ret = (struct unit) { entry_zero_seq (entry), UNIT_ZERO, 0 };
+      unit_encode (zeros, 1, buf);
+      unit_seal (buf, v->super.content_salt, block, ret->seq);
+      return 1;
+    case ENTRY_DATA:
+      if (entry_length (entry) > ROUND_UP (UNIT_STORED_MAX, GRANULE) ||
+          fetch (v, buf, entry_length (entry), entry_position (entry),
+                 try == 2) == -1 ||
+          !fetched_unit_is_valid (v, buf, block, entry, ret))
+        break;
+      return ret->seq > since;
+    }
+  }
+  count_up (&v->count.checksum_errors);
+  return error_set (err, EIO, "block %llu fails its checksum",
+                    (unsigned long long) block);
+}
+
+ssize_t
+volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
+                   void *buf, size_t size, struct error *err)
+{
+  struct record r = { .type = RECORD_DELTA, .block = 0 };
+  uint8_t *body = (uint8_t *) buf + sizeof (struct format_record), *p;
+  struct format_locator locator = { 0, 0 };
+  struct unit unit;
+  uint64_t b = *block;
+  int more;
+
+  if (size < RECORD_MAX)
+    return error_set (err, EINVAL, "the buffer is too small for a record");
+
+  while (b < v->nblocks && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
+    if (table_get (&v->regions, b >> REGION_SHIFT) <= since_seq) {
+      b = ((b >> REGION_SHIFT) + 1) << REGION_SHIFT;
+      continue;
+    }
+    p = body + r.length;
+    more = delta_unit (v, since_seq, b, p + sizeof locator, &unit, err);
+    if (more == -1)
+      return -1;
+    if (more == 1) {
+      locator.block = htole64 (b);
+      memcpy (p, &locator, sizeof locator);
+      if (r.nblocks++ == 0)
+        r.block = b;
+      r.length += sizeof locator + unit_stored_size (&unit);
+      if (unit.seq > r.seq)
+        r.seq = unit.seq;
+    }
+    ++b;
+  }
+  *block = b < v->nblocks ? b : v->nblocks;
+  if (r.nblocks == 0)
+    return 0;
+  r.time_ns = clock_wall_ns ();
+  record_encode (&r, v->super.content_salt, buf);
+  return sizeof (struct format_record) + r.length;
+}

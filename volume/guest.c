@@ -1,0 +1,472 @@
+/* The guest's side: read, write, zero, flush, extents.
+ *
+ * Compressing and hashing happen before the place in the log is taken,
+ * copying after it, both outside the journal's lock.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "volume-internal.h"
+
+#define SMALL_BLOCKS 8u          /* up to this a record is made on the stack */
+#define RUN_MAX (256u << 10)     /* one read of neighbouring units */
+#define READ_TRIES 3             /* looks at a block that does not verify */
+#define LZ4_ACCELERATION 1
+
+uint64_t
+volume_size (const struct volume *v)
+{
+  return v->super.size;
+}
+
+static int
+check_range (const struct volume *v, uint64_t count, uint64_t offset)
+{
+  if (offset > v->super.size || count > v->super.size - offset) {
+    errno = EINVAL;
+    return -1;
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Reading.                                                            */
+
+static uint64_t
+lookup (struct volume *v, uint64_t block)
+{
+  uint64_t entry;
+
+  if (pending_get (&v->pending, block, &entry))
+    return entry;
+  return table_get (&v->map, block);
+}
+
+/* Does it refer to nothing stored, and is it what was put there? */
+static bool
+entry_is_valid_zero (uint64_t entry, uint64_t block)
+{
+  switch (entry_kind (entry)) {
+  case ENTRY_UNWRITTEN:
+    return entry == 0;
+  case ENTRY_ZERO:
+    return entry_is_valid (entry, block, entry_zero_seq (entry));
+  }
+  return false;
+}
+
+/* One block, looked up and fetched anew, at last from the medium. */
+static int
+read_block_again (struct volume *v, uint64_t block, void *buf)
+{
+  uint8_t stored[ROUND_UP (UNIT_STORED_MAX, GRANULE)];
+  uint64_t entry;
+  struct unit unit;
+  int try;
+
+  for (try = 0; try < READ_TRIES; ++try) {
+    entry = lookup (v, block);
+    if (entry_is_valid_zero (entry, block)) {
+      memset (buf, 0, VOLUME_BLOCK_SIZE);
+      return 0;
+    }
+    if (entry_kind (entry) != ENTRY_DATA ||
+        entry_length (entry) > sizeof stored)
+      continue;
+    if (fetch (v, stored, entry_length (entry), entry_position (entry),
+               try == READ_TRIES - 1) == -1) {
+      count_up (&v->count.read_errors);
+      continue;
+    }
+    if (fetched_unit_is_valid (v, stored, block, entry, &unit) &&
+        unit_expand (stored, &unit, buf))
+      return 0;
+  }
+  count_up (&v->count.checksum_errors);
+  errno = EIO;
+  return -1;
+}
+
+/* Expand a run of neighbouring units that was fetched as one piece. */
+static int
+expand_run (struct volume *v, const uint8_t *stored, uint64_t block,
+            const uint64_t *entry, unsigned count, uint8_t *buf)
+{
+  struct unit unit;
+  unsigned i;
+
+  for (i = 0; i < count; ++i) {
+    if (!fetched_unit_is_valid (v, stored, block + i, entry[i], &unit) ||
+        !unit_expand (stored, &unit, buf)) {
+      if (read_block_again (v, block + i, buf) == -1)
+        return -1;
+    }
+    stored += entry_length (entry[i]);
+    buf += VOLUME_BLOCK_SIZE;
+  }
+  return 0;
+}
+
+static int
+read_run (struct volume *v, uint64_t block, const uint64_t *entry,
+          unsigned count, uint32_t length, uint8_t *buf)
+{
+  uint8_t small[SMALL_BLOCKS * ROUND_UP (UNIT_STORED_MAX, GRANULE)];
+  CLEANUP_FREE uint8_t *large = NULL;
+  uint8_t *stored = small;
+  unsigned i;
+
+  if (length > sizeof small) {
+    stored = large = malloc (length);
+    if (large == NULL)
+      return -1;
+  }
+  if (fetch (v, stored, length, entry_position (entry[0]), false) == 0)
+    return expand_run (v, stored, block, entry, count, buf);
+
+  for (i = 0; i < count; ++i)
+    if (read_block_again (v, block + i, buf + i * VOLUME_BLOCK_SIZE) == -1)
+      return -1;
+  return 0;
+}
+
+/* Up to VOLUME_RECORD_BLOCKS_MAX whole blocks. */
+static int
+read_blocks (struct volume *v, uint64_t block, unsigned count, uint8_t *buf)
+{
+  uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
+  uint32_t length;
+  unsigned i, n;
+
+  for (i = 0; i < count; ++i)
+    entry[i] = lookup (v, block + i);
+
+  for (i = 0; i < count; i += n) {
+    n = 1;
+    if (entry_is_valid_zero (entry[i], block + i))
+      memset (buf + i * VOLUME_BLOCK_SIZE, 0, VOLUME_BLOCK_SIZE);
+    else if (entry_kind (entry[i]) != ENTRY_DATA) {
+      if (read_block_again (v, block + i, buf + i * VOLUME_BLOCK_SIZE) == -1)
+        return -1;
+    }
+    else {
+      length = entry_length (entry[i]);
+      while (i + n < count && entry_kind (entry[i + n]) == ENTRY_DATA &&
+             entry_position (entry[i + n]) ==
+             entry_position (entry[i]) + length &&
+             length + entry_length (entry[i + n]) <= RUN_MAX)
+        length += entry_length (entry[i + n++]);
+      if (read_run (v, block + i, &entry[i], n, length,
+                    buf + i * VOLUME_BLOCK_SIZE) == -1)
+        return -1;
+    }
+  }
+  return 0;
+}
+
+int
+volume_read (struct volume *v, void *buf, uint32_t count, uint64_t offset)
+{
+  uint8_t block[VOLUME_BLOCK_SIZE], *p = buf;
+  uint32_t skip, n;
+
+  if (check_range (v, count, offset) == -1)
+    return -1;
+  count_up (&v->count.reads);
+
+  while (count > 0) {
+    skip = offset % VOLUME_BLOCK_SIZE;
+    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
+      n = VOLUME_BLOCK_SIZE - skip;
+      if (n > count)
+        n = count;
+      if (read_blocks (v, offset / VOLUME_BLOCK_SIZE, 1, block) == -1)
+        return -1;
+      memcpy (p, block + skip, n);
+    }
+    else {
+      n = count / VOLUME_BLOCK_SIZE;
+      if (n > VOLUME_RECORD_BLOCKS_MAX)
+        n = VOLUME_RECORD_BLOCKS_MAX;
+      if (read_blocks (v, offset / VOLUME_BLOCK_SIZE, n, p) == -1)
+        return -1;
+      n *= VOLUME_BLOCK_SIZE;
+    }
+    p += n;
+    offset += n;
+    count -= n;
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Writing.  The range is locked by the caller.                        */
+
+/* Let readers find the units of a record that is not yet in the map. */
+static int
+make_units_pending (struct volume *v, const struct record *r,
+                    const struct journal_slot *slot, const uint8_t *body)
+{
+  uint64_t base = slot->offset + sizeof (struct format_record), entry;
+  struct unit_walk walk = unit_walk_start (r, body);
+  struct walked_unit u;
+
+  while (unit_walk_next (&walk, &u) == 1) {
+    if (u.unit.codec == UNIT_ZERO)
+      entry = entry_zero (u.block, r->seq);
+    else
+      entry = entry_data (u.block, r->seq, base + u.offset,
+                          unit_stored_size (&u.unit));
+    if (pending_put (&v->pending, u.block, r->seq, entry) == -1)
+      return -1;
+  }
+  return 0;
+}
+
+static int
+append_units (struct volume *v, uint64_t block, unsigned count,
+              uint8_t *body, uint32_t length, uint64_t *ret_batch)
+{
+  struct record r = {
+    .type = RECORD_WRITE, .length = length, .block = block, .nblocks = count,
+  };
+  struct journal_slot slot;
+  struct unit unit;
+  uint32_t at;
+  unsigned i;
+  int lost;
+
+  if (journal_reserve (v, JOURNAL_GUEST, &r, &slot) == -1)
+    return -1;
+  for (at = 0, i = 0; i < count; ++i) {
+    unit_seal (body + at, v->super.content_salt, block + i, r.seq);
+    if (!unit_decode_header (body + at, length - at, &unit))
+      abort ();                  /* we made it a moment ago */
+    at += unit_stored_size (&unit);
+  }
+  record_encode (&r, position_seed (v->super.journal_salt, slot.position),
+                 (struct format_record *) slot.memory);
+  memcpy (slot.memory + sizeof (struct format_record), body, length);
+  lost = make_units_pending (v, &r, &slot, body);
+  journal_filled (v, &slot);
+  *ret_batch = slot.batch + 1;
+
+  /* Without memory to remember it by, it is shown when it is in the map. */
+  return lost == -1 ? journal_wait_applied (v, slot.batch + 1) : 0;
+}
+
+static int
+write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
+                     uint64_t block, uint64_t *ret_batch)
+{
+  uint8_t small[SMALL_BLOCKS * ROUND_UP (UNIT_STORED_MAX, GRANULE)]
+    __attribute__ ((aligned (16)));
+  CLEANUP_FREE uint8_t *large = NULL;
+  uint8_t *body = small;
+  uint32_t length = 0;
+  unsigned i;
+
+  if (count > SMALL_BLOCKS) {
+    body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE));
+    if (large == NULL)
+      return -1;
+  }
+  for (i = 0; i < count; ++i)
+    length += unit_encode (buf + i * VOLUME_BLOCK_SIZE, LZ4_ACCELERATION,
+                           body + length);
+  return append_units (v, block, count, body, length, ret_batch);
+}
+
+static int
+write_blocks (struct volume *v, const uint8_t *buf, unsigned count,
+              uint64_t block, uint64_t *ret_batch)
+{
+  range_lock_held held;
+  int r;
+
+  held = range_lock_acquire (&v->range_lock, block * VOLUME_BLOCK_SIZE,
+                             (uint64_t) count * VOLUME_BLOCK_SIZE, false);
+  r = write_blocks_locked (v, buf, count, block, ret_batch);
+  range_lock_drop (&v->range_lock, held);
+  return r;
+}
+
+/* COUNT bytes within one block; BUF NULL means zeros. */
+static int
+write_part (struct volume *v, const uint8_t *buf, uint32_t count,
+            uint64_t offset, uint64_t *ret_batch)
+{
+  uint8_t block[VOLUME_BLOCK_SIZE];
+  uint64_t number = offset / VOLUME_BLOCK_SIZE;
+  range_lock_held held;
+  int r;
+
+  held = range_lock_acquire (&v->range_lock, offset, count, true);
+  r = read_blocks (v, number, 1, block);
+  if (r == 0) {
+    if (buf)
+      memcpy (block + offset % VOLUME_BLOCK_SIZE, buf, count);
+    else
+      memset (block + offset % VOLUME_BLOCK_SIZE, 0, count);
+    r = write_blocks_locked (v, block, 1, number, ret_batch);
+  }
+  range_lock_drop (&v->range_lock, held);
+  return r;
+}
+
+static int
+zero_blocks (struct volume *v, uint64_t block, uint32_t count, bool is_trim,
+             uint64_t *ret_batch)
+{
+  struct record r = {
+    .type = is_trim ? RECORD_TRIM : RECORD_ZERO,
+    .block = block, .nblocks = count,
+  };
+  struct journal_slot slot;
+  range_lock_held held;
+  bool remembered = count <= VOLUME_RECORD_BLOCKS_MAX;
+  uint32_t i;
+  int ret;
+
+  held = range_lock_acquire (&v->range_lock, block * VOLUME_BLOCK_SIZE,
+                             (uint64_t) count * VOLUME_BLOCK_SIZE, false);
+  ret = journal_reserve (v, JOURNAL_GUEST, &r, &slot);
+  if (ret == 0) {
+    record_encode (&r, position_seed (v->super.journal_salt, slot.position),
+                   (struct format_record *) slot.memory);
+    for (i = 0; remembered && i < count; ++i)
+      remembered = pending_put (&v->pending, block + i, r.seq,
+                                entry_zero (block + i, r.seq)) == 0;
+    journal_filled (v, &slot);
+    *ret_batch = slot.batch + 1;
+    if (!remembered)
+      ret = journal_wait_applied (v, slot.batch + 1);
+  }
+  range_lock_drop (&v->range_lock, held);
+  return ret;
+}
+
+int
+volume_write (struct volume *v, const void *buf, uint32_t count,
+              uint64_t offset, unsigned flags)
+{
+  const uint8_t *p = buf;
+  uint64_t batch = 0;
+  uint32_t skip, n;
+  int r;
+
+  if (check_range (v, count, offset) == -1)
+    return -1;
+  count_up (&v->count.writes);
+
+  while (count > 0) {
+    skip = offset % VOLUME_BLOCK_SIZE;
+    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
+      n = VOLUME_BLOCK_SIZE - skip;
+      if (n > count)
+        n = count;
+      r = write_part (v, p, n, offset, &batch);
+    }
+    else {
+      n = count / VOLUME_BLOCK_SIZE;
+      if (n > VOLUME_RECORD_BLOCKS_MAX)
+        n = VOLUME_RECORD_BLOCKS_MAX;
+      r = write_blocks (v, p, n, offset / VOLUME_BLOCK_SIZE, &batch);
+      n *= VOLUME_BLOCK_SIZE;
+    }
+    if (r == -1)
+      return -1;
+    p += n;
+    offset += n;
+    count -= n;
+  }
+  return flags & VOLUME_FUA ? journal_wait_durable (v, batch) : 0;
+}
+
+int
+volume_zero (struct volume *v, uint64_t count, uint64_t offset,
+             unsigned flags)
+{
+  uint64_t batch = 0, n;
+  uint32_t skip;
+  int r;
+
+  if (check_range (v, count, offset) == -1)
+    return -1;
+  count_up (&v->count.writes);
+
+  while (count > 0) {
+    skip = offset % VOLUME_BLOCK_SIZE;
+    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
+      n = VOLUME_BLOCK_SIZE - skip;
+      if (n > count)
+        n = count;
+      r = write_part (v, NULL, n, offset, &batch);
+    }
+    else {
+      n = count / VOLUME_BLOCK_SIZE;
+      if (n > RECORD_ZERO_BLOCKS_MAX)
+        n = RECORD_ZERO_BLOCKS_MAX;
+      r = zero_blocks (v, offset / VOLUME_BLOCK_SIZE, n, flags & VOLUME_TRIM,
+                       &batch);
+      n *= VOLUME_BLOCK_SIZE;
+    }
+    if (r == -1)
+      return -1;
+    offset += n;
+    count -= n;
+  }
+  return flags & VOLUME_FUA ? journal_wait_durable (v, batch) : 0;
+}
+
+int
+volume_flush (struct volume *v)
+{
+  count_up (&v->count.flushes);
+  return journal_flush (v);
+}
+
+/* ------------------------------------------------------------------ */
+
+static enum volume_extent
+extent_kind (uint64_t entry)
+{
+  switch (entry_kind (entry)) {
+  case ENTRY_UNWRITTEN: return VOLUME_EXTENT_HOLE;
+  case ENTRY_ZERO: return VOLUME_EXTENT_ZERO;
+  }
+  return VOLUME_EXTENT_DATA;
+}
+
+int
+volume_extents (struct volume *v, uint64_t count, uint64_t offset,
+                int (*fn) (void *opaque, uint64_t offset, uint64_t length,
+                           enum volume_extent kind),
+                void *opaque)
+{
+  uint64_t end = offset + count, start = offset, next;
+  enum volume_extent kind = 0, k;
+  int r;
+
+  if (check_range (v, count, offset) == -1)
+    return -1;
+
+  while (offset < end) {
+    k = extent_kind (lookup (v, offset / VOLUME_BLOCK_SIZE));
+    next = (offset / VOLUME_BLOCK_SIZE + 1) * VOLUME_BLOCK_SIZE;
+    if (k != kind && offset > start) {
+      r = fn (opaque, start, offset - start, kind);
+      if (r != 0)
+        return r;
+      start = offset;
+    }
+    kind = k;
+    offset = next < end ? next : end;
+  }
+  return start < end ? fn (opaque, start, end - start, kind) : 0;
+}

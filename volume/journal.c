@@ -1,0 +1,748 @@
+/* Appending to the journal, and committing it.
+ *
+ * A writer takes the next place in the log under journal.lock, fills it in
+ * the staging ring without the lock, and goes.  Batches of what gathered are
+ * written with several in flight.  There is no thread whose job the writing
+ * is: the last filler of a closed batch submits it, and whoever has to wait
+ * first waits for the device on behalf of all (the leader), so that a
+ * write-and-flush at depth 1 never changes threads.  The committer thread
+ * only sees to it that what nobody waits for is written soon.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "crypto.h"
+#include "volume-internal.h"
+
+#define COMPLETIONS 16u
+#define IDLE_ROUNDS 20u          /* committer rounds before it sleeps */
+
+void
+journal_init_locks (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  pthread_condattr_t attr;
+
+  pthread_mutex_init (&j->lock, NULL);
+  pthread_mutex_init (&j->submit_lock, NULL);
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&j->progress, &attr);
+  pthread_cond_init (&j->committer_cond, &attr);
+  pthread_cond_init (&j->maintainer_cond, &attr);
+  pthread_condattr_destroy (&attr);
+}
+
+int
+journal_init (struct volume *v, uint64_t staging_bytes)
+{
+  struct journal *j = &v->journal;
+
+  if (staging_bytes == 0)
+    staging_bytes = STAGING_DEFAULT;
+  if (staging_bytes < 4 * BATCH_HARD)
+    staging_bytes = 4 * BATCH_HARD;
+  staging_bytes = ROUND_UP (staging_bytes, FORMAT_PAGE);
+  if (ring_init (&j->ring, staging_bytes) == -1)
+    return -1;
+  j->queue = v->io->queue_open (j->file, JOURNAL_BATCHES, j->ring.memory,
+                                2 * j->ring.size);
+  return j->queue ? 0 : -1;
+}
+
+void
+journal_release (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  if (j->queue)
+    v->io->queue_close (j->queue);
+  ring_release (&j->ring);
+  pthread_cond_destroy (&j->maintainer_cond);
+  pthread_cond_destroy (&j->committer_cond);
+  pthread_cond_destroy (&j->progress);
+  pthread_mutex_destroy (&j->submit_lock);
+  pthread_mutex_destroy (&j->lock);
+}
+
+void
+journal_start (struct volume *v, uint64_t position,
+               const struct volume_point *point)
+{
+  struct journal *j = &v->journal;
+
+  j->lap = position / v->super.segment_size;
+  j->offset = position % v->super.segment_size;
+  j->segment = segments_find_lap (&v->segments, j->lap);
+  j->is_segment_closed = false;
+  if (j->segment == SEGMENT_NONE) {
+    /* The segment before this position is full; the next is not begun. */
+    j->lap--;
+    j->offset = v->super.segment_size;
+    j->is_segment_closed = true;
+  }
+  else {
+    if (j->offset == 0)
+      j->offset = FORMAT_PAGE;
+    j->summary = (struct segment_summary) { .lap = j->lap };
+  }
+  j->next_seq = point->seq + 1;
+  j->bytes = point->bytes;
+  j->appended = j->durable_point = j->applied_point = *point;
+  j->durable_position = position;
+  j->checkpointed = position;
+  ring_restart (&j->ring, position);
+}
+
+static void
+fail_locked (struct volume *v, int errnum, const char *what)
+{
+  struct journal *j = &v->journal;
+
+  if (j->failed == 0) {
+    j->failed = errnum;
+    snprintf (v->failure, sizeof v->failure, "%s: %s", what,
+              strerror (errnum));
+  }
+  pthread_cond_broadcast (&j->progress);
+}
+
+void
+journal_fail (struct volume *v, int errnum, const char *what)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+
+  fail_locked (v, errnum, what);
+}
+
+static struct staged_batch *
+batch_at (struct journal *j, uint64_t number)
+{
+  return &j->batch[number % JOURNAL_BATCHES];
+}
+
+/* ------------------------------------------------------------------ */
+/* Writing a batch.                                                    */
+
+static void
+submit (struct volume *v, uint64_t number)
+{
+  struct journal *j = &v->journal;
+  struct staged_batch *b = batch_at (j, number);
+  uint8_t *memory = ring_at (&j->ring, b->position);
+  int r, saved = 0;
+
+  if (!b->is_page) {
+    const struct batch header = {
+      .length = b->length, .used = b->used, .records = b->records,
+      .position = b->position,
+      .watermark = __atomic_load_n (&j->durable_position, __ATOMIC_ACQUIRE),
+      .first_seq = b->first_seq, .incarnation = v->incarnation,
+    };
+
+    batch_encode (&header, v->super.journal_salt,
+                  (struct format_batch *) memory);
+    memset (memory + b->used, 0, b->length - b->used);
+  }
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->submit_lock);
+
+    r = v->io->queue_submit (j->queue, number, memory, b->length, b->offset);
+    if (r == -1)
+      saved = errno;
+  }
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+  if (r == -1)
+    fail_locked (v, saved, "cannot write to the journal");
+  else {
+    j->submitted++;
+    pthread_cond_broadcast (&j->progress);
+  }
+}
+
+/* Let go of a batch; true if the caller was the last to and must submit. */
+static bool
+put_batch (struct staged_batch *b)
+{
+  return __atomic_sub_fetch (&b->holders, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+static void
+put_and_submit (struct volume *v, uint64_t number)
+{
+  if (put_batch (batch_at (&v->journal, number)))
+    submit (v, number);
+}
+
+/* No more records go into the open batch.  The caller drops the holder that
+ * stood for its being open, outside the lock.
+ */
+static uint64_t
+close_batch_locked (struct journal *j)
+{
+  struct staged_batch *b = batch_at (j, j->head - 1);
+
+  assert (j->is_open && b->state == BATCH_OPEN);
+  b->length = ROUND_UP (b->used, FORMAT_PAGE);
+  b->state = BATCH_CLOSED;
+  j->offset += b->length;
+  j->is_open = false;
+  j->closed++;
+  j->summary.batches++;
+  j->summary.records += b->records;
+  return j->head - 1;
+}
+
+static void
+close_and_submit_locked (struct volume *v)
+{
+  uint64_t number = close_batch_locked (&v->journal);
+
+  pthread_mutex_unlock (&v->journal.lock);
+  put_and_submit (v, number);
+  pthread_mutex_lock (&v->journal.lock);
+}
+
+/* ------------------------------------------------------------------ */
+/* Completions.                                                        */
+
+static int
+apply_batch (struct volume *v, const struct staged_batch *b)
+{
+  struct journal *j = &v->journal;
+  const uint8_t *memory = ring_at (&j->ring, b->position);
+  uint32_t at = sizeof (struct format_batch);
+  struct record r;
+
+  if (b->is_page)
+    return 0;
+  while (at < b->used) {
+    if (!record_decode ((const struct format_record *) (memory + at),
+                        position_seed (v->super.journal_salt,
+                                       b->position + at), &r)) {
+      errno = EUCLEAN;
+      return -1;
+    }
+    at += sizeof (struct format_record);
+    if (apply_record (v, &r, memory + at, b->offset + at,
+                      b->position + at - sizeof (struct format_record)) == -1)
+      return -1;
+    at += r.length;
+  }
+  return 0;
+}
+
+static void
+apply_durable_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  struct staged_batch *b;
+  int r, saved;
+
+  if (j->is_applying)
+    return;
+  j->is_applying = true;
+  while (j->tail < j->durable && !j->failed) {
+    b = batch_at (j, j->tail);
+    pthread_mutex_unlock (&j->lock);
+    r = apply_batch (v, b);
+    saved = errno;
+    pthread_mutex_lock (&j->lock);
+    if (r == -1) {
+      fail_locked (v, saved, "cannot apply what was written");
+      break;
+    }
+    if (b->records > 0)
+      j->applied_point = b->last;
+    if (v->has_point_after_mark) {
+      j->applied_point = v->point_after_mark;
+      v->has_point_after_mark = false;
+    }
+    j->tail++;
+    pthread_cond_broadcast (&j->progress);
+  }
+  j->is_applying = false;
+}
+
+static void
+advance_durable_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  struct staged_batch *b;
+
+  while (j->durable < j->head) {
+    b = batch_at (j, j->durable);
+    if (b->state != BATCH_DURABLE)
+      break;
+    if (b->records > 0)
+      j->durable_point = b->last;
+    __atomic_store_n (&j->durable_position, b->position + b->length,
+                      __ATOMIC_RELEASE);
+    j->durable++;
+  }
+}
+
+/* Take completions from the queue for everybody. */
+static void
+lead_locked (struct volume *v, bool wait)
+{
+  struct journal *j = &v->journal;
+  struct io_completion completion[COMPLETIONS];
+  int i, n, saved;
+
+  j->is_leading = true;
+  pthread_mutex_unlock (&j->lock);
+  n = v->io->queue_wait (j->queue, wait, completion, COMPLETIONS);
+  saved = errno;
+  pthread_mutex_lock (&j->lock);
+  j->is_leading = false;
+
+  if (n == -1)
+    fail_locked (v, saved, "cannot wait for the journal");
+  for (i = 0; i < n; ++i) {
+    j->submitted--;
+    j->closed--;
+    if (completion[i].error)
+      fail_locked (v, completion[i].error, "cannot write to the journal");
+    else
+      batch_at (j, completion[i].id)->state = BATCH_DURABLE;
+  }
+  if (n == 0)
+    return;
+  if (!j->failed)
+    advance_durable_locked (v);
+  pthread_cond_broadcast (&j->progress);
+  apply_durable_locked (v);
+}
+
+/* Wait for some counter to move. */
+static void
+wait_progress_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  if (j->submitted > 0 && !j->is_leading)
+    lead_locked (v, true);
+  else
+    pthread_cond_wait (&j->progress, &j->lock);
+}
+
+static int
+failed_errno (const struct journal *j)
+{
+  return j->failed == ENOSPC || j->failed == EDQUOT ? ENOSPC : EIO;
+}
+
+int
+journal_wait_durable (struct volume *v, uint64_t number)
+{
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (j->durable < number) {
+    if (j->failed) {
+      errno = failed_errno (j);
+      return -1;
+    }
+    if (j->is_open && j->head <= number && j->closed < BATCH_IN_FLIGHT)
+      close_and_submit_locked (v);
+    else
+      wait_progress_locked (v);
+  }
+  return 0;
+}
+
+int
+journal_wait_applied (struct volume *v, uint64_t number)
+{
+  struct journal *j = &v->journal;
+
+  if (journal_wait_durable (v, number) == -1)
+    return -1;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+  while (j->tail < number) {
+    if (j->failed) {
+      errno = failed_errno (j);
+      return -1;
+    }
+    apply_durable_locked (v);
+    if (j->tail < number)
+      pthread_cond_wait (&j->progress, &j->lock);
+  }
+  return 0;
+}
+
+static uint64_t
+appended_batches (struct journal *j)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  return j->head;
+}
+
+int
+journal_flush (struct volume *v)
+{
+  return journal_wait_durable (v, appended_batches (&v->journal));
+}
+
+int
+journal_flush_applied (struct volume *v)
+{
+  return journal_wait_applied (v, appended_batches (&v->journal));
+}
+
+/* ------------------------------------------------------------------ */
+/* Taking a place.                                                     */
+
+/* Can bytes up to logical position END go into the ring now? */
+static bool
+ring_has_room (struct journal *j, uint64_t end)
+{
+  return j->tail == j->head ||
+    end - batch_at (j, j->tail)->position <= j->ring.size;
+}
+
+static struct staged_batch *
+new_batch_locked (struct journal *j, uint64_t position, uint64_t offset)
+{
+  struct staged_batch *b = batch_at (j, j->head++);
+
+  *b = (struct staged_batch) {
+    .state = BATCH_OPEN, .holders = 1, .position = position,
+    .offset = offset, .first_seq = j->next_seq, .last = j->appended,
+  };
+  return b;
+}
+
+/* One page of a segment's frame, as a batch of its own. */
+static uint8_t *
+new_page_locked (struct journal *j, uint64_t position, uint64_t offset)
+{
+  struct staged_batch *b = new_batch_locked (j, position, offset);
+  uint8_t *memory;
+
+  b->is_page = true;
+  b->state = BATCH_CLOSED;
+  b->used = b->length = FORMAT_PAGE;
+  j->closed++;
+  ring_advance (&j->ring, position + FORMAT_PAGE);
+  memory = ring_at (&j->ring, position);
+  memset (memory, 0, FORMAT_PAGE);
+  return memory;
+}
+
+static void
+write_summary_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t size = v->super.segment_size;
+  uint8_t *memory;
+
+  j->summary.data_end = j->offset;
+  j->summary.closed_ns = clock_wall_ns ();
+  memory = new_page_locked (j, position_of (v, j->lap + 1, 0) - FORMAT_PAGE,
+                            (j->segment + 1) * size - FORMAT_PAGE);
+  segment_summary_encode (&j->summary, v->super.journal_salt, size,
+                          (struct format_summary *) memory);
+  j->is_segment_closed = true;
+}
+
+static void
+write_header_locked (struct volume *v, uint64_t segment)
+{
+  struct journal *j = &v->journal;
+  uint64_t size = v->super.segment_size;
+  const struct segment_header header = {
+    .lap = j->lap + 1, .first_seq = j->next_seq,
+    .opened_ns = clock_wall_ns (), .kind = SEGMENT_HOT,
+    .incarnation = v->incarnation,
+  };
+  uint8_t *memory;
+
+  j->lap++;
+  j->segment = segment;
+  j->offset = FORMAT_PAGE;
+  j->is_segment_closed = false;
+  j->summary = (struct segment_summary) { .lap = j->lap };
+  v->segments.table[segment].is_prepared = false;
+  __atomic_store_n (&v->segments.table[segment].first_seq, j->next_seq,
+                    __ATOMIC_RELAXED);
+  __atomic_store_n (&v->segments.table[segment].lap, j->lap,
+                    __ATOMIC_RELEASE);
+  memory = new_page_locked (j, position_of (v, j->lap, 0), segment * size);
+  segment_header_encode (&header, &v->super.uuid, v->super.journal_salt,
+                         size, (struct format_segment *) memory);
+}
+
+/* Go on in another segment.  1: done; 0: something had to be waited for,
+ * look again; -1: there is no space.
+ */
+static int
+rotate_locked (struct volume *v, enum journal_how how)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment, first = j->head;
+
+  if (j->head + 2 > j->tail + JOURNAL_BATCHES ||
+      !ring_has_room (j, position_of (v, j->lap + 1, FORMAT_PAGE))) {
+    wait_progress_locked (v);
+    return 0;
+  }
+  if (how == JOURNAL_GUEST &&
+      segments_count_free (&v->segments) <= SEGMENTS_RESERVED) {
+    errno = ENOSPC;
+    return -1;
+  }
+  segment = segments_find_free (&v->segments, true);
+  if (segment == SEGMENT_NONE) {
+    if (segments_find_free (&v->segments, false) == SEGMENT_NONE ||
+        j->prepare_failed) {
+      j->prepare_failed = 0;
+      errno = ENOSPC;
+      return -1;
+    }
+    j->is_maintenance_due = true;
+    pthread_cond_signal (&j->maintainer_cond);
+    wait_progress_locked (v);
+    return 0;
+  }
+
+  if (!j->is_segment_closed)
+    write_summary_locked (v);
+  write_header_locked (v, segment);
+  j->is_maintenance_due = true;
+  pthread_cond_signal (&j->maintainer_cond);
+
+  pthread_mutex_unlock (&j->lock);
+  for (; first < j->head; ++first)
+    put_and_submit (v, first);
+  pthread_mutex_lock (&j->lock);
+  return 1;
+}
+
+/* Make sure that the open batch has room for NEED more bytes.  Returns as
+ * rotate_locked.
+ */
+static int
+open_batch_locked (struct volume *v, enum journal_how how, uint32_t need)
+{
+  struct journal *j = &v->journal;
+  uint64_t data_end = v->super.segment_size - FORMAT_PAGE, position;
+  struct staged_batch *b;
+  uint32_t used;
+
+  used = j->is_open ? batch_at (j, j->head - 1)->used
+    : sizeof (struct format_batch);
+  if (used + need > BATCH_HARD ||
+      j->offset + ROUND_UP (used + need, FORMAT_PAGE) > data_end) {
+    if (j->is_open) {
+      close_and_submit_locked (v);
+      return 0;
+    }
+    return rotate_locked (v, how) == -1 ? -1 : 0;
+  }
+
+  position = position_of (v, j->lap, j->offset);
+  if (!ring_has_room (j, position + ROUND_UP (used + need, FORMAT_PAGE)) ||
+      (!j->is_open && j->head == j->tail + JOURNAL_BATCHES)) {
+    if (j->is_open)
+      close_and_submit_locked (v);
+    else
+      wait_progress_locked (v);
+    return 0;
+  }
+
+  if (!j->is_open) {
+    b = new_batch_locked (j, position,
+                          j->segment * v->super.segment_size + j->offset);
+    b->used = sizeof (struct format_batch);
+    b->opened_ns = clock_mono_ns ();
+    j->is_open = true;
+    if (j->is_committer_idle)
+      pthread_cond_signal (&j->committer_cond);
+  }
+  ring_advance (&j->ring,
+                position + ROUND_UP (used + need, FORMAT_PAGE));
+  return 1;
+}
+
+static int
+check_may_append_locked (struct volume *v, enum journal_how how,
+                         const struct record *record)
+{
+  struct journal *j = &v->journal;
+
+  if (j->failed)
+    errno = failed_errno (j);
+  else if (how == JOURNAL_GUEST && !j->is_guest_writable)
+    errno = EROFS;
+  else if (how == JOURNAL_FOREIGN && record->type != RECORD_DELTA &&
+           record->seq != j->next_seq)
+    errno = ESTALE;
+  else
+    return 0;
+  return -1;
+}
+
+/* Give the record its seq, generation, time and byte count. */
+static void
+stamp_locked (struct journal *j, enum journal_how how, struct record *r)
+{
+  switch (how) {
+  case JOURNAL_GUEST:
+    if (j->generation == 0) {
+      do
+        j->generation = random_u64 ();
+      while (j->generation == 0);
+    }
+    r->seq = j->next_seq++;
+    r->generation = j->generation;
+    r->time_ns = clock_wall_ns ();
+    j->bytes += (uint64_t) r->nblocks * VOLUME_BLOCK_SIZE;
+    r->bytes = j->bytes;
+    break;
+  case JOURNAL_FOREIGN:
+    if (r->type == RECORD_DELTA)
+      return;
+    j->next_seq = r->seq + 1;
+    j->bytes = r->bytes;
+    break;
+  case JOURNAL_MARK:
+    r->seq = j->appended.seq;
+    r->generation = j->appended.generation;
+    r->time_ns = clock_wall_ns ();
+    r->bytes = j->bytes;
+    return;
+  }
+  j->appended = (struct volume_point) {
+    .generation = r->generation, .seq = r->seq, .time_ns = r->time_ns,
+    .bytes = r->bytes,
+  };
+}
+
+static void
+summarize_locked (struct journal *j, const struct record *r)
+{
+  struct segment_summary *s = &j->summary;
+
+  if (record_type_is_mark (r->type))
+    return;
+  if (r->type != RECORD_DELTA) {
+    if (s->first_seq == 0)
+      s->first_seq = r->seq;
+    s->last_seq = r->seq;
+  }
+  if (r->length > 0)
+    s->units += r->nblocks;
+  if (s->end_block == 0 || r->block < s->first_block)
+    s->first_block = r->block;
+  if (r->block + r->nblocks > s->end_block)
+    s->end_block = r->block + r->nblocks;
+}
+
+int
+journal_reserve (struct volume *v, enum journal_how how,
+                 struct record *record, struct journal_slot *ret)
+{
+  struct journal *j = &v->journal;
+  uint32_t need = sizeof (struct format_record) + record->length;
+  struct staged_batch *b;
+  int r;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  do {
+    if (check_may_append_locked (v, how, record) == -1)
+      return -1;
+    r = open_batch_locked (v, how, need);
+    if (r == -1)
+      return -1;
+  } while (r == 0);
+
+  b = batch_at (j, j->head - 1);
+  stamp_locked (j, how, record);
+  summarize_locked (j, record);
+  ret->batch = j->head - 1;
+  ret->position = b->position + b->used;
+  ret->offset = b->offset + b->used;
+  ret->memory = ring_at (&j->ring, b->position) + b->used;
+  b->used += need;
+  b->records++;
+  b->last = j->appended;
+  __atomic_add_fetch (&b->holders, 1, __ATOMIC_RELAXED);
+
+  if (b->used >= BATCH_SOFT && j->closed < BATCH_IN_FLIGHT) {
+    close_batch_locked (j);
+    put_batch (b);             /* never the last: the caller holds it too */
+  }
+  return 0;
+}
+
+void
+journal_filled (struct volume *v, const struct journal_slot *slot)
+{
+  struct journal *j = &v->journal;
+
+  if (!put_batch (batch_at (j, slot->batch)))
+    return;
+  submit (v, slot->batch);
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+  if (j->submitted > 0 && !j->is_leading)
+    lead_locked (v, false);
+}
+
+/* ------------------------------------------------------------------ */
+/* The committer: what nobody waits for is written within the delay.   */
+
+static void
+wait_ms_locked (struct journal *j, pthread_cond_t *cond, unsigned ms)
+{
+  uint64_t until = clock_mono_ns () + ms * NS_PER_MSEC;
+  struct timespec ts = { until / NS_PER_SEC, until % NS_PER_SEC };
+
+  pthread_cond_timedwait (cond, &j->lock, &ts);
+}
+
+void *
+journal_committer (void *volume)
+{
+  struct volume *v = volume;
+  struct journal *j = &v->journal;
+  unsigned quiet = 0;
+  uint64_t now;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (!j->is_stopping) {
+    if (j->failed || (j->tail == j->head && quiet >= IDLE_ROUNDS)) {
+      j->is_committer_idle = true;
+      j->is_maintenance_due = true;      /* note how far it is durable */
+      pthread_cond_signal (&j->maintainer_cond);
+      pthread_cond_wait (&j->committer_cond, &j->lock);
+      j->is_committer_idle = false;
+      quiet = 0;
+      continue;
+    }
+    wait_ms_locked (j, &j->committer_cond, v->commit_delay_ms);
+    quiet = j->tail == j->head ? quiet + 1 : 0;
+
+    now = clock_mono_ns ();
+    if (j->is_open && now - batch_at (j, j->head - 1)->opened_ns >=
+        v->commit_delay_ms * NS_PER_MSEC)
+      close_and_submit_locked (v);
+    while (j->submitted > 0 && !j->is_leading && !j->failed)
+      lead_locked (v, true);
+  }
+  return NULL;
+}

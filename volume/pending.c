@@ -1,0 +1,176 @@
+/* Blocks whose newest version is not in the map yet (see pending.h).
+ *
+ * Each stripe is an open-addressing table with linear probing and deletion by
+ * shifting back (Knuth, TAOCP vol. 3, 6.4, algorithm R).
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "format.h"
+#include "pending.h"
+
+#define CAPACITY_MIN 64u
+
+int
+pending_init (struct pending *pending)
+{
+  unsigned i;
+
+  pending->stripe = aligned_alloc (64, PENDING_STRIPES *
+                                   sizeof *pending->stripe);
+  if (pending->stripe == NULL)
+    return -1;
+  for (i = 0; i < PENDING_STRIPES; ++i) {
+    pthread_mutex_init (&pending->stripe[i].lock, NULL);
+    pending->stripe[i].count = 0;
+    pending->stripe[i].capacity = 0;
+    pending->stripe[i].slot = NULL;
+  }
+  return 0;
+}
+
+void
+pending_release (struct pending *pending)
+{
+  unsigned i;
+
+  if (pending->stripe == NULL)
+    return;
+  for (i = 0; i < PENDING_STRIPES; ++i) {
+    pthread_mutex_destroy (&pending->stripe[i].lock);
+    free (pending->stripe[i].slot);
+  }
+  free (pending->stripe);
+  pending->stripe = NULL;
+}
+
+static uint64_t
+hash (uint64_t n)
+{
+  n *= UINT64_C (0x9e3779b97f4a7c15);
+  return n ^ n >> 32;
+}
+
+static struct pending_stripe *
+stripe_of (struct pending *pending, uint64_t block)
+{
+  return &pending->stripe[hash (block >> REGION_SHIFT) % PENDING_STRIPES];
+}
+
+/* Where BLOCK is, or the empty slot where it would go. */
+static uint32_t
+find (const struct pending_stripe *s, uint64_t block)
+{
+  uint32_t i = (hash (block) >> 16) & (s->capacity - 1);
+
+  while (s->slot[i].block != 0 && s->slot[i].block != block + 1)
+    i = (i + 1) & (s->capacity - 1);
+  return i;
+}
+
+static int
+grow (struct pending_stripe *s)
+{
+  struct pending_stripe bigger = *s;
+  uint32_t i;
+
+  bigger.capacity = s->capacity ? s->capacity * 2 : CAPACITY_MIN;
+  bigger.slot = calloc (bigger.capacity, sizeof *bigger.slot);
+  if (bigger.slot == NULL)
+    return -1;
+  for (i = 0; i < s->capacity; ++i)
+    if (s->slot[i].block != 0)
+      bigger.slot[find (&bigger, s->slot[i].block - 1)] = s->slot[i];
+  free (s->slot);
+  s->slot = bigger.slot;
+  s->capacity = bigger.capacity;
+  return 0;
+}
+
+int
+pending_put (struct pending *pending, uint64_t block, uint64_t seq,
+             uint64_t entry)
+{
+  struct pending_stripe *s = stripe_of (pending, block);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  struct pending_slot *slot;
+
+  if (s->count * 4 >= s->capacity * 3 && grow (s) == -1)
+    return -1;
+  slot = &s->slot[find (s, block)];
+  if (slot->block == 0)
+    __atomic_store_n (&s->count, s->count + 1, __ATOMIC_RELEASE);
+  else if (slot->seq > seq)
+    return 0;
+  *slot = (struct pending_slot) { block + 1, seq, entry };
+  return 0;
+}
+
+static void
+remove_at (struct pending_stripe *s, uint32_t hole)
+{
+  uint32_t mask = s->capacity - 1;
+  uint32_t i = hole, home;
+
+  for (;;) {
+    i = (i + 1) & mask;
+    if (s->slot[i].block == 0)
+      break;
+    home = (hash (s->slot[i].block - 1) >> 16) & mask;
+    /* May the entry at i move to the hole without passing its home? */
+    if (((i - home) & mask) >= ((i - hole) & mask)) {
+      s->slot[hole] = s->slot[i];
+      hole = i;
+    }
+  }
+  s->slot[hole].block = 0;
+  __atomic_store_n (&s->count, s->count - 1, __ATOMIC_RELEASE);
+}
+
+void
+pending_remove (struct pending *pending, uint64_t block, uint64_t count,
+                uint64_t seq)
+{
+  uint64_t end = block + count, region_end;
+  struct pending_stripe *s;
+  uint32_t i;
+
+  while (block < end) {
+    s = stripe_of (pending, block);
+    region_end = ((block >> REGION_SHIFT) + 1) << REGION_SHIFT;
+    if (region_end > end)
+      region_end = end;
+    if (__atomic_load_n (&s->count, __ATOMIC_ACQUIRE) != 0) {
+      ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+      for (; block < region_end && s->count > 0; ++block) {
+        i = find (s, block);
+        if (s->slot[i].block != 0 && s->slot[i].seq <= seq)
+          remove_at (s, i);
+      }
+    }
+    block = region_end;
+  }
+}
+
+bool
+pending_get (struct pending *pending, uint64_t block, uint64_t *ret_entry)
+{
+  struct pending_stripe *s = stripe_of (pending, block);
+  uint32_t i;
+
+  if (__atomic_load_n (&s->count, __ATOMIC_ACQUIRE) == 0)
+    return false;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  if (s->count == 0)
+    return false;
+  i = find (s, block);
+  if (s->slot[i].block == 0)
+    return false;
+  *ret_entry = s->slot[i].entry;
+  return true;
+}

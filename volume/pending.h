@@ -1,0 +1,52 @@
+/* Blocks whose newest version is not in the map yet.
+ *
+ * A write is found here from the moment it is acknowledged until its record
+ * is durable and the map shows it.  Per block only the version with the
+ * highest seq is kept, so overlapping writes take effect in seq order.
+ *
+ * The table is cut into stripes by region, each with its own lock, so that a
+ * multi-block write takes one lock for 16 blocks; an empty stripe is seen
+ * without taking it.
+ */
+
+#ifndef PAIRDISK_VOLUME_PENDING_H
+#define PAIRDISK_VOLUME_PENDING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PENDING_STRIPES 1024u
+
+struct pending_slot {
+  uint64_t block;              /* plus 1; 0: empty */
+  uint64_t seq, entry;
+};
+
+struct pending_stripe {
+  pthread_mutex_t lock;
+  uint32_t count, capacity;    /* count is read without the lock */
+  struct pending_slot *slot;
+} __attribute__ ((aligned (64)));
+
+struct pending {
+  struct pending_stripe *stripe;
+};
+
+extern int pending_init (struct pending *pending);
+extern void pending_release (struct pending *pending);
+
+/* Record that BLOCK's version SEQ is ENTRY, unless a newer one is known.
+ * -1 (ENOMEM): it was not recorded.
+ */
+extern int pending_put (struct pending *pending, uint64_t block,
+                        uint64_t seq, uint64_t entry);
+
+/* The map now shows version SEQ of the blocks [BLOCK, BLOCK+COUNT). */
+extern void pending_remove (struct pending *pending, uint64_t block,
+                            uint64_t count, uint64_t seq);
+
+extern bool pending_get (struct pending *pending, uint64_t block,
+                         uint64_t *ret_entry);
+
+#endif /* PAIRDISK_VOLUME_PENDING_H */

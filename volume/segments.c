@@ -1,0 +1,139 @@
+/* The segments of the journal (see segments.h). */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "record.h"
+#include "segments.h"
+
+int
+segments_init (struct segments *segments, uint64_t count, uint64_t size)
+{
+  segments->count = count;
+  segments->size = size;
+  segments->table = calloc (count, sizeof *segments->table);
+  return segments->table ? 0 : -1;
+}
+
+void
+segments_release (struct segments *segments)
+{
+  free (segments->table);
+  segments->table = NULL;
+}
+
+static size_t
+slot_size (uint64_t count)
+{
+  return sizeof (struct format_segtable) +
+    ROUND_UP (count * sizeof (struct format_segentry), FORMAT_PAGE);
+}
+
+uint64_t
+segments_file_size (uint64_t count)
+{
+  return 2 * slot_size (count);
+}
+
+int
+segments_load (struct segments *segments, const struct volume_io *io,
+               struct io_file *file, const struct super *super,
+               struct error *err)
+{
+  size_t size = slot_size (segments->count);
+  CLEANUP_FREE uint8_t *slot = malloc (size);
+  const struct format_segentry *entry;
+  uint64_t i;
+
+  if (slot == NULL ||
+      io->read (file, slot, size, super->segments_slot * size) == -1)
+    return error_set_errno (err, errno, "cannot read the segment table");
+  if (XXH3_64bits (slot, size) != super->segments_hash)
+    return error_set (err, EUCLEAN,
+                      "the segment table is not the one the super names");
+
+  entry = (const void *) (slot + sizeof (struct format_segtable));
+  for (i = 0; i < segments->count; ++i) {
+    segments->table[i].lap = le64toh (entry[i].lap);
+    segments->table[i].first_seq = le64toh (entry[i].first_seq);
+    segments->table[i].live = le32toh (entry[i].live);
+  }
+  return 0;
+}
+
+int
+segments_save (const struct segments *segments, const struct volume_io *io,
+               struct io_file *file, const struct uuid *uuid, unsigned slot,
+               uint64_t lap, uint64_t *ret_hash)
+{
+  size_t size = slot_size (segments->count);
+  CLEANUP_FREE uint8_t *buf = aligned_alloc (FORMAT_PAGE, size);
+  struct format_segtable *header = (void *) buf;
+  struct format_segentry *entry;
+  uint64_t i, segment_lap_now;
+
+  if (buf == NULL)
+    return -1;
+  memset (buf, 0, size);
+  header->magic = htole32 (SEGTABLE_MAGIC);
+  header->version = htole32 (FORMAT_VERSION);
+  header->count = htole64 (segments->count);
+  memcpy (header->uuid, uuid->byte, sizeof header->uuid);
+  entry = (void *) (header + 1);
+  for (i = 0; i < segments->count; ++i) {
+    segment_lap_now = segment_lap (segments, i);
+    if (segment_lap_now == 0 || segment_lap_now > lap)
+      continue;
+    entry[i].lap = htole64 (segment_lap_now);
+    entry[i].first_seq = htole64 (__atomic_load_n
+                                  (&segments->table[i].first_seq,
+                                   __ATOMIC_RELAXED));
+    entry[i].live = htole32 (__atomic_load_n (&segments->table[i].live,
+                                              __ATOMIC_RELAXED));
+  }
+  if (io->write (file, buf, size, slot * size) == -1 ||
+      io->sync (file) == -1)
+    return -1;
+  *ret_hash = XXH3_64bits (buf, size);
+  return 0;
+}
+
+uint64_t
+segments_find_lap (const struct segments *segments, uint64_t lap)
+{
+  uint64_t i;
+
+  for (i = 0; i < segments->count; ++i)
+    if (segment_lap (segments, i) == lap)
+      return i;
+  return SEGMENT_NONE;
+}
+
+uint64_t
+segments_find_free (const struct segments *segments, bool prepared)
+{
+  uint64_t i;
+
+  for (i = 0; i < segments->count; ++i)
+    if (segment_lap (segments, i) == 0 &&
+        segments->table[i].is_prepared == prepared)
+      return i;
+  return SEGMENT_NONE;
+}
+
+uint64_t
+segments_count_free (const struct segments *segments)
+{
+  uint64_t i, n = 0;
+
+  for (i = 0; i < segments->count; ++i)
+    n += segment_lap (segments, i) == 0;
+  return n;
+}

@@ -1,0 +1,78 @@
+/* The segments of the journal: which use each is in, what in it is live.
+ *
+ * Invariant: a segment's lap is 0 exactly when it is free; two segments in
+ * use never have the same lap.  live counts the granules that the map (and
+ * an open stage's map) refers to.
+ */
+
+#ifndef PAIRDISK_VOLUME_SEGMENTS_H
+#define PAIRDISK_VOLUME_SEGMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "io.h"
+#include "super.h"
+
+#define SEGMENT_NONE UINT64_MAX
+
+struct segment {
+  uint64_t lap;                /* atomic: readers look at it */
+  uint64_t first_seq;
+  uint32_t live;               /* atomic, granules */
+  bool is_prepared;            /* free, and its blocks are there */
+};
+
+struct segments {
+  uint64_t count, size;        /* size of one, bytes */
+  struct segment *table;
+};
+
+extern int segments_init (struct segments *segments, uint64_t count,
+                          uint64_t size);
+extern void segments_release (struct segments *segments);
+
+/* Copies of the table in the file "segments". */
+extern uint64_t segments_file_size (uint64_t count);
+extern int segments_load (struct segments *segments,
+                          const struct volume_io *io, struct io_file *file,
+                          const struct super *super, struct error *err);
+
+/* Write the table to SLOT, durably, leaving out laps after LAP (those are
+ * found again by replay).  Sets the hash that goes into the super.
+ */
+extern int segments_save (const struct segments *segments,
+                          const struct volume_io *io, struct io_file *file,
+                          const struct uuid *uuid, unsigned slot,
+                          uint64_t lap, uint64_t *ret_hash);
+
+/* The segment in its LAPth use, or SEGMENT_NONE. */
+extern uint64_t segments_find_lap (const struct segments *segments,
+                                   uint64_t lap);
+
+/* A free segment, prepared ones first, or SEGMENT_NONE. */
+extern uint64_t segments_find_free (const struct segments *segments,
+                                    bool prepared);
+extern uint64_t segments_count_free (const struct segments *segments);
+
+static inline uint64_t
+segment_lap (const struct segments *segments, uint64_t i)
+{
+  return __atomic_load_n (&segments->table[i].lap, __ATOMIC_ACQUIRE);
+}
+
+/* The map has begun or ceased to refer to ENTRY's bytes. */
+static inline void
+segments_account (struct segments *segments, uint64_t position,
+                  int64_t bytes)
+{
+  uint64_t i = position / segments->size;
+
+  if (i < segments->count)
+    __atomic_add_fetch (&segments->table[i].live,
+                        (uint32_t) (bytes / (int64_t) GRANULE),
+                        __ATOMIC_RELAXED);
+}
+
+#endif /* PAIRDISK_VOLUME_SEGMENTS_H */

@@ -1,0 +1,128 @@
+/* map.N and regions.N (see table.h). */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "format.h"
+#include "record.h"
+#include "table.h"
+
+static uint64_t
+table_file_size (uint64_t count)
+{
+  return FORMAT_PAGE + ROUND_UP (count * sizeof (uint64_t), FORMAT_PAGE);
+}
+
+int
+table_create (const struct volume_io *io, struct io_dir *dir,
+              const char *name, const char *magic, uint64_t count,
+              const struct uuid *uuid, struct error *err)
+{
+  CLEANUP_FREE struct format_table *header = NULL;
+  struct io_file *file;
+  int r;
+
+  header = aligned_alloc (FORMAT_PAGE, sizeof *header);
+  if (header == NULL)
+    return error_set_errno (err, errno, "cannot create '%s'", name);
+  memset (header, 0, sizeof *header);
+  memcpy (header->magic, magic, sizeof header->magic);
+  header->version = htole32 (FORMAT_VERSION);
+  header->count = htole64 (count);
+  memcpy (header->uuid, uuid->byte, sizeof header->uuid);
+  header->hash = htole64 (XXH3_64bits
+                          (header, offsetof (struct format_table, hash)));
+
+  file = io->open (dir, name, IO_CREATE);
+  if (file == NULL)
+    return error_set_errno (err, errno, "cannot create '%s'", name);
+  r = io->resize (file, table_file_size (count));
+  if (r == 0)
+    r = io->reserve (file, 0, table_file_size (count));
+  if (r == 0)
+    r = io->write (file, header, sizeof *header, 0);
+  if (r == 0)
+    r = io->sync (file);
+  if (r == -1)
+    error_set_errno (err, errno, "cannot create '%s'", name);
+  io->close (file);
+  return r;
+}
+
+static bool
+header_is_valid (const struct format_table *header, const char *magic,
+                 uint64_t count, const struct uuid *uuid)
+{
+  return memcmp (header->magic, magic, sizeof header->magic) == 0 &&
+    le32toh (header->version) == FORMAT_VERSION &&
+    le64toh (header->count) == count &&
+    memcmp (header->uuid, uuid->byte, sizeof header->uuid) == 0 &&
+    le64toh (header->hash) ==
+    XXH3_64bits (header, offsetof (struct format_table, hash));
+}
+
+int
+table_open (struct table *table, const struct volume_io *io,
+            struct io_dir *dir, const char *name, const char *magic,
+            uint64_t count, const struct uuid *uuid, struct error *err)
+{
+  uint64_t size;
+  uint8_t *base;
+
+  table->io = io;
+  table->count = count;
+  table->file = io->open (dir, name, 0);
+  if (table->file == NULL)
+    return error_set_errno (err, errno, "cannot open '%s'", name);
+  if (io->size (table->file, &size) == -1) {
+    error_set_errno (err, errno, "cannot open '%s'", name);
+    goto err;
+  }
+  if (size < table_file_size (count)) {
+    error_set (err, EUCLEAN, "'%s' is cut short: %llu bytes of %llu", name,
+               (unsigned long long) size,
+               (unsigned long long) table_file_size (count));
+    goto err;
+  }
+  base = io->map (table->file, table_file_size (count));
+  if (base == NULL) {
+    error_set_errno (err, errno, "cannot map '%s'", name);
+    goto err;
+  }
+  if (!header_is_valid ((const struct format_table *) base, magic, count,
+                        uuid)) {
+    error_set (err, EUCLEAN, "the header of '%s' is damaged", name);
+    io->unmap (table->file);
+    goto err;
+  }
+  table->entry = (uint64_t *) (base + FORMAT_PAGE);
+  return 0;
+
+ err:
+  io->close (table->file);
+  table->file = NULL;
+  return -1;
+}
+
+void
+table_close (struct table *table)
+{
+  if (table->file == NULL)
+    return;
+  table->io->unmap (table->file);
+  table->io->close (table->file);
+  table->file = NULL;
+  table->entry = NULL;
+}
+
+int
+table_sync (struct table *table)
+{
+  return table->io->map_sync (table->file, table_file_size (table->count));
+}

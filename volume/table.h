@@ -1,0 +1,50 @@
+/* map.N and regions.N: a header page and 8 bytes an entry, memory-mapped.
+ *
+ * Entries are little-endian and are read and stored atomically, so readers
+ * take no lock.  Rule W: an entry is stored only after the record it stands
+ * for is durable; then it does not matter when the kernel writes a page back.
+ */
+
+#ifndef PAIRDISK_VOLUME_TABLE_H
+#define PAIRDISK_VOLUME_TABLE_H
+
+#include <endian.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "io.h"
+#include "uuid.h"
+
+struct table {
+  const struct volume_io *io;
+  struct io_file *file;        /* NULL: not open */
+  uint64_t *entry;
+  uint64_t count;
+};
+
+/* Make the file with COUNT zero entries and space for all of them. */
+extern int table_create (const struct volume_io *io, struct io_dir *dir,
+                         const char *name, const char *magic, uint64_t count,
+                         const struct uuid *uuid, struct error *err);
+
+/* EUCLEAN when header or length are not what they must be. */
+extern int table_open (struct table *table, const struct volume_io *io,
+                       struct io_dir *dir, const char *name,
+                       const char *magic, uint64_t count,
+                       const struct uuid *uuid, struct error *err);
+extern void table_close (struct table *table);
+extern int table_sync (struct table *table);
+
+static inline uint64_t
+table_get (const struct table *table, uint64_t i)
+{
+  return le64toh (__atomic_load_n (&table->entry[i], __ATOMIC_ACQUIRE));
+}
+
+static inline void
+table_set (struct table *table, uint64_t i, uint64_t value)
+{
+  __atomic_store_n (&table->entry[i], htole64 (value), __ATOMIC_RELEASE);
+}
+
+#endif /* PAIRDISK_VOLUME_TABLE_H */

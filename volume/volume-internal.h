@@ -1,0 +1,262 @@
+/* What the files of volume/ share with each other, and with no one else.
+ *
+ * Locks, in the order in which they are taken:
+ *
+ *   role_lock        role, fence and stage calls, one at a time
+ *   checkpoint_lock  one checkpoint at a time
+ *   range lock       stripes of the disk (range-lock.h)
+ *   journal.lock     everything in struct journal
+ *   super_lock       v->super, v->super_written and their file
+ *   submit_lock      the submission side of the queue
+ *   pending stripes  (pending.h)
+ *
+ * None but role_lock, checkpoint_lock, super_lock and a range lock is held
+ * across a wait for the disk.
+ */
+
+#ifndef PAIRDISK_VOLUME_INTERNAL_H
+#define PAIRDISK_VOLUME_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+#include "io.h"
+#include "pending.h"
+#include "range-lock.h"
+#include "record.h"
+#include "ring.h"
+#include "segments.h"
+#include "super.h"
+#include "table.h"
+#include "volume.h"
+
+/* A batch is closed when it has this much and the device has room ... */
+#define BATCH_SOFT (256u << 10)
+#define BATCH_IN_FLIGHT 4u
+/* ... and in any case before it has more than this. */
+#define BATCH_HARD (1280u << 10)
+static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
+               "the largest record fits into a batch");
+
+#define JOURNAL_BATCHES 64u
+#define STAGING_DEFAULT (UINT64_C (32) << 20)
+#define COMMIT_DELAY_MS_DEFAULT 10u
+#define CHECKPOINT_BYTES (UINT64_C (256) << 20)
+#define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
+#define SEGMENTS_RESERVED 1u        /* for marks when guests get ENOSPC */
+
+/* The life of a batch in memory:
+ *
+ *   OPEN      records are being added
+ *   CLOSED    no more are; written when its last filler is done
+ *   DURABLE   on the medium
+ *   (gone)    applied to the map; its slot is free again
+ */
+enum batch_state { BATCH_OPEN = 1, BATCH_CLOSED, BATCH_DURABLE };
+
+struct staged_batch {
+  enum batch_state state;
+  unsigned holders;            /* atomic: fillers, plus one while OPEN */
+  bool is_page;                /* a segment's header or summary page */
+  uint64_t position;           /* logical */
+  uint64_t offset;             /* in the journal file */
+  uint32_t used, length, records;
+  uint64_t first_seq, opened_ns;
+  struct volume_point last;    /* after its last record */
+};
+
+/* Batches are numbered from 0; number n is in batch[n % JOURNAL_BATCHES].
+ * Invariant: tail <= durable <= head <= tail + JOURNAL_BATCHES; all below
+ * tail are applied, all below durable are durable.
+ */
+struct journal {
+  pthread_mutex_t lock;
+  pthread_cond_t progress;     /* any of the counters moved, or failed */
+  pthread_mutex_t submit_lock;
+  struct ring ring;
+  struct io_file *file;
+  struct io_queue *queue;
+
+  struct staged_batch batch[JOURNAL_BATCHES];
+  uint64_t head, durable, tail;
+  bool is_open;                /* batch head-1 is OPEN */
+  unsigned closed;             /* CLOSED and not yet complete */
+  int submitted;               /* of these, given to the queue (may be -1 for
+                                  a moment: completed before counted) */
+  bool is_leading;             /* a thread waits for the queue */
+  bool is_applying;
+  int failed;                  /* errno of the failure that is final */
+
+  uint64_t segment;            /* index, when lap > 0 */
+  uint64_t lap;
+  uint64_t offset;             /* next batch, in the segment */
+  bool is_segment_closed;      /* has its summary (or is none) */
+  struct segment_summary summary;
+
+  uint64_t next_seq, bytes;
+  uint64_t generation;         /* of guest writes; 0: open a new one */
+  bool is_guest_writable;
+  struct volume_point appended, durable_point, applied_point;
+  uint64_t durable_position;   /* atomic */
+  uint64_t checkpointed;       /* position of the last checkpoint */
+  bool is_committer_idle, is_stopping;
+  unsigned wakes;              /* calls of volume_wake_waiters */
+  pthread_cond_t committer_cond, maintainer_cond;
+  bool is_maintenance_due;
+  int prepare_failed;          /* errno of the last try to make a segment
+                                  ready; writers see ENOSPC once for each */
+  pthread_t committer, maintainer;
+  bool has_threads;
+};
+
+struct volume {
+  const struct volume_io *io;
+  struct io_dir *dir;
+  struct io_file *super_file, *segments_file;
+  char *path;
+
+  pthread_mutex_t role_lock, checkpoint_lock, super_lock;
+  struct super super;          /* as of what is applied */
+  struct super super_written;  /* as of the last checkpoint: in the file */
+  uint32_t incarnation;        /* of this opening */
+  uint64_t nblocks;
+  unsigned commit_delay_ms;
+
+  struct table map, regions;   /* what the disk shows */
+  struct table stage_map, stage_regions;
+  bool is_staging;             /* atomic: what is applied goes to stage_* */
+  bool is_replaying;           /* live bytes are counted afterwards */
+  struct volume_point point_after_mark;  /* set by applying a mark, for */
+  bool has_point_after_mark;             /* who applied it */
+
+  struct segments segments;
+  struct pending pending;
+  struct range_lock range_lock;
+  struct journal journal;
+
+  char failure[240];           /* guarded by journal.lock */
+  struct {                     /* atomic counters */
+    uint64_t checksum_errors, read_errors, writes, reads, flushes;
+  } count;
+};
+
+static inline void
+count_up (uint64_t *counter)
+{
+  __atomic_add_fetch (counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+position_of (const struct volume *v, uint64_t lap, uint64_t offset)
+{
+  return lap * v->super.segment_size + offset;
+}
+
+/* --- journal.c ---------------------------------------------------- */
+
+enum journal_how { JOURNAL_GUEST = 1, JOURNAL_FOREIGN, JOURNAL_MARK };
+
+/* Space for one record, to be filled and given back with journal_filled. */
+struct journal_slot {
+  uint64_t batch;              /* number */
+  uint64_t position;           /* logical, of the record */
+  uint64_t offset;             /* in the journal file, of the record */
+  uint8_t *memory;             /* header and body */
+};
+
+extern void journal_init_locks (struct volume *v);
+extern int journal_init (struct volume *v, uint64_t staging_bytes);
+extern void journal_release (struct volume *v);
+
+/* Begin appending at POSITION with the record after POINT. */
+extern void journal_start (struct volume *v, uint64_t position,
+                           const struct volume_point *point);
+
+/* Take the next place in the log for RECORD (type, length, block, nblocks
+ * set; seq, generation, time_ns, bytes too when FOREIGN) and complete it.
+ * Errors: EIO, ENOSPC, EROFS (guest and not writable), ESTALE (FOREIGN and
+ * not the next seq).  On success journal_filled must follow soon.
+ */
+extern int journal_reserve (struct volume *v, enum journal_how how,
+                            struct record *record,
+                            struct journal_slot *ret);
+extern void journal_filled (struct volume *v,
+                            const struct journal_slot *slot);
+
+/* Wait until the batches below NUMBER are durable (applied).  The caller's
+ * thread does the work if nobody else does.
+ */
+extern int journal_wait_durable (struct volume *v, uint64_t number);
+extern int journal_wait_applied (struct volume *v, uint64_t number);
+
+/* All that is appended so far. */
+extern int journal_flush (struct volume *v);
+extern int journal_flush_applied (struct volume *v);
+
+/* The failure that is final: no more writes, EIO to who waits. */
+extern void journal_fail (struct volume *v, int errnum, const char *what);
+
+extern void *journal_committer (void *volume);
+
+/* --- apply.c ------------------------------------------------------ */
+
+/* Make a durable record visible.  BODY_OFFSET: where its body is in the
+ * journal file; POSITION: its own logical position.  -1: a mark could not be
+ * carried out.
+ */
+extern int apply_record (struct volume *v, const struct record *record,
+                         const void *body, uint64_t body_offset,
+                         uint64_t position);
+
+/* --- stage.c ------------------------------------------------------ */
+
+extern int stage_apply_mark (struct volume *v, const struct record *record,
+                             const void *body, uint64_t position);
+extern int stage_tables_open (struct volume *v, struct error *err);
+
+/* volume_stage_drop for one who holds role_lock. */
+extern int stage_drop_locked (struct volume *v, struct error *err);
+
+/* Remove the tables that no checkpoint names. */
+extern void stage_tables_remove (struct volume *v);
+
+/* --- checkpoint.c ------------------------------------------------- */
+
+/* Write down all that is applied and v->super as it is. */
+extern int checkpoint (struct volume *v, bool is_clean, struct error *err);
+extern void *checkpoint_maintainer (void *volume);
+
+/* --- recover.c ---------------------------------------------------- */
+
+/* Replay from the checkpoint; sets the journal to append after it. */
+extern int recover (struct volume *v, struct error *err);
+extern void recount_live (struct volume *v);
+
+/* --- fetch.c ------------------------------------------------------ */
+
+/* LEN bytes of the journal at file offset OFFSET, from the ring or the file.
+ * FROM_MEDIUM: past every cache.
+ */
+extern int fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
+                  bool from_medium);
+
+/* The unit of BLOCK that ENTRY points to, LEN = entry_length bytes that were
+ * fetched to STORED: is it whole, and the version the entry means?
+ */
+extern bool fetched_unit_is_valid (struct volume *v, const void *stored,
+                                   uint64_t block, uint64_t entry,
+                                   struct unit *ret);
+
+/* --- volume.c ----------------------------------------------------- */
+
+extern const char *map_name (unsigned slot);
+extern const char *regions_name (unsigned slot);
+
+/* For tests: stop all threads and let go of the files without writing
+ * anything, as a crash would.
+ */
+extern void volume_abandon (struct volume *v);
+
+#endif /* PAIRDISK_VOLUME_INTERNAL_H */

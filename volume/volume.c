@@ -1,0 +1,703 @@
+/* Making, opening and closing a volume; its roles and status. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "crypto.h"
+#include "volume-internal.h"
+
+#define SEGMENT_SIZE_DEFAULT (UINT64_C (32) << 20)
+#define SEGMENT_SIZE_MIN (UINT64_C (4) << 20)
+#define SEGMENTS_MIN 8u
+
+static const char *const file_names[] = {
+  "super", "segments", "journal", "map.0", "regions.0", "map.1", "regions.1",
+};
+
+const char *
+map_name (unsigned slot)
+{
+  return slot == 0 ? "map.0" : "map.1";
+}
+
+const char *
+regions_name (unsigned slot)
+{
+  return slot == 0 ? "regions.0" : "regions.1";
+}
+
+const char *
+volume_role_name (enum volume_role role)
+{
+  switch (role) {
+  case VOLUME_ROLE_UNSET: return "unset";
+  case VOLUME_ROLE_STANDALONE: return "standalone";
+  case VOLUME_ROLE_PRIMARY: return "primary";
+  case VOLUME_ROLE_SECONDARY: return "secondary";
+  }
+  return "unknown";
+}
+
+bool
+volume_name_is_valid (const char *name)
+{
+  static const char alnum[] = "abcdefghijklmnopqrstuvwxyz"
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  size_t len = strlen (name), i;
+
+  if (len == 0 || len > VOLUME_NAME_MAX)
+    return false;
+  for (i = 0; i < len; ++i)
+    if (strchr (alnum, name[i]) == NULL &&
+        (i == 0 || strchr ("._-", name[i]) == NULL))
+      return false;
+  return true;
+}
+
+static const struct volume_io *
+io_or_real (const struct volume_io *io)
+{
+  return io ? io : &volume_io_real;
+}
+
+static uint64_t
+regions_count (uint64_t nblocks)
+{
+  return (nblocks + (1u << REGION_SHIFT) - 1) >> REGION_SHIFT;
+}
+
+/* ------------------------------------------------------------------ */
+
+static int
+check_params (const struct volume_params *p, struct error *err)
+{
+  if (p->size < VOLUME_SIZE_MIN || p->size > VOLUME_SIZE_MAX ||
+      p->size % VOLUME_BLOCK_SIZE != 0)
+    return error_set (err, EINVAL, "the size must be a multiple of 4096 "
+                      "between 1M and 8T, not %llu",
+                      (unsigned long long) p->size);
+  if (p->segment_size != 0 &&
+      (p->segment_size < SEGMENT_SIZE_MIN ||
+       p->segment_size > (UINT64_C (1) << 30) ||
+       (p->segment_size & (p->segment_size - 1)) != 0))
+    return error_set (err, EINVAL, "the segment size must be a power of two "
+                      "between 4M and 1G");
+  if (p->capacity > (UINT64_C (1) << 44))
+    return error_set (err, EINVAL, "the capacity must be at most 16T");
+  return 0;
+}
+
+/* Complete what the caller left open.  The journal may take four times the
+ * size of the disk: its file grows only as far as it is used.
+ */
+static void
+default_geometry (const struct volume_params *p, struct super *super)
+{
+  uint64_t size = p->segment_size, capacity = p->capacity;
+
+  if (size == 0) {
+    size = SEGMENT_SIZE_DEFAULT;
+    while (size > SEGMENT_SIZE_MIN && size > p->size / 16)
+      size /= 2;
+  }
+  if (capacity == 0) {
+    capacity = 4 * p->size;
+    if (capacity > UINT64_C (1) << 44)
+      capacity = UINT64_C (1) << 44;
+  }
+  capacity = ROUND_UP (capacity, size);
+  if (capacity < SEGMENTS_MIN * size)
+    capacity = SEGMENTS_MIN * size;
+  super->size = p->size;
+  super->segment_size = size;
+  super->capacity = capacity;
+}
+
+/* A file of SIZE bytes; 0: empty. */
+static int
+create_file (const struct volume_io *io, struct io_dir *dir,
+             const char *name, uint64_t size, struct error *err)
+{
+  struct io_file *file = io->open (dir, name, IO_CREATE);
+  int r = 0, saved;
+
+  if (file == NULL)
+    return error_set_errno (err, errno, "cannot create '%s'", name);
+  if (size > 0)
+    r = io->resize (file, size);
+  if (r == 0 && size > 0)
+    r = io->reserve (file, 0, size);
+  if (r == 0)
+    r = io->sync (file);
+  saved = errno;
+  io->close (file);
+  return r == -1 ? error_set_errno (err, saved, "cannot create '%s'", name)
+    : 0;
+}
+
+/* The first segment table and all slots of the super, which make it a
+ * volume.
+ */
+static int
+create_super (const struct volume_io *io, struct io_dir *dir,
+              struct super *super, struct error *err)
+{
+  struct io_file *file = NULL, *table = NULL;
+  struct segments segments = { 0 };
+  unsigned i;
+  int r = -1, saved;
+
+  table = io->open (dir, "segments", 0);
+  if (table == NULL ||
+      segments_init (&segments, super_segments (super),
+                     super->segment_size) == -1 ||
+      segments_save (&segments, io, table, &super->uuid, 0, 0,
+                     &super->segments_hash) == -1)
+    goto out;
+  file = io->open (dir, "super", IO_CREATE);
+  if (file == NULL ||
+      io->resize (file, SUPER_SLOTS * SUPER_SIZE) == -1 ||
+      io->reserve (file, 0, SUPER_SLOTS * SUPER_SIZE) == -1)
+    goto out;
+  for (i = 0; i < SUPER_SLOTS; ++i)
+    if (super_write (io, file, super) == -1)
+      goto out;
+  r = io->dir_sync (dir);
+
+ out:
+  saved = errno;
+  segments_release (&segments);
+  if (table)
+    io->close (table);
+  if (file)
+    io->close (file);
+  return r == -1 ? error_set_errno (err, saved, "cannot create the super")
+    : 0;
+}
+
+static void
+remove_files (const struct volume_io *io, struct io_dir *dir)
+{
+  size_t i;
+
+  for (i = 0; i < sizeof file_names / sizeof file_names[0]; ++i)
+    io->unlink (dir, file_names[i]);
+}
+
+int
+volume_create (const struct volume_io *io, const char *path,
+               const struct volume_params *params, struct error *err)
+{
+  struct super super = {
+    .created_ns = clock_wall_ns (), .journal_salt = random_u64 (),
+    .content_salt = random_u64 (), .role = VOLUME_ROLE_STANDALONE,
+    .flags = SUPER_CLEAN | SUPER_NEW_WRITER, .oldest_seq = 1,
+  };
+  struct io_dir *dir;
+  uint64_t nblocks;
+  int r, saved;
+
+  io = io_or_real (io);
+  if (check_params (params, err) == -1)
+    return -1;
+  uuid_generate (&super.uuid);
+  uuid_generate (&super.lineage);
+  default_geometry (params, &super);
+  nblocks = super_blocks (&super);
+  super.position = super.segment_size;         /* lap 1, not begun */
+  super.oldest_position = super.segment_size;
+  super.durable_hint = super.position;
+
+  if (io->dir_create (io->opaque, path) == -1)
+    return error_set_errno (err, errno, "cannot create '%s'", path);
+  dir = io->dir_open (io->opaque, path);
+  if (dir == NULL) {
+    error_set_errno (err, errno, "cannot open '%s'", path);
+    saved = errno;
+    io->dir_remove (io->opaque, path);
+    errno = saved;
+    return -1;
+  }
+
+  r = create_file (io, dir, "journal", 0, err);
+  if (r == 0)
+    r = create_file (io, dir, "segments",
+                     segments_file_size (super_segments (&super)), err);
+  if (r == 0)
+    r = table_create (io, dir, map_name (0), MAP_MAGIC, nblocks, &super.uuid,
+                      err);
+  if (r == 0)
+    r = table_create (io, dir, regions_name (0), REGIONS_MAGIC,
+                      regions_count (nblocks), &super.uuid, err);
+  if (r == 0)
+    r = create_super (io, dir, &super, err);
+  saved = errno;
+  if (r == -1)
+    remove_files (io, dir);
+  io->dir_close (dir);
+  if (r == -1)
+    io->dir_remove (io->opaque, path);
+  errno = saved;
+  return r;
+}
+
+int
+volume_destroy (const struct volume_io *io, const char *path,
+                struct error *err)
+{
+  struct io_dir *dir;
+  struct io_file *file;
+  struct super super;
+
+  io = io_or_real (io);
+  dir = io->dir_open (io->opaque, path);
+  if (dir == NULL)
+    return error_set_errno (err, errno, "cannot open '%s'", path);
+  file = io->open (dir, "super", IO_LOCK);
+  if (file == NULL || super_read (io, file, &super, NULL) == -1) {
+    if (errno == EBUSY)
+      error_set (err, EBUSY, "'%s' is in use", path);
+    else
+      error_set (err, EINVAL, "'%s' is not a volume", path);
+    if (file)
+      io->close (file);
+    io->dir_close (dir);
+    return -1;
+  }
+  remove_files (io, dir);
+  io->unlink (dir, "link");      /* what the plugin keeps beside it */
+  io->close (file);
+  io->dir_close (dir);
+  if (io->dir_remove (io->opaque, path) == -1)
+    return error_set_errno (err, errno, "cannot remove '%s'", path);
+  return 0;
+}
+
+/* ------------------------------------------------------------------ */
+
+static int
+open_super (struct volume *v, struct error *err)
+{
+  v->super_file = v->io->open (v->dir, "super", IO_LOCK);
+  if (v->super_file == NULL) {
+    switch (errno) {
+    case EBUSY:
+      error_set (err, EBUSY, "'%s' is in use by another process", v->path);
+      return error_hint (err, "stop the nbdkit that serves it");
+    case ENOENT:
+    case ENOTDIR:
+      return error_set (err, ENOENT, "'%s' is not a volume", v->path);
+    default:
+      return error_set_errno (err, errno, "cannot open '%s'", v->path);
+    }
+  }
+  return super_read (v->io, v->super_file, &v->super, err);
+}
+
+static int
+open_files (struct volume *v, struct error *err)
+{
+  if (open_super (v, err) == -1)
+    return -1;
+  v->super_written = v->super;
+  v->nblocks = super_blocks (&v->super);
+  v->incarnation = v->super.incarnation + 1;
+
+  v->segments_file = v->io->open (v->dir, "segments", 0);
+  if (v->segments_file == NULL)
+    return error_set_errno (err, errno, "cannot open 'segments'");
+  if (segments_init (&v->segments, super_segments (&v->super),
+                     v->super.segment_size) == -1)
+    return error_set_errno (err, errno, "cannot open '%s'", v->path);
+  if (segments_load (&v->segments, v->io, v->segments_file, &v->super,
+                     err) == -1)
+    return -1;
+
+  if (table_open (&v->map, v->io, v->dir, map_name (v->super.map_slot),
+                  MAP_MAGIC, v->nblocks, &v->super.uuid, err) == -1 ||
+      table_open (&v->regions, v->io, v->dir,
+                  regions_name (v->super.map_slot), REGIONS_MAGIC,
+                  regions_count (v->nblocks), &v->super.uuid, err) == -1)
+    return -1;
+  if (v->super.flags & SUPER_STAGE) {
+    if (stage_tables_open (v, err) == -1)
+      return -1;
+    v->is_staging = true;
+  }
+
+  v->journal.file = v->io->open (v->dir, "journal", 0);
+  if (v->journal.file == NULL)
+    return error_set_errno (err, errno, "cannot open 'journal'");
+  return 0;
+}
+
+/* The journal must reach as far as the segments in use. */
+static int
+check_journal_length (struct volume *v, struct error *err)
+{
+  uint64_t i, size, need = 0;
+
+  if (v->io->size (v->journal.file, &size) == -1)
+    return error_set_errno (err, errno, "cannot open 'journal'");
+  for (i = 0; i < v->segments.count; ++i)
+    if (segment_lap (&v->segments, i) != 0)
+      need = (i + 1) * v->super.segment_size;
+  if (size >= need)
+    return 0;
+  error_set (err, EUCLEAN, "'journal' is cut short: %llu bytes, at least "
+             "%llu are in use", (unsigned long long) size,
+             (unsigned long long) need);
+  return error_hint (err, "'pairctl volume check' names the blocks that are "
+                     "hit; recover from the other site");
+}
+
+static void
+set_writer (struct volume *v)
+{
+  const struct volume_generations *g = &v->super.generations;
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  j->generation = v->super.flags & SUPER_NEW_WRITER || g->count == 0
+    ? 0 : g->table[g->count - 1].id;
+  j->is_guest_writable = v->super.role != VOLUME_ROLE_SECONDARY &&
+    !(v->super.flags & SUPER_FENCED);
+}
+
+static int
+start_threads (struct volume *v, struct error *err)
+{
+  struct journal *j = &v->journal;
+  int r;
+
+  j->is_maintenance_due = true;
+  r = pthread_create (&j->committer, NULL, journal_committer, v);
+  if (r == 0) {
+    r = pthread_create (&j->maintainer, NULL, checkpoint_maintainer, v);
+    if (r == 0) {
+      j->has_threads = true;
+      return 0;
+    }
+    pthread_mutex_lock (&j->lock);
+    j->is_stopping = true;
+    pthread_cond_signal (&j->committer_cond);
+    pthread_mutex_unlock (&j->lock);
+    pthread_join (j->committer, NULL);
+  }
+  return error_set_errno (err, r, "cannot start a thread");
+}
+
+static void
+stop_threads (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  if (!j->has_threads)
+    return;
+  pthread_mutex_lock (&j->lock);
+  j->is_stopping = true;
+  j->wakes++;
+  pthread_cond_broadcast (&j->committer_cond);
+  pthread_cond_broadcast (&j->maintainer_cond);
+  pthread_cond_broadcast (&j->progress);
+  pthread_mutex_unlock (&j->lock);
+  pthread_join (j->committer, NULL);
+  pthread_join (j->maintainer, NULL);
+  j->has_threads = false;
+}
+
+static void
+volume_free (struct volume *v)
+{
+  table_close (&v->map);
+  table_close (&v->regions);
+  table_close (&v->stage_map);
+  table_close (&v->stage_regions);
+  journal_release (v);
+  if (v->journal.file)
+    v->io->close (v->journal.file);
+  if (v->segments_file)
+    v->io->close (v->segments_file);
+  if (v->super_file)
+    v->io->close (v->super_file);
+  if (v->dir)
+    v->io->dir_close (v->dir);
+  segments_release (&v->segments);
+  pending_release (&v->pending);
+  range_lock_release (&v->range_lock);
+  pthread_mutex_destroy (&v->role_lock);
+  pthread_mutex_destroy (&v->checkpoint_lock);
+  pthread_mutex_destroy (&v->super_lock);
+  free (v->path);
+  free (v);
+}
+
+struct volume *
+volume_open (const struct volume_io *io, const char *path,
+             const struct volume_options *options, struct error *err)
+{
+  struct volume *v = calloc (1, sizeof *v);
+  int saved;
+
+  if (v == NULL || (v->path = strdup (path)) == NULL) {
+    error_set_errno (err, errno, "cannot open '%s'", path);
+    free (v);
+    return NULL;
+  }
+  v->io = io_or_real (io);
+  v->commit_delay_ms = options && options->commit_delay_ms
+    ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
+  pthread_mutex_init (&v->role_lock, NULL);
+  pthread_mutex_init (&v->checkpoint_lock, NULL);
+  pthread_mutex_init (&v->super_lock, NULL);
+  range_lock_init (&v->range_lock);
+  journal_init_locks (v);
+
+  v->dir = v->io->dir_open (v->io->opaque, path);
+  if (v->dir == NULL) {
+    error_set_errno (err, errno, "cannot open '%s'", path);
+    goto err;
+  }
+  if (pending_init (&v->pending) == -1) {
+    error_set_errno (err, errno, "cannot open '%s'", path);
+    goto err;
+  }
+  if (open_files (v, err) == -1 || check_journal_length (v, err) == -1)
+    goto err;
+  if (journal_init (v, options ? options->staging_bytes : 0) == -1) {
+    error_set_errno (err, errno, "cannot set up the journal of '%s'", path);
+    goto err;
+  }
+  if (recover (v, err) == -1)
+    goto err;
+  set_writer (v);
+
+  /* From here on a crash is a crash: not clean, and the new incarnation. */
+  if (checkpoint (v, false, err) == -1)
+    goto err;
+  if (!v->is_staging)
+    stage_tables_remove (v);
+  if (start_threads (v, err) == -1)
+    goto err;
+  return v;
+
+ err:
+  saved = errno;
+  volume_free (v);
+  errno = saved;
+  return NULL;
+}
+
+int
+volume_close (struct volume *v, struct error *err)
+{
+  int r, saved;
+
+  r = journal_flush_applied (v);
+  if (r == -1)
+    error_set (err, errno, "cannot flush '%s': %s", v->path, v->failure);
+  stop_threads (v);
+  if (r == 0)
+    r = checkpoint (v, true, err);
+  saved = errno;
+  volume_free (v);
+  errno = saved;
+  return r;
+}
+
+void
+volume_abandon (struct volume *v)
+{
+  journal_fail (v, EIO, "abandoned");
+  stop_threads (v);
+  volume_free (v);
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+status_from_super (const struct super *super, struct volume_status *ret)
+{
+  memset (ret, 0, sizeof *ret);
+  ret->uuid = super->uuid;
+  ret->size = super->size;
+  ret->capacity = super->capacity;
+  ret->segment_size = super->segment_size;
+  ret->role = super->role;
+  ret->pair = super->pair;
+  ret->fence = super->fence;
+  ret->is_fenced = super->flags & SUPER_FENCED;
+  ret->generations = super->generations;
+  ret->oldest_seq = super->oldest_seq;
+  ret->appended = ret->durable = ret->committed = super->point;
+  if (super->flags & SUPER_STAGE) {
+    ret->stage.is_active = true;
+    ret->stage.id = super->stage.id;
+    ret->stage.since_seq = super->stage.since;
+    ret->stage.start_seq = super->stage.start;
+    ret->stage.cursor = super->stage.cursor;
+    ret->stage.last_seq = super->stage.last;
+    ret->committed = super->stage.shown;
+  }
+}
+
+void
+volume_get_status (struct volume *v, struct volume_status *ret)
+{
+  struct journal *j = &v->journal;
+  uint64_t i;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+    {
+      ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+      status_from_super (&v->super, ret);
+    }
+    ret->appended = j->appended;
+    ret->durable = j->durable_point;
+    if (!ret->stage.is_active)
+      ret->committed = j->applied_point;
+    ret->is_failed = j->failed != 0;
+    memcpy (ret->failure, v->failure, sizeof ret->failure);
+  }
+  for (i = 0; i < v->segments.count; ++i)
+    if (segment_lap (&v->segments, i) != 0) {
+      ret->used += v->segments.size;
+      ret->live += (uint64_t) GRANULE *
+        __atomic_load_n (&v->segments.table[i].live, __ATOMIC_RELAXED);
+    }
+  ret->checksum_errors = __atomic_load_n (&v->count.checksum_errors,
+                                          __ATOMIC_RELAXED);
+  ret->read_errors = __atomic_load_n (&v->count.read_errors,
+                                      __ATOMIC_RELAXED);
+  ret->guest_writes = __atomic_load_n (&v->count.writes, __ATOMIC_RELAXED);
+  ret->guest_reads = __atomic_load_n (&v->count.reads, __ATOMIC_RELAXED);
+  ret->flushes = __atomic_load_n (&v->count.flushes, __ATOMIC_RELAXED);
+}
+
+int
+volume_probe (const struct volume_io *io, const char *path,
+              struct volume_status *ret, struct error *err)
+{
+  struct io_dir *dir;
+  struct io_file *file = NULL;
+  struct super super;
+  int r = -1, saved;
+
+  io = io_or_real (io);
+  dir = io->dir_open (io->opaque, path);
+  if (dir)
+    file = io->open (dir, "super", 0);
+  if (file == NULL)
+    error_set (err, errno == EACCES ? EACCES : ENOENT,
+               "'%s' is not a volume", path);
+  else
+    r = super_read (io, file, &super, err);
+  saved = errno;
+  if (r == 0)
+    status_from_super (&super, ret);
+  if (file)
+    io->close (file);
+  if (dir)
+    io->dir_close (dir);
+  errno = saved;
+  return r;
+}
+
+/* ------------------------------------------------------------------ */
+
+int
+volume_set_role (struct volume *v, enum volume_role role,
+                 const struct uuid *pair, uint64_t fence, struct error *err)
+{
+  static const struct uuid null;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+  struct journal *j = &v->journal;
+  bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
+
+  if (fence < v->super.fence)
+    return error_set (err, EPERM, "fence %llu is below %llu",
+                      (unsigned long long) fence,
+                      (unsigned long long) v->super.fence);
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+    j->is_guest_writable = false;
+  }
+  if (journal_flush_applied (v) == -1)
+    return error_set (err, errno, "cannot flush: %s", v->failure);
+  if (was_secondary && role != VOLUME_ROLE_SECONDARY && v->is_staging &&
+      stage_drop_locked (v, err) == -1)
+    return -1;
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+    v->super.role = role;
+    v->super.pair = pair ? *pair : null;
+    v->super.fence = fence;
+    if (fence >= v->super.met_fence)
+      v->super.flags &= ~SUPER_FENCED;
+    if (was_secondary && role != VOLUME_ROLE_SECONDARY)
+      v->super.flags |= SUPER_NEW_WRITER;
+  }
+  if (checkpoint (v, false, err) == -1)
+    return -1;
+  set_writer (v);
+  return 0;
+}
+
+int
+volume_meet_fence (struct volume *v, uint64_t fence, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+    if (fence <= v->super.fence || fence <= v->super.met_fence)
+      return 0;
+    v->super.met_fence = fence;
+    v->super.flags |= SUPER_FENCED;
+  }
+  set_writer (v);
+  return checkpoint (v, false, err);
+}
+
+#define DIGEST_CHUNK (1u << 20)
+
+int
+volume_digest (struct volume *v, uint64_t *ret, struct error *err)
+{
+  CLEANUP_FREE uint8_t *buf = malloc (DIGEST_CHUNK);
+  XXH3_state_t *state = XXH3_createState ();
+  uint64_t offset, n;
+  int r = 0;
+
+  if (buf == NULL || state == NULL) {
+    XXH3_freeState (state);
+    return error_set_errno (err, ENOMEM, "cannot read the disk");
+  }
+  XXH3_64bits_reset (state);
+  if (journal_flush_applied (v) == -1)
+    r = error_set (err, errno, "cannot flush: %s", v->failure);
+  for (offset = 0; r == 0 && offset < v->super.size; offset += n) {
+    n = v->super.size - offset;
+    if (n > DIGEST_CHUNK)
+      n = DIGEST_CHUNK;
+    if (volume_read (v, buf, n, offset) == -1)
+      r = error_set_errno (err, errno, "cannot read the disk at byte %llu",
+                           (unsigned long long) offset);
+    else
+      XXH3_64bits_update (state, buf, n);
+  }
+  *ret = XXH3_64bits_digest (state);
+  XXH3_freeState (state);
+  return r;
+}

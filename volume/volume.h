@@ -1,0 +1,332 @@
+/* A log-structured disk: the journal is the disk, the map finds the blocks.
+ *
+ * This is everything that other directories may use of volume/.  The formats
+ * are in format.h, the files they are in and the reasons in
+ * docs/design/volume-format.md.
+ *
+ * All functions return -1 (or NULL) with errno set unless they say
+ * otherwise; none prints.  Guest-side calls (read, write, zero, flush,
+ * extents) may be made from any number of threads at once, and so may
+ * volume_get_status.  Role, stage and replica calls may be made from any
+ * thread; each says what it excludes.
+ *
+ * Promises (docs/design/promises.md): what was flushed is read back after any
+ * crash; a read returns what was last written or an error.
+ */
+
+#ifndef PAIRDISK_VOLUME_H
+#define PAIRDISK_VOLUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+#include "uuid.h"
+
+#define VOLUME_BLOCK_SIZE 4096u            /* a block, and a unit */
+#define VOLUME_SIZE_MIN (UINT64_C (1) << 20)
+#define VOLUME_SIZE_MAX (UINT64_C (1) << 43)  /* 8 TiB */
+#define VOLUME_NAME_MAX 64                 /* of an export name */
+#define VOLUME_GENERATIONS_MAX 32
+#define VOLUME_RECORD_BLOCKS_MAX 256u      /* data blocks in one record */
+
+struct volume;
+struct volume_io;        /* table of I/O functions, see io.h */
+
+enum volume_role {
+  VOLUME_ROLE_UNSET = 0,
+  VOLUME_ROLE_STANDALONE,  /* no pair: serves guests */
+  VOLUME_ROLE_PRIMARY,     /* serves guests; its records go to a peer */
+  VOLUME_ROLE_SECONDARY,   /* takes a peer's records; guests are refused */
+  VOLUME_ROLE_MAX = VOLUME_ROLE_SECONDARY
+};
+extern const char *volume_role_name (enum volume_role role);
+
+/* Who wrote from which seq on.  See design section 6. */
+struct volume_generation {
+  uint64_t id;             /* random, never 0 */
+  uint64_t first_seq;
+  struct uuid writer;      /* volume UUID of the writing site */
+};
+
+struct volume_generations {
+  uint32_t count;
+  struct volume_generation table[VOLUME_GENERATIONS_MAX];  /* oldest first */
+};
+
+/* A moment in the life of a disk's content. */
+struct volume_point {
+  uint64_t generation;     /* id, 0: nothing ever written */
+  uint64_t seq;            /* the last record in it */
+  uint64_t time_ns;        /* wall clock when that record was made */
+  uint64_t bytes;          /* guest bytes written, counted from creation */
+};
+
+/* ------------------------------------------------------------------ */
+/* Making, opening, closing.                                           */
+
+struct volume_params {
+  uint64_t size;           /* bytes, multiple of 4096 */
+  uint64_t capacity;       /* journal bytes; 0: default for the size */
+  uint64_t segment_size;   /* 0: default (32 MiB, smaller for tiny disks) */
+};
+
+/* Is NAME fit to be an export and a directory: [A-Za-z0-9][A-Za-z0-9._-]*. */
+extern bool volume_name_is_valid (const char *name);
+
+/* Make the directory PATH (must not exist) with an empty volume in it.
+ * On failure nothing is left behind.  IO NULL: the real files.
+ */
+extern int volume_create (const struct volume_io *io, const char *path,
+                          const struct volume_params *params,
+                          struct error *err);
+
+/* Delete the volume's files and the directory PATH.  EBUSY when it is open
+ * somewhere; refuses (ENOTDIR, EINVAL) what is not a volume.
+ */
+extern int volume_destroy (const struct volume_io *io, const char *path,
+                           struct error *err);
+
+struct volume_options {
+  uint64_t staging_bytes;  /* 0: default (32 MiB): bound on undurable data */
+  unsigned commit_delay_ms;/* 0: default; longest life of an unwritten record */
+};
+
+/* Open and recover the volume at PATH.  Takes an exclusive lock on it
+ * (EBUSY when another process has it).  After a crash the tail is cut at the
+ * first torn record; damage below the commit watermark makes this fail with
+ * EUCLEAN and a message that says where.
+ */
+extern struct volume *volume_open (const struct volume_io *io,
+                                   const char *path,
+                                   const struct volume_options *options,
+                                   struct error *err);
+
+/* Flush, checkpoint, unlock, free.  The volume is gone whatever is returned;
+ * -1 says that the last data may not be durable.  No other call may be
+ * running or follow.
+ */
+extern int volume_close (struct volume *v, struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* The guest's side.  Bounds are checked: outside the disk is EINVAL.   */
+
+#define VOLUME_FUA  (1u << 0)   /* durable when the call returns */
+#define VOLUME_TRIM (1u << 1)   /* zero: the space is given up */
+
+extern uint64_t volume_size (const struct volume *v);
+
+/* EIO: a block fails its checksum or the medium its read (buffer contents
+ * are then undefined; nothing wrong is ever returned with success).
+ */
+extern int volume_read (struct volume *v, void *buf, uint32_t count,
+                        uint64_t offset);
+
+/* Writes are acknowledged when readers would see them; durable after a
+ * flush, or at return with VOLUME_FUA.  ENOSPC: journal full, nothing of this
+ * record was written (a call of more than 1 MiB may be done in part, as on
+ * any disk).  EIO: the journal failed, now and for good.  EROFS: role,
+ * fence or fault forbids writing.
+ */
+extern int volume_write (struct volume *v, const void *buf, uint32_t count,
+                         uint64_t offset, unsigned flags);
+
+/* Make the range read as zeros; cheap at any length. */
+extern int volume_zero (struct volume *v, uint64_t count, uint64_t offset,
+                        unsigned flags);
+
+extern int volume_flush (struct volume *v);
+
+enum volume_extent { VOLUME_EXTENT_DATA = 1, VOLUME_EXTENT_ZERO,
+                     VOLUME_EXTENT_HOLE };
+
+/* Call FN for runs of one kind that together cover the range, in order; stop
+ * early when it returns nonzero (returned as is).
+ */
+extern int volume_extents (struct volume *v, uint64_t count, uint64_t offset,
+                           int (*fn) (void *opaque, uint64_t offset,
+                                      uint64_t length,
+                                      enum volume_extent kind),
+                           void *opaque);
+
+/* ------------------------------------------------------------------ */
+/* What it is and how it fares.                                         */
+
+struct volume_status {
+  struct uuid uuid;
+  uint64_t size, capacity, segment_size;
+  uint64_t used;             /* bytes of journal in segments in use */
+  uint64_t live;             /* bytes in them that the map refers to */
+  enum volume_role role;
+  struct uuid pair;          /* null when standalone */
+  uint64_t fence;
+  bool is_fenced;            /* a higher fence number was met: no writes */
+  bool is_failed;            /* a journal write failed: read-only for good */
+  char failure[240];
+  struct volume_point appended;  /* newest record acknowledged */
+  struct volume_point durable;   /* newest record durable here */
+  struct volume_point committed; /* what the map shows (secondary: its last
+                                    commit point, else as durable) */
+  struct volume_generations generations;
+  uint64_t oldest_seq;       /* oldest record the journal still holds whole */
+  struct {                   /* a staged initial sync or delta */
+    bool is_active;
+    uint64_t id;             /* names the attempt */
+    uint64_t since_seq;      /* 0: initial, else delta since this seq */
+    uint64_t start_seq;      /* stream follows from start_seq + 1 */
+    uint64_t cursor;         /* blocks below this are staged durably */
+    uint64_t last_seq;       /* newest stream record staged durably */
+  } stage;
+  uint64_t checksum_errors, read_errors;   /* since open */
+  uint64_t guest_writes, guest_reads, flushes;
+};
+
+extern void volume_get_status (struct volume *v, struct volume_status *ret);
+
+/* XXH3-64 of the whole content at the last commit point (holes are zeros).
+ * For tests and verification; takes as long as reading the disk.  The caller
+ * keeps writers away.
+ */
+extern int volume_digest (struct volume *v, uint64_t *ret, struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* Role and fence (durable when the call returns).                      */
+
+/* Change role, pair and fence in one step.  Never lowers the fence (EPERM).
+ * Becoming a secondary keeps the content until the first commit of a stage.
+ * Leaving secondary for primary or standalone (a promotion) drops a stage
+ * that is not complete, and the next guest write opens a new generation.
+ * The caller sees to it that no guest is writing (role checks happen in every
+ * volume_write, so a late one gets EROFS).
+ */
+extern int volume_set_role (struct volume *v, enum volume_role role,
+                            const struct uuid *pair, uint64_t fence,
+                            struct error *err);
+
+/* A peer with FENCE was met, higher than ours: refuse guest writes from now
+ * on, also after restart, until volume_set_role gives a fence >= FENCE.
+ */
+extern int volume_meet_fence (struct volume *v, uint64_t fence,
+                              struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* Records for and from the peer.  Layout of a record: format.h.        */
+
+/* Reads durable records in seq order from the ring or the journal. */
+struct volume_cursor;
+
+/* Position before the record with seq FIRST (> oldest_seq - 1).  ERANGE: the
+ * journal no longer holds it.
+ */
+extern struct volume_cursor *volume_cursor_open (struct volume *v,
+                                                 uint64_t first,
+                                                 struct error *err);
+
+/* Copy as many whole records as fit into BUF (at least 2 MiB).  Returns bytes
+ * (0: none durable yet), sets the point of the last one copied and the
+ * number of records.
+ */
+extern ssize_t volume_cursor_read (struct volume_cursor *c, void *buf,
+                                   size_t size, struct volume_point *ret_last,
+                                   unsigned *ret_records, struct error *err);
+
+extern void volume_cursor_close (struct volume_cursor *c);
+
+/* Wait until a record after SEQ is durable here, the time-out (which
+ * returns 0) or a call of volume_wake_waiters.  Returns 1 when there is one.
+ */
+extern int volume_wait_durable (struct volume *v, uint64_t seq,
+                                unsigned timeout_ms);
+extern void volume_wake_waiters (struct volume *v);
+
+/* Primary: one record of kind "delta" with the stored units (not decompressed,
+ * checksum verified) of written blocks from *BLOCK on whose birth is after
+ * SINCE_SEQ; advances *BLOCK past what was looked at.  Returns bytes in BUF
+ * (at least 2 MiB) or 0 when there is nothing more up to the disk's end.
+ * Zeroed blocks are shipped as empty units.  Only durable versions are taken.
+ */
+extern ssize_t volume_delta_read (struct volume *v, uint64_t since_seq,
+                                  uint64_t *block, void *buf, size_t size,
+                                  struct error *err);
+
+/* The key of unit checksums; a secondary takes it over with a stage. */
+extern uint64_t volume_content_salt (struct volume *v);
+
+/* Content lineage: random at creation, taken over with the first stage, so
+ * that two volumes with nothing in common are told apart.
+ */
+extern void volume_lineage (struct volume *v, struct uuid *ret);
+
+/* Secondary only (EPERM otherwise); calls are made by one thread at a time.
+ *
+ * stage_begin: records that follow are staged, not shown.  SINCE_SEQ 0 takes
+ *   everything new: on commit the old content is gone, and salt and lineage
+ *   become the ones given here.  Replaces an unfinished stage.
+ * receive: append LEN bytes of whole records in stream order.  Each is
+ *   validated in full (header, lengths, unit checksums with the salt in
+ *   force, seq exactly one after the last for stream records) before any
+ *   effect: EBADMSG for garbage, ESTALE for a seq out of order.  Without a
+ *   stage they are committed when durable.
+ * stage_cursor: the blocks below BLOCK are all staged (or unwritten).
+ * generations_set: take over the primary's table (durable on return): that of
+ *   the stage if one is open, so call it after stage_begin and before commit.
+ * stage_commit: make everything staged visible as POINT, in one step.
+ * stage_drop: forget what is staged.
+ * receive_flush: all received is durable, and committed if no stage is open.
+ */
+extern int volume_stage_begin (struct volume *v, uint64_t id,
+                               uint64_t since_seq, uint64_t start_seq,
+                               uint64_t salt, const struct uuid *lineage,
+                               struct error *err);
+extern int volume_receive (struct volume *v, const void *records, size_t len,
+                           struct error *err);
+extern int volume_receive_flush (struct volume *v, struct error *err);
+extern int volume_stage_cursor (struct volume *v, uint64_t block,
+                                struct error *err);
+extern int volume_generations_set (struct volume *v,
+                                   const struct volume_generations *table,
+                                   struct error *err);
+extern int volume_stage_commit (struct volume *v,
+                                const struct volume_point *point,
+                                struct error *err);
+extern int volume_stage_drop (struct volume *v, struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* Offline: all work on a volume that nobody has open.                  */
+
+struct volume_finding {
+  const char *file;        /* "super", "journal", "map", "regions" */
+  uint64_t position;       /* byte in that file */
+  int64_t block;           /* guest block that is hit, or -1 */
+  char what[200];
+};
+
+struct volume_check_result {
+  uint64_t segments, records, units, blocks_written, findings;
+};
+
+/* Read everything; call FN for each finding, PROGRESS (may be NULL) now and
+ * then.  0: looked at all of it (findings or not).  Repairs nothing.
+ */
+extern int volume_check (const struct volume_io *io, const char *path,
+                         void (*fn) (void *opaque,
+                                     const struct volume_finding *finding),
+                         void (*progress) (void *opaque, uint64_t done,
+                                           uint64_t total),
+                         void *opaque, struct volume_check_result *ret,
+                         struct error *err);
+
+enum volume_dump_what { VOLUME_DUMP_SUPER = 1, VOLUME_DUMP_SEGMENTS = 2,
+                        VOLUME_DUMP_RECORDS = 4, VOLUME_DUMP_MAP = 8 };
+
+/* Print the formats field by field, one line an object, to a stdio FILE. */
+extern int volume_dump (const struct volume_io *io, const char *path,
+                        unsigned what, void *stdio_file, struct error *err);
+
+/* Status of a volume that need not be open (reads super only). */
+extern int volume_probe (const struct volume_io *io, const char *path,
+                         struct volume_status *ret, struct error *err);
+
+#endif /* PAIRDISK_VOLUME_H */
