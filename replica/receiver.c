@@ -684,7 +684,9 @@ apply_frame (struct receiver *r, const struct frame *frame,
   case FRAME_RECORDS:
     return volume_receive (r->v, payload, frame->length, err);
   case FRAME_STAGE_CURSOR:
-    return frame_cursor_decode (payload, frame->length, ret_scan, err);
+    if (frame_cursor_decode (payload, frame->length, ret_scan, err) == -1)
+      return -1;
+    return volume_stage_cursor (r->v, ret_scan->block, err);
   case FRAME_STAGE_COMMIT:
     return apply_commit (r->v, frame, payload, err);
   case FRAME_GENERATIONS:

@@ -32,6 +32,9 @@
 #include "view.h"
 #include "wire.h"
 
+#define CURSOR_BYTES (4u << 20)  /* what a broken copy sends again at most,
+                                    besides the frames in flight */
+
 enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
 
 struct session {
@@ -48,6 +51,7 @@ struct session {
   enum phase phase;
   uint64_t since, start;         /* of the stage */
   uint64_t block;                /* SCAN: next to look at */
+  uint64_t uncovered;            /* SCAN: bytes sent since the last cursor */
   uint64_t first_seq;            /* first stream record */
   struct volume_cursor *cursor;
   struct volume_point last;      /* last stream record sent, or before it */
@@ -384,11 +388,19 @@ blocks_of (const struct session *n)
   return n->self_view.size / VOLUME_BLOCK_SIZE;
 }
 
+static enum sender_state
+state_of (const struct session *n)
+{
+  if (n->is_committed || (n->phase == PHASE_CATCHUP && n->last.seq == 0))
+    return SENDER_STREAM;        /* or there is nothing to copy */
+  return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
+}
+
 static void
 note_progress (struct session *n)
 {
   struct sender_status *status = &n->s->status;
-  bool is_copied = n->phase == PHASE_STREAM;
+  bool is_copied = n->phase == PHASE_STREAM || state_of (n) == SENDER_STREAM;
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
   status->total_bytes = n->self_view.size;
@@ -403,6 +415,8 @@ send_cursor (struct session *n, struct link_slot *slot, struct error *err)
 {
   struct frame_cursor cursor = { n->block, blocks_of (n) };
 
+  n->uncovered = 0;
+  slot->commits = false;
   return send_frame (n, slot, FRAME_STAGE_CURSOR,
                      frame_cursor_encode (&cursor, payload_of (slot)), false,
                      err);
@@ -417,12 +431,15 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   struct volume_status status;
   ssize_t len;
 
+  if (n->uncovered >= CURSOR_BYTES)
+    return send_cursor (n, slot, err) == -1 ? -1 : 1;
   slot->commits = false;
   len = volume_delta_read (n->s->v, n->since, &n->block, payload_of (slot),
                            FRAME_PAYLOAD_MAX, err);
   if (len == -1)
     return -1;
   note_progress (n);
+  n->uncovered += len;
   if (len > 0)
     return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;
 
@@ -432,6 +449,7 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   if (n->last.seq == n->end.seq)
     n->last = n->end;            /* after a resume only its seq was known */
   n->phase = PHASE_CATCHUP;
+  sender_set_state (n->s, state_of (n), "");
   return send_cursor (n, slot, err) == -1 ? -1 : 1;
 }
 
@@ -531,7 +549,9 @@ send_next (struct session *n, struct error *err)
     return 0;
   if (n->phase == PHASE_SCAN)
     return send_scan (n, slot, err);
-  if (n->phase == PHASE_CATCHUP && n->last.seq >= n->end.seq)
+  /* A disk that was never written has no point to commit yet. */
+  if (n->phase == PHASE_CATCHUP && n->last.seq >= n->end.seq &&
+      n->last.seq > 0)
     return send_commit (n, slot, err);
   return send_records (n, slot, err);
 }
@@ -549,14 +569,6 @@ send_heartbeat (struct session *n, struct error *err)
 
 /* ------------------------------------------------------------------ */
 /* The loop.                                                            */
-
-static enum sender_state
-state_of (const struct session *n)
-{
-  if (n->is_committed)
-    return SENDER_STREAM;
-  return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
-}
 
 static int
 reap (struct session *n, struct error *err)
@@ -609,7 +621,7 @@ is_done (struct session *n)
 {
   struct sender *s = n->s;
 
-  if (!s->config.oneshot || !n->is_committed)
+  if (!s->config.oneshot || state_of (n) != SENDER_STREAM)
     return false;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
   return s->status.peer_committed.seq >= s->target_seq;
