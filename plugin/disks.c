@@ -108,6 +108,7 @@ disk_get_link (struct disk *disk, struct linkfile *ret)
 bool
 disk_has_commit_point (struct disk *disk, const struct volume_status *status)
 {
+  struct receiver_status source;
   struct linkfile link;
   struct uuid lineage;
 
@@ -121,7 +122,12 @@ disk_has_commit_point (struct disk *disk, const struct volume_status *status)
   if (uuid_is_null (&link.lineage))
     return true;
 
-  /* It came with content of its own; the pair's begins where that ends. */
+  /* It came with content of its own; the pair's begins where that ends, or
+   * is the same, which the primary finds out when it connects.
+   */
+  if (replication_receiver_status (disk, &source) && source.connected &&
+      !source.is_staged)
+    return true;
   volume_lineage (disk->volume, &lineage);
   return !uuid_equal (&lineage, &link.lineage) ||
          status->committed.seq != link.seq;
