@@ -412,8 +412,10 @@ find_in (json_t *list, const char *kind, const char *id_key,
 json_t *
 disk_find (struct cli *cli, const char *name, struct failure *f)
 {
-  return find_in (client_list (cli, "DescribeDisks", NULL, "Disks", SIZE_MAX,
-                               f),
+  const struct param params[] = { { "DiskIds", name }, { NULL, NULL } };
+
+  return find_in (client_list (cli, "DescribeDisks", params, "Disks",
+                               SIZE_MAX, f),
                   "disk", "DiskId", "DiskName", name, f);
 }
 

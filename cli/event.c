@@ -3,13 +3,11 @@
 #include <config.h>
 
 #include <inttypes.h>
-#include <stdlib.h>
 
-#include "cleanup.h"
 #include "cli.h"
 
 #define LIMIT_DEFAULT 50
-#define LIMIT_MAX 10000
+#define LIMIT_MAX 500             /* the agent's */
 
 const struct cli_option event_list_options[] = {
   { "pair", "PAIR", false, "only what happened to this pair" },
@@ -40,39 +38,11 @@ event_row (struct table *t, const json_t *event)
   table_text (t, get_string (event, "ReplicaPairId")
               ? get_string (event, "ReplicaPairId")
               : get_string (event, "DiskId"));
-  if (from && to)
-    table_printf (t, "%s -> %s%s%s", from, to, message ? ": " : "",
-                  message ? message : "");
+  if (to)
+    table_printf (t, "%s%s-> %s%s%s", from ? from : "", from ? " " : "", to,
+                  message ? ": " : "", message ? message : "");
   else
     table_text (t, message);
-}
-
-static int
-compare_ids (const void *a, const void *b)
-{
-  uint64_t ida = 0, idb = 0;
-
-  get_uint (*(json_t *const *) a, "EventId", &ida);
-  get_uint (*(json_t *const *) b, "EventId", &idb);
-  return ida < idb ? -1 : ida > idb;
-}
-
-/* Oldest first, whatever the order of the answer; takes LIST. */
-static json_t *
-sort_events (json_t *list)
-{
-  size_t i, n = json_array_size (list);
-  CLEANUP_FREE json_t **item = calloc (n ? n : 1, sizeof *item);
-  json_t *ret = json_array ();
-
-  for (i = 0; item && i < n; ++i)
-    item[i] = json_array_get (list, i);
-  if (item)
-    qsort (item, n, sizeof *item, compare_ids);
-  for (i = 0; i < n; ++i)
-    json_array_append (ret, item ? item[i] : json_array_get (list, i));
-  json_decref (list);
-  return ret;
 }
 
 static int
@@ -144,5 +114,5 @@ event_list (struct cli *cli)
     return fail (&f, "cannot list events");
   events = json_incref (json_object_get (o, "Events"));
   json_decref (o);
-  return print_events (cli, sort_events (events ? events : json_array ()));
+  return print_events (cli, events ? events : json_array ());
 }

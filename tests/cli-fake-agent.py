@@ -64,8 +64,11 @@ def create_disk(p):
 
 
 def describe_disks(p):
+    ids = p.get("DiskIds", "").split(",")
     return {"Disks": [{**d, **settings().get("disk", {})}
-                      for d in DISKS.values()]}
+                      for d in DISKS.values()
+                      if ids == [""] or d["DiskId"] in ids
+                      or d["DiskName"] in ids]}
 
 
 def delete_disk(p):
@@ -168,7 +171,8 @@ def describe_events(p):
              if e["EventId"] > int(p.get("AfterId", 0))
              and p.get("ReplicaPairId") in (None, e.get("ReplicaPairId"))
              and p.get("DiskId") in (None, e.get("DiskId"))]
-    return {"Events": found[::-1][:int(p["MaxResults"])]}
+    n = int(p["MaxResults"])
+    return {"Events": found[:n] if "AfterId" in p else found[-n:]}
 
 
 def site(p):

@@ -91,7 +91,7 @@ run event list --after 5 --limit 1 --json
 is "after and limit are sent" "$(python3 -c '
 import json, sys
 print ([e["EventId"] for e in json.load (sys.stdin)["Events"]])' <<<"$out")" \
-   "[7]"
+   "[6]"
 run event list --pair p3
 is "events of one pair, by its name" "$(awk 'NR > 1 { print $1 }' <<<"$out")" 5
 run site show

@@ -41,7 +41,7 @@ bad "'99' is not an open file descriptor" "disk list " \
     disk list --progress 99
 bad "'--rpo 1.5s' is not a time of whole seconds" "pair create " \
     pair create --disk a --peer-disk b --rpo 1.5s
-bad "'--limit -1' is not a number from 0 to 10000" "event list " \
+bad "'--limit -1' is not a number from 0 to 500" "event list " \
     event list --limit -1
 bad "'--limit 0' would list nothing" "event list " event list --limit 0
 bad "a dump has no JSON form" "volume dump " volume dump x --json
