@@ -493,7 +493,7 @@ static int
 rotate_locked (struct volume *v, enum journal_how how)
 {
   struct journal *j = &v->journal;
-  uint64_t segment, first = j->head;
+  uint64_t segment, first = j->head, end;
 
   if (j->head + 2 > j->tail + JOURNAL_BATCHES ||
       !ring_has_room (j, position_of (v, j->lap + 1, FORMAT_PAGE))) {
@@ -525,8 +525,10 @@ rotate_locked (struct volume *v, enum journal_how how)
   j->is_maintenance_due = true;
   pthread_cond_signal (&j->maintainer_cond);
 
+  /* Without the lock others open batches of their own after these. */
+  end = j->head;
   pthread_mutex_unlock (&j->lock);
-  for (; first < j->head; ++first)
+  for (; first < end; ++first)
     put_and_submit (v, first);
   pthread_mutex_lock (&j->lock);
   return 1;
