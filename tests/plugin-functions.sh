@@ -1,0 +1,95 @@
+# Sourced by test-plugin-*.sh after functions.sh: a state directory with disks
+# in it, NBD from Python, the control socket.
+
+requires nbdinfo nbdcopy nbdkit
+/usr/bin/python3 -c 'import nbd' 2>/dev/null ||
+  skip_all 'the Python module of libnbd is not installed'
+
+# make_disk STATEDIR/NAME SIZE [OPTION...]: a volume, without any server.
+make_disk ()
+{
+  local path=$1 size=$2
+  shift 2
+  mkdir -p "${path%/*}"
+  with_preload "$pairctl" volume create "$path" --size "$size" "$@" \
+    >"$tmp/create.log" 2>&1 || bail_out "cannot create $path:
+$(cat "$tmp/create.log")"
+}
+
+# nbd_python URI CODE: runs CODE with the connected handle as h, whose own
+# checks of requests are off.  Fails if the code raises.
+nbd_python ()
+{
+  /usr/bin/python3 - "$1" "$2" <<'PYTHON'
+import errno, sys, nbd
+h = nbd.NBD()
+h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+h.set_strict_mode(0)
+h.connect_uri(sys.argv[1])
+def fails(name, fn, *args):
+    try:
+        fn(*args)
+    except nbd.Error as e:
+        assert e.errnum == getattr(errno, name), "%s, not %s" % (e, name)
+    else:
+        raise AssertionError("did not fail with " + name)
+exec(sys.argv[2])
+PYTHON
+}
+
+# control STATEDIR LINE...: prints the answers, one a line.
+control ()
+{
+  /usr/bin/python3 - "$@" <<'PYTHON'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(60)
+s.connect(sys.argv[1] + "/control.sock")
+f = s.makefile("rwb")
+for line in sys.argv[2:]:
+    f.write(line.encode() + b"\n")
+    f.flush()
+    print(f.readline().decode().rstrip("\n"))
+PYTHON
+}
+
+# answers WANTED STATEDIR LINE...: every answer matches the regular expression.
+answers ()
+{
+  local wanted=$1 answer
+  shift
+  while IFS= read -r answer; do
+    if ! grep -qE -- "$wanted" <<<"$answer"; then
+      echo "no '$wanted' in: $answer"
+      return 1
+    fi
+  done < <(control "$@" 2>&1)
+}
+
+# status STATEDIR DISK EXPRESSION: of the STATUS, as Python with it as s.
+status ()
+{
+  control "$1" '{"op":"disk.status","disk":"'"$2"'"}' |
+    /usr/bin/python3 -c 'import json, sys
+s = json.load(sys.stdin)
+print(eval(sys.argv[1]))' "$3"
+}
+
+# pattern FILE SIZE SEED: reproducible bytes, half of which compress.
+pattern ()
+{
+  /usr/bin/python3 - "$@" <<'PYTHON'
+import random, sys
+r = random.Random(int(sys.argv[3]))
+left = int(sys.argv[2])
+with open(sys.argv[1], "wb") as f:
+    while left > 0:
+        kind = r.randrange(4)
+        n = min(left, r.randrange(1, 65) * 4096)
+        f.write(bytes(n) if kind == 0 else r.randbytes(n) if kind == 1 else
+                (r.randbytes(1024) + b"pairdisk" * 384) * (n // 4096 + 1)
+                if kind == 2 else r.randbytes(16) * (n // 16 + 1))
+        left -= n
+    f.truncate(int(sys.argv[2]))
+PYTHON
+}
