@@ -35,6 +35,8 @@
 #define CURSOR_BYTES (4u << 20)  /* what a broken copy sends again at most,
                                     besides the frames in flight */
 
+#define SETTLE_MS 2              /* between looks at the journal's end */
+
 enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
 
 struct session {
@@ -60,6 +62,7 @@ struct session {
 
   /* Read already, waits for a slot that tells the peer of its generation. */
   struct link_slot *held;
+  bool is_unsettled;             /* and the volume's table lacks it still */
 
   bool tells_fence;              /* that is all the session is for */
   bool is_committed;             /* the peer has no stage of ours */
@@ -206,8 +209,11 @@ plan_stage (struct session *n, uint64_t since,
   n->since = since;
   n->phase = PHASE_SCAN;
   if (!can_resume (n, status)) {
-    n->start = status->durable.seq;
-    n->last = status->durable;
+    /* Not the durable point: a record that the map does not show yet would
+     * be in neither the scan nor the stream.
+     */
+    n->start = status->committed.seq;
+    n->last = status->committed;
   }
   else {
     n->start = n->last.seq = n->peer.stage_start;
@@ -319,6 +325,28 @@ open_session (struct session *n, const struct volume_status *status,
   return SESSION_END_UNSET;
 }
 
+/* The volume's status when all that was durable at the call is in the map and
+ * its generation in the table: only then do the two sides' points compare.
+ */
+static int
+settled_status (struct session *n, struct volume_status *ret,
+                struct error *err)
+{
+  uint64_t deadline = clock_mono_ns () +
+    n->s->config.connect_ms * NS_PER_MSEC;
+  uint64_t seq;
+
+  volume_get_status (n->s->v, ret);
+  for (seq = ret->durable.seq; ret->committed.seq < seq;
+       volume_get_status (n->s->v, ret)) {
+    if (atomic_load (&n->s->stop) || clock_mono_ns () > deadline)
+      return error_set (err, ETIMEDOUT, "the journal is ahead of the map");
+    if (link_poll (n->link, SETTLE_MS, err) == -1)
+      return -1;
+  }
+  return 0;
+}
+
 static enum session_end
 begin (struct session *n, struct error *err)
 {
@@ -329,7 +357,8 @@ begin (struct session *n, struct error *err)
       (end = authenticate (n, err)) != SESSION_END_UNSET ||
       (end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
-  volume_get_status (n->s->v, &status);
+  if (settled_status (n, &status, err) == -1)
+    return end_of_failure (n, err);
   if (status.is_fenced) {
     error_set (err, ESHUTDOWN, "a higher fence was met before");
     return SESSION_FENCED;
@@ -486,6 +515,16 @@ same_table (const struct volume_generations *a,
   return true;
 }
 
+static bool
+knows_generation (const struct volume_generations *table, uint64_t id)
+{
+  for (uint32_t i = 0; i < table->count; i++) {
+    if (table->table[i].id == id)
+      return true;
+  }
+  return false;
+}
+
 /* Before the first record of a generation that the peer does not know. */
 static int
 send_table (struct session *n, struct link_slot *slot,
@@ -505,6 +544,10 @@ send_held (struct session *n, struct error *err)
   struct volume_status status;
 
   volume_get_status (n->s->v, &status);
+  n->is_unsettled = !knows_generation (&status.generations,
+                                       slot->point.generation);
+  if (n->is_unsettled)
+    return 0;                    /* the map has not come that far yet */
   if (n->phase == PHASE_STREAM &&
       !same_table (&status.generations, &n->table)) {
     other = link_free_slot (n->link);
@@ -646,7 +689,8 @@ work (struct session *n, struct error *err)
     if (n->held == NULL && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
-    if (link_poll (n->link, n->s->config.heartbeat_ms, err) == -1)
+    if (link_poll (n->link, n->held != NULL && n->is_unsettled ?
+                   SETTLE_MS : n->s->config.heartbeat_ms, err) == -1)
       return end_of_failure (n, err);
   }
 }

@@ -52,10 +52,10 @@ view_of_self (const struct volume_status *status, const struct uuid *lineage,
   ret->size = status->size;
   ret->role = role_of (status->role, status->is_fenced);
   ret->fence = status->fence;
-  set_history (&ret->history, &status->generations, &status->durable);
+  set_history (&ret->history, &status->generations, &status->committed);
   ret->journal_from = status->oldest_seq;
-  if (ret->journal_from == 0 || ret->journal_from > status->durable.seq)
-    ret->journal_from = status->durable.seq + 1;
+  if (ret->journal_from == 0 || ret->journal_from > status->committed.seq)
+    ret->journal_from = status->committed.seq + 1;
 }
 
 void

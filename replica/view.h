@@ -7,7 +7,9 @@
 #include "volume.h"
 #include "wire.h"
 
-/* This side is a writer: its history reaches to what is durable. */
+/* This side is a writer: its history reaches to what its map shows, all of
+ * which is durable.
+ */
 extern void view_of_self (const struct volume_status *status,
                           const struct uuid *lineage, struct pair_view *ret);
 
