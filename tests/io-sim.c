@@ -87,6 +87,9 @@ struct sim {
   struct node *nodes;
   struct io_queue *queues;
 
+  bool crash_armed;
+  uint64_t crash_after, crash_seed;
+
   unsigned fail_kinds;
   uint64_t fail_after;
   int fail_errnum;
@@ -264,13 +267,28 @@ release_map (struct node *n)
   n->map = NULL;
 }
 
-/* Is the power on for a handle of BOOT, and is this operation to fail?
- * Returns 0 or a positive errno.
+static void crash_locked (struct sim *sim, uint64_t seed);
+
+/* Is the power on for a handle of BOOT? */
+static bool
+has_power (struct sim *sim, unsigned boot)
+{
+  if (sim->is_off || boot != sim->boot)
+    return false;
+  if (sim->crash_armed && sim->crash_after-- == 0) {
+    crash_locked (sim, sim->crash_seed);
+    return false;
+  }
+  return true;
+}
+
+/* Is the power on, and is this operation to fail?  Returns 0 or a positive
+ * errno.
  */
 static int
 begin (struct sim *sim, unsigned boot, unsigned kind)
 {
-  if (sim->is_off || boot != sim->boot)
+  if (!has_power (sim, boot))
     return EIO;
   sim->count[__builtin_ctz (kind)]++;
   if (sim->fail_errnum == 0 || !(sim->fail_kinds & kind))
@@ -722,7 +740,7 @@ sim_queue_submit (struct io_queue *q, uint64_t id, const void *buf,
   LOCK (q->sim);
 
   check_aligned (buf, len, offset);
-  if (q->sim->is_off || q->boot != q->sim->boot)
+  if (!has_power (q->sim, q->boot))
     return result (EIO);
   assert (q->count < q->depth);
   q->flight[q->count++] = (struct flight) {
@@ -735,9 +753,9 @@ static void
 complete (struct io_queue *q, unsigned i, struct io_completion *ret)
 {
   struct sim *sim = q->sim;
-  struct flight f = q->flight[i];
-  int e = begin (sim, q->boot, SIM_QUEUE);
+  int e = begin (sim, q->boot, SIM_QUEUE);     /* may crash: then in flight */
   bool is_on = !sim->is_off && q->boot == sim->boot;
+  struct flight f = q->flight[i];
 
   q->flight[i] = q->flight[--q->count];
   if (is_on)
@@ -837,18 +855,15 @@ crash_node (struct node *n, enum arrival how, uint64_t *rng)
   n->is_locked = false;
 }
 
-void
-sim_crash (struct sim *sim, uint64_t seed)
+static void
+crash_locked (struct sim *sim, uint64_t seed)
 {
   uint64_t rng = seed;
   enum arrival how = next_random (&rng) % ARRIVALS;
   struct io_queue *q;
   struct node *n;
   unsigned i, k;
-  LOCK (sim);
 
-  if (sim->is_off)
-    return;
   for (q = sim->queues; q; q = q->next)
     for (i = 0, k = q->count; i < k && q->boot == sim->boot; ++i)
       arrive (&q->node->medium, q->flight[i].change, how, &rng);
@@ -857,7 +872,35 @@ sim_crash (struct sim *sim, uint64_t seed)
     image_copy (&n->now, &n->medium);
   }
   sim->is_off = true;
+  sim->crash_armed = false;
   sim->fail_errnum = 0;
+}
+
+void
+sim_crash (struct sim *sim, uint64_t seed)
+{
+  LOCK (sim);
+
+  if (!sim->is_off)
+    crash_locked (sim, seed);
+}
+
+void
+sim_crash_after (struct sim *sim, uint64_t count, uint64_t seed)
+{
+  LOCK (sim);
+
+  sim->crash_armed = true;
+  sim->crash_after = count;
+  sim->crash_seed = seed;
+}
+
+bool
+sim_is_off (struct sim *sim)
+{
+  LOCK (sim);
+
+  return sim->is_off;
 }
 
 void
@@ -868,7 +911,7 @@ sim_restart (struct sim *sim)
 
   for (n = sim->nodes; n; n = n->next)
     assert (n->map == NULL);
-  sim->is_off = false;
+  sim->is_off = sim->crash_armed = false;
   sim->boot++;
 }
 

@@ -37,8 +37,12 @@ extern struct sim *sim_new (uint64_t seed);
 extern void sim_free (struct sim *sim);
 extern const struct volume_io *sim_io (struct sim *sim);
 
-/* Power fails now.  SEED decides what is left. */
+/* Power fails now, or at the operation after COUNT more.  SEED decides what
+ * is left.
+ */
 extern void sim_crash (struct sim *sim, uint64_t seed);
+extern void sim_crash_after (struct sim *sim, uint64_t count, uint64_t seed);
+extern bool sim_is_off (struct sim *sim);
 extern void sim_restart (struct sim *sim);
 
 /* Operations that can be made to fail. */

@@ -115,9 +115,10 @@ record_decode (const struct format_record *header, uint64_t seed,
 bool
 block_is_zero (const void *block)
 {
-  const uint64_t *p = block;
+  uint64_t first;
 
-  return *p == 0 &&
+  memcpy (&first, block, sizeof first);
+  return first == 0 &&
     memcmp (block, (const char *) block + 8, VOLUME_BLOCK_SIZE - 8) == 0;
 }
 

@@ -1,0 +1,434 @@
+/* Promise 1: what was flushed before a crash is read back after it; and the
+ * disk is then as it was after some prefix of the writes.
+ *
+ * Seeded rounds on the simulated disk, which loses power at a random I/O
+ * operation: while writing, in a flush, in a checkpoint, in a close, and in
+ * the recovery from the crash before.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "io-sim.h"
+#include "volume-internal.h"
+#include "volume-model.h"
+
+#define BLOCK VOLUME_BLOCK_SIZE
+#define MIB (UINT64_C (1) << 20)
+
+static const struct volume_options options = {
+  .staging_bytes = 6 << 20, .commit_delay_ms = 1
+};
+
+struct round {
+  struct sim *sim;
+  uint64_t rng;
+  struct volume *v;
+  struct model model;
+  uint64_t durable;            /* step of the model */
+  uint8_t *buf;
+};
+
+static void
+round_begin (struct round *r, uint64_t seed, uint64_t size,
+             uint64_t capacity)
+{
+  const struct volume_params params = { size, capacity, 4 * MIB };
+  struct error err = ERROR_INIT;
+
+  memset (r, 0, sizeof *r);
+  r->rng = seed;
+  r->sim = sim_new (random_next (&r->rng));
+  r->buf = malloc (RANDOM_WRITE_MAX);
+  CHECK (r->buf, "no memory");
+  CHECK (volume_create (sim_io (r->sim), "disk", &params, &err) == 0, "%s",
+         err.message);
+  model_init (&r->model, size);
+}
+
+static void
+round_end (struct round *r)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (r->v, &err) == 0, "%s", err.message);
+  r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+  CHECK (r->v, "%s", err.message);
+  check_all (r->v, &r->model);
+  CHECK (volume_close (r->v, &err) == 0, "%s", err.message);
+  sim_free (r->sim);
+  model_release (&r->model);
+  free (r->buf);
+}
+
+/* Few or many operations from now on. */
+static void
+arm_crash (struct round *r)
+{
+  uint64_t magnitude = random_below (&r->rng, 11);
+
+  sim_crash_after (r->sim,
+                   random_below (&r->rng, UINT64_C (1) << magnitude),
+                   random_next (&r->rng));
+}
+
+/* Open after a crash or at first; perhaps power fails again meanwhile. */
+static void
+recover_volume (struct round *r)
+{
+  struct error err = ERROR_INIT;
+
+  while (random_chance (&r->rng, 30)) {
+    arm_crash (r);
+    r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+    if (r->v == NULL)
+      CHECK (sim_is_off (r->sim), "%s", err.message);
+    else {
+      sim_crash (r->sim, random_next (&r->rng));
+      volume_abandon (r->v);
+    }
+    sim_restart (r->sim);
+  }
+  r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+  CHECK (r->v, "%s", err.message);
+}
+
+static void
+check_recovered (struct round *r)
+{
+  uint8_t *content = read_all (r->v);
+  uint64_t low, high;
+  bool found = model_match (&r->model, content, 0, r->model.nblocks,
+                            r->durable, &low, &high);
+
+  if (!found)
+    model_explain (&r->model, content, 0, r->model.nblocks, r->durable);
+  CHECK (found, "not the disk of any moment");
+  model_adopt (&r->model, content);
+  r->durable = 0;
+  free (content);
+}
+
+/* -1: power has failed. */
+static int
+one_op (struct round *r, const struct random_range *range)
+{
+  unsigned kind = random_below (&r->rng, 100);
+  bool is_fua = random_chance (&r->rng, 8);
+  struct error err = ERROR_INIT;
+  uint64_t offset;
+  int ret;
+
+  if (kind < 75) {
+    ret = random_write (&r->rng, r->v, &r->model, range, r->buf,
+                        is_fua ? VOLUME_FUA : 0);
+    if (ret == 0 && is_fua)
+      r->durable = r->model.step;
+  }
+  else if (kind < 87) {
+    ret = volume_flush (r->v);
+    if (ret == 0)
+      r->durable = r->model.step;
+  }
+  else if (kind < 95) {
+    offset = random_below (&r->rng, r->model.size);
+    ret = try_read (r->v, &r->model, r->model.size - offset < 30000 ?
+                    r->model.size - offset : 30000, offset);
+  }
+  else if (kind < 98)
+    ret = checkpoint (r->v, false, &err);
+  else {
+    ret = volume_close (r->v, &err);
+    r->v = NULL;
+    if (ret == 0) {
+      r->durable = r->model.step;
+      r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+      if (r->v == NULL)
+        ret = -1;
+    }
+  }
+  if (ret == -1)
+    CHECK (sim_is_off (r->sim), "%s %s", strerror (errno), err.message);
+  return ret;
+}
+
+static void
+one_life (struct round *r, const struct random_range *range, unsigned ops)
+{
+  arm_crash (r);
+  while (ops-- > 0)
+    if (one_op (r, range) == -1)
+      break;
+  sim_crash (r->sim, random_next (&r->rng));
+  if (r->v)
+    volume_abandon (r->v);
+  sim_restart (r->sim);
+}
+
+static void
+one_round (uint64_t seed)
+{
+  uint64_t size = MIB + seed % 500 * BLOCK;
+  struct random_range range = { 0, size, 4 };
+  unsigned lives;
+  struct round r;
+
+  round_begin (&r, seed, size, 512 * MIB);
+  /* A few blocks over and over, or the whole disk. */
+  if (random_chance (&r.rng, 30))
+    range.end = BLOCK * (1 + random_below (&r.rng, 20));
+  if (random_chance (&r.rng, 10))
+    range.large_percent = 70;
+  lives = 1 + random_below (&r.rng, 5);
+  recover_volume (&r);
+  while (lives-- > 0) {
+    one_life (&r, &range, 1 + random_below (&r.rng, 200));
+    recover_volume (&r);
+    check_recovered (&r);
+  }
+  /* It is a disk like any other. */
+  for (lives = 0; lives < 20; ++lives)
+    CHECK (random_write (&r.rng, r.v, &r.model, &range, r.buf, 0) == 0, "%s",
+           strerror (errno));
+  check_all (r.v, &r.model);
+  round_end (&r);
+}
+
+static void
+test_crash (void **state)
+{
+  uint64_t i, rounds = test_begin (300);
+
+  (void) state;
+  for (i = 0; i < rounds; ++i)
+    one_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+/* Several threads, each with a part of the disk.  Each part is some prefix of
+ * its thread's writes, and together they are a prefix: what was begun after
+ * another write had been acknowledged is not there without it.
+ */
+
+#define THREADS 3
+#define NEVER UINT64_MAX
+
+struct op {
+  uint64_t start, ack;         /* of the clock below */
+  uint64_t first_step, last_step;
+};
+
+struct writer {
+  struct round *round;
+  struct model model;
+  struct random_range range;
+  uint64_t rng, durable;
+  uint8_t *buf;
+  struct op *ops;
+  unsigned nops, max;
+  pthread_t thread;
+};
+
+static uint64_t event_clock;
+static uint64_t flushed_before;   /* acked before this: durable */
+
+static uint64_t
+tick (void)
+{
+  return __atomic_add_fetch (&event_clock, 1, __ATOMIC_SEQ_CST);
+}
+
+static void
+note_flushed (uint64_t start)
+{
+  uint64_t old = __atomic_load_n (&flushed_before, __ATOMIC_SEQ_CST);
+
+  while (old < start &&
+         !__atomic_compare_exchange_n (&flushed_before, &old, start, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    ;
+}
+
+static void *
+write_until_crash (void *opaque)
+{
+  struct writer *w = opaque;
+  struct volume *v = w->round->v;
+  unsigned kind;
+  bool is_fua;
+  struct op *op;
+  uint64_t start;
+  int r = 0;
+
+  while (r == 0 && w->nops < w->max) {
+    kind = random_below (&w->rng, 100);
+    start = tick ();
+    if (kind >= 85) {
+      r = volume_flush (v);
+      if (r == 0)
+        note_flushed (start);
+      continue;
+    }
+    is_fua = kind < 10;
+    op = &w->ops[w->nops++];
+    *op = (struct op) { start, NEVER, w->model.step + 1, 0 };
+    r = random_write (&w->rng, v, &w->model, &w->range, w->buf,
+                      is_fua ? VOLUME_FUA : 0);
+    op->last_step = w->model.step;
+    if (r == 0) {
+      op->ack = tick ();
+      if (is_fua) {
+        w->durable = w->model.step;
+        note_flushed (start);
+      }
+    }
+  }
+  if (r == -1)
+    CHECK (sim_is_off (w->round->sim), "%s", strerror (errno));
+  return NULL;
+}
+
+static void
+check_prefix (struct writer *w, const uint8_t *content)
+{
+  uint64_t low[THREADS], high[THREADS], first, end;
+  uint64_t lost = NEVER, kept = 0;      /* earliest ack, latest start */
+  unsigned i, k;
+  bool found;
+
+  for (i = 0; i < THREADS; ++i) {
+    for (k = 0; k < w[i].nops; ++k)
+      if (w[i].ops[k].ack < flushed_before &&
+          w[i].durable < w[i].ops[k].last_step)
+        w[i].durable = w[i].ops[k].last_step;
+    first = w[i].range.first / BLOCK;
+    end = w[i].range.end / BLOCK;
+    found = model_match (&w[i].model, content, first, end, w[i].durable,
+                         &low[i], &high[i]);
+    if (!found)
+      model_explain (&w[i].model, content, first, end, w[i].durable);
+    CHECK (found, "part %u is not that of any moment", i);
+    for (k = 0; k < w[i].nops; ++k) {
+      if (w[i].ops[k].last_step > high[i] && w[i].ops[k].ack < lost)
+        lost = w[i].ops[k].ack;
+      if (w[i].ops[k].first_step <= low[i] && w[i].ops[k].start > kept)
+        kept = w[i].ops[k].start;
+    }
+  }
+  CHECK (kept < lost, "a write begun at %" PRIu64 " is there, one done at %"
+         PRIu64 " is not", kept, lost);
+}
+
+static void
+threads_round (uint64_t seed)
+{
+  uint64_t size = 2 * MIB, part = size / THREADS / BLOCK * BLOCK;
+  struct writer w[THREADS];
+  uint8_t *content;
+  struct round r;
+  unsigned i;
+
+  round_begin (&r, seed, size, 512 * MIB);
+  recover_volume (&r);
+  event_clock = flushed_before = 0;
+  for (i = 0; i < THREADS; ++i) {
+    memset (&w[i], 0, sizeof w[i]);
+    w[i].round = &r;
+    model_init (&w[i].model, size);
+    w[i].range = (struct random_range) { i * part, (i + 1) * part, 4 };
+    w[i].rng = random_next (&r.rng);
+    w[i].max = 100;
+    w[i].ops = calloc (w[i].max, sizeof *w[i].ops);
+    w[i].buf = malloc (RANDOM_WRITE_MAX);
+    CHECK (w[i].ops && w[i].buf, "no memory");
+  }
+  arm_crash (&r);
+  for (i = 0; i < THREADS; ++i)
+    CHECK (pthread_create (&w[i].thread, NULL, write_until_crash, &w[i]) == 0,
+           "no thread");
+  for (i = 0; i < THREADS; ++i)
+    pthread_join (w[i].thread, NULL);
+  sim_crash (r.sim, random_next (&r.rng));
+  volume_abandon (r.v);
+  sim_restart (r.sim);
+
+  recover_volume (&r);
+  content = read_all (r.v);
+  check_prefix (w, content);
+  model_adopt (&r.model, content);
+  free (content);
+  round_end (&r);
+  for (i = 0; i < THREADS; ++i) {
+    model_release (&w[i].model);
+    free (w[i].ops);
+    free (w[i].buf);
+  }
+}
+
+static void
+test_crash_threads (void **state)
+{
+  uint64_t i, rounds = test_begin (150);
+
+  (void) state;
+  for (i = 0; i < rounds; ++i)
+    threads_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+
+/* A volume that was being made is there and empty, or is not there: then it
+ * can be made again under another name.
+ */
+static void
+test_crash_in_create (void **state)
+{
+  const struct volume_params params = { MIB, 0, 0 };
+  struct error err = ERROR_INIT;
+  uint64_t ops, rng;
+  struct model m;
+  struct volume *v;
+  struct sim *sim;
+  int r;
+
+  (void) state;
+  test_begin (1);
+  rng = test_round_seed (0);
+  for (ops = 0; ops < 60; ++ops) {
+    sim = sim_new (rng);
+    sim_crash_after (sim, ops, random_next (&rng));
+    r = volume_create (sim_io (sim), "disk", &params, &err);
+    sim_crash (sim, random_next (&rng));
+    sim_restart (sim);
+    v = volume_open (sim_io (sim), "disk", NULL, &err);
+    CHECK (v || r == -1, "created, then gone: %s", err.message);
+    if (v) {
+      model_init (&m, MIB);
+      check_all (v, &m);
+      model_release (&m);
+      CHECK (volume_close (v, &err) == 0, "%s", err.message);
+    }
+    CHECK (volume_create (sim_io (sim), "other", &params, &err) == 0, "%s",
+           err.message);
+    sim_free (sim);
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_crash),
+    cmocka_unit_test (test_crash_threads),
+    cmocka_unit_test (test_crash_in_create),
+  };
+
+  return cmocka_run_group_tests_name ("volume crash", tests, NULL, NULL);
+}
