@@ -110,9 +110,9 @@ pairdisk_config_complete (void)
 }
 
 #define pairdisk_config_help \
-  "[dir=]<DIR>    (required) Directory of the disks.\n" \
-  "control=<PATH>            Control socket [default: DIR/control.sock].\n" \
-  "guests=any|unix           Who may attach disks [default: any]."
+  "[dir=]<DIR>     (required) Directory of the disks.\n" \
+  "control=<PATH>  Control socket [default: DIR/control.sock].\n" \
+  "guests=any|unix Who may attach disks [default: any]."
 
 /* Held until the process ends, in whatever way it does. */
 static int
