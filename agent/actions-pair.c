@@ -1,0 +1,587 @@
+/* The verbs of a pair: create, start, stop, failover, delete (see agent.h).
+ *
+ * A verb gathers the facts, asks the table (pair_apply), and if it says so
+ * changes the record, in one transaction with the event and the token.  The
+ * work that follows is the worker's.
+ */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "crypto.h"
+
+#define PEER_TIMEOUT_MS 1500
+#define STATUS_TIMEOUT_MS 1000
+
+/* ------------------------------------------------------------------ */
+/* Create: the parameters.                                              */
+
+static bool
+bad (struct answer *answer, const char *name, const char *hint)
+{
+  answer_error (answer, API_INVALID_PARAMETER, name, hint ? "%s" : NULL,
+                hint);
+  return false;
+}
+
+static bool
+parse_names (const struct request *req, struct record *rec,
+             struct answer *answer)
+{
+  const char *name = params_get (&req->params, "PairName");
+  const char *description = params_get (&req->params, "Description");
+  const char *group = params_get (&req->params, "ResourceGroupId");
+
+  if (name && *name && (!pair_name_valid (name) ||
+                        !TEXT_SET (rec->name, name)))
+    return bad (answer, "PairName", NULL);
+  if (description && *description &&
+      (!description_valid (description) ||
+       !TEXT_SET (rec->description, description)))
+    return bad (answer, "Description", NULL);
+  if (group && !TEXT_SET (rec->resource_group, group))
+    return bad (answer, "ResourceGroupId", NULL);
+  return true;
+}
+
+static bool
+parse_charge (const struct request *req, struct record *rec,
+              struct answer *answer)
+{
+  const char *charge = params_get (&req->params, "ChargeType");
+  const char *period = params_get (&req->params, "Period");
+  const char *unit = params_get (&req->params, "PeriodUnit");
+  const char *bandwidth = params_get (&req->params, "Bandwidth");
+  enum charge_type type = CHARGE_POSTPAY;
+  uint32_t n;
+
+  if (charge && *charge && !charge_type_parse (charge, &type))
+    return bad (answer, "ChargeType", NULL);
+  TEXT_SET (rec->charge_type, charge_type_string (type));
+  if (period && *period) {
+    if (!period_parse (period, &n))
+      return bad (answer, "Period", NULL);
+    rec->period = n;
+  }
+  if (unit && *unit && !period_unit_valid (unit))
+    return bad (answer, "PeriodUnit", NULL);
+  if (type == CHARGE_PREPAY && (rec->period == 0 || unit == NULL)) {
+    answer_error (answer, API_MISSING_NAME,
+                  rec->period == 0 ? "Period" : "PeriodUnit", NULL);
+    return false;
+  }
+  rec->bandwidth = type == CHARGE_PREPAY ? BANDWIDTH_KBPS_DEFAULT : 0;
+  if (bandwidth && *bandwidth) {
+    if (!bandwidth_parse (bandwidth, type, &n))
+      return bad (answer, "Bandwidth", NULL);
+    rec->bandwidth = n;
+  }
+  return true;
+}
+
+static bool
+parse_flow (const struct request *req, struct record *rec,
+            struct answer *answer)
+{
+  const char *rpo = params_get (&req->params, "RPO");
+  const char *rtc = params_get (&req->params, "EnableRtc");
+  uint32_t n = RPO_SECONDS_DEFAULT;
+  bool on = false;
+
+  if (rpo && *rpo && !rpo_parse (rpo, &n))
+    return bad (answer, "RPO", NULL);
+  if (rtc && *rtc && !bool_parse (rtc, &on))
+    return bad (answer, "EnableRtc", NULL);
+  rec->rpo = n;
+  rec->enable_rtc = on;
+  return true;
+}
+
+/* Tag.N.Key and Tag.N.Value */
+static bool
+parse_tags (const struct request *req, struct record *rec,
+            struct answer *answer)
+{
+  json_t *seen = json_object (), *tags = json_array ();
+  CLEANUP_FREE char *text = NULL;
+  bool ok = true;
+  char name[24];
+  int n;
+
+  for (n = 1; ok && n <= TAGS_MAX; ++n) {
+    const char *key, *value;
+
+    snprintf (name, sizeof name, "Tag.%d.Key", n);
+    key = params_get (&req->params, name);
+    snprintf (name, sizeof name, "Tag.%d.Value", n);
+    value = params_get (&req->params, name);
+    if (key == NULL && value == NULL)
+      continue;
+    if (key == NULL || *key == '\0' || strlen (key) > 512 ||
+        strncmp (key, "acs:", 4) == 0 || strncmp (key, "aliyun", 6) == 0)
+      ok = bad (answer, "Tag.N.Key", NULL);
+    else if (value && (strlen (value) > 512 ||
+                       strncmp (value, "acs:", 4) == 0))
+      ok = bad (answer, "Tag.N.Value", NULL);
+    else if (json_object_get (seen, key)) {
+      answer_error (answer, API_DUPLICATE_TAG_KEY, NULL, NULL);
+      ok = false;
+    }
+    else {
+      json_object_set_new (seen, key, json_true ());
+      json_array_append_new (tags, json_pack ("{s:s, s:s}", "TagKey", key,
+                                              "TagValue",
+                                              value ? value : ""));
+    }
+  }
+  snprintf (name, sizeof name, "Tag.%d.Key", TAGS_MAX + 1);
+  if (ok && params_get (&req->params, name)) {
+    answer_error (answer, API_NUMBER_EXCEED_TAGS, NULL, NULL);
+    ok = false;
+  }
+  text = json_dumps (tags, JSON_COMPACT);
+  if (ok && json_array_size (tags) > 0 &&
+      (text == NULL || !TEXT_SET (rec->tags, text)))
+    ok = bad (answer, "Tag.N.Value", "all tags of a pair may have 16 KiB");
+  json_decref (tags);
+  json_decref (seen);
+  return ok;
+}
+
+/* ------------------------------------------------------------------ */
+/* Create: the disks.                                                   */
+
+static bool
+check_source (struct agent *agent, const struct request *req,
+              struct record *rec, uint64_t *ret_fence,
+              struct answer *answer)
+{
+  const char *zone = params_get (&req->params, "SourceZoneId");
+  CLEANUP_FREE struct record *other = malloc (sizeof *other);
+  struct control_error err;
+  struct disk disk;
+  json_t *status;
+  int r;
+
+  if (strcmp (req->region, agent->settings.region) != 0 ||
+      strcmp (zone, agent->settings.zone) != 0) {
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL,
+                  "this site is region %s, zone %s; a pair is created at "
+                  "its source", agent->settings.region,
+                  agent->settings.zone);
+    return false;
+  }
+  store_enter (agent->store);
+  r = store_disk_get (agent->store, params_get (&req->params, "DiskId"),
+                      &disk);
+  if (r == 1 && disk.state == DISK_READY && other &&
+      store_pair_of_disk (agent->store, &agent->settings, disk.id,
+                          other) == 1)
+    r = 2;
+  store_leave (agent->store);
+  if (r == 2) {
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "disk %s is in replication pair %s already", disk.id,
+                  other->id);
+    return false;
+  }
+  if (r != 1 || disk.state != DISK_READY) {
+    answer_error (answer, r == -1 ? API_INTERNAL : API_NO_SUCH_RESOURCE,
+                  NULL, r == -1 ? NULL : "this site has no such disk");
+    return false;
+  }
+  status = disk_status (agent, disk.id, STATUS_TIMEOUT_MS, &err);
+  if (status == NULL) {
+    answer_control_error (answer, &err);
+    return false;
+  }
+  TEXT_SET (rec->source_region, agent->settings.region);
+  TEXT_SET (rec->source_zone, agent->settings.zone);
+  TEXT_SET (rec->source_disk, disk.id);
+  TEXT_SET (rec->source_device, json_text (status, "uuid"));
+  rec->size = json_u64 (status, "size");
+  *ret_fence = json_u64 (status, "fence");
+  r = strcmp (json_text (status, "role"), "standalone") == 0;
+  json_decref (status);
+  if (!r)
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "disk %s still has a role in another pair", disk.id);
+  return r;
+}
+
+static bool
+check_destination (struct agent *agent, const struct request *req,
+                   struct record *rec, uint64_t *ret_fence,
+                   struct answer *answer)
+{
+  const char *region = params_get (&req->params, "DestinationRegionId");
+  const char *zone = params_get (&req->params, "DestinationZoneId");
+  const char *disk = params_get (&req->params, "DestinationDiskId");
+  struct peer *peer = peer_find (agent, region);
+  struct error err = ERROR_INIT;
+  const json_t *status, *refused;
+  json_t *reply;
+
+  if (strcmp (region, agent->settings.region) == 0 &&
+      strcmp (zone, agent->settings.zone) == 0)
+    return bad (answer, "DestinationZoneId",
+                "both disks would be in one zone; use another site's");
+  if (peer == NULL || !TEXT_SET (rec->destination_region, region) ||
+      !TEXT_SET (rec->destination_zone, zone)) {
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL,
+                  "this site has no peer of region %.64s; see DescribeSite",
+                  region);
+    return false;
+  }
+  reply = peer_call (peer, "check",
+                     json_pack ("{s:s, s:s, s:I}", "disk", disk, "zone",
+                                zone, "size", (json_int_t) rec->size),
+                     PEER_TIMEOUT_MS, &err);
+  if (reply == NULL) {
+    answer_error (answer, API_SERVICE_UNAVAILABLE, NULL,
+                  "the site of region %s cannot be reached: %s", region,
+                  err.message);
+    return false;
+  }
+  refused = json_object_get (reply, "refused");
+  status = json_object_get (reply, "status");
+  if (json_is_object (refused)) {
+    enum api_error code = api_error_find (json_text (refused, "code"));
+
+    answer_error (answer, code == API_OK ? API_OPERATION_DENIED : code,
+                  NULL, "%s", json_text (refused, "message"));
+  }
+  else if (!TEXT_SET (rec->destination_disk, json_text (status, "disk")) ||
+           !TEXT_SET (rec->destination_device, json_text (status, "uuid")))
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  *ret_fence = json_u64 (status, "fence");
+  json_decref (reply);
+  return answer->error == API_OK;
+}
+
+static void
+make_identity (struct agent *agent, struct record *rec, uint64_t fence)
+{
+  uint8_t random[32];
+  struct uuid uuid;
+
+  random_bytes (random, sizeof random);
+  id_make (ID_PAIR, random, rec->id);
+  random_bytes (random, sizeof random);
+  hex_encode (random, sizeof random, rec->salt);
+  uuid_generate (&uuid);
+  uuid_format (&uuid, rec->uuid);
+  TEXT_SET (rec->primary_region, rec->source_region);
+  TEXT_SET (rec->primary_zone, rec->source_zone);
+  TEXT_SET (rec->standby_region, rec->destination_region);
+  TEXT_SET (rec->standby_zone, rec->destination_zone);
+  TEXT_SET (rec->owner_region, agent->settings.region);
+  TEXT_SET (rec->owner_zone, agent->settings.zone);
+  rec->fence = fence;
+  rec->create_time = wall_ms () / 1000;
+}
+
+static void
+refuse (struct answer *answer, const struct pair_transition *t)
+{
+  answer_error (answer, t->refusal, NULL, t->hint ? "%s" : NULL, t->hint);
+}
+
+static void
+store_new_pair (struct agent *agent, const struct request *req,
+                const struct work_token *token, struct record *rec,
+                struct answer *answer)
+{
+  static const struct pair_facts facts = { .at_source = true,
+                                           .peer_reachable = true };
+  struct pair_transition t = pair_apply (PAIR_STATUS_UNSET,
+                                         PAIR_VERB_CREATE, &facts);
+  CLEANUP_FREE struct record *other = malloc (sizeof *other);
+  bool ok = false;
+
+  if (t.outcome != PAIR_MOVED) {
+    refuse (answer, &t);
+    return;
+  }
+  if (other && store_begin (agent->store) == 0) {
+    if (store_pair_of_disk (agent->store, &agent->settings,
+                            rec->source_disk, other) == 0) {
+      answer->body = json_pack ("{s:s, s:s}", "ReplicaPairId", rec->id,
+                                "OrderId", "");
+      ok = answer->body &&
+        record_move (agent, rec, t.status, true, req->client, "create",
+                     rec->name) == 0 &&
+        token_remember (agent, token, answer->body) == 0;
+    }
+    else
+      answer_error (answer, API_OPERATION_DENIED, NULL,
+                    "the disk is in another replication pair already");
+    ok = store_end (agent->store, ok) == 0 && ok;
+  }
+  if (!ok && answer->error == API_OK)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+}
+
+void
+action_create_pair (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  CLEANUP_FREE struct record *rec = calloc (1, sizeof *rec);
+  uint64_t fence_here, fence_there;
+
+  if (rec == NULL) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return;
+  }
+  if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
+      !parse_flow (req, rec, answer) || !parse_tags (req, rec, answer) ||
+      !check_source (agent, req, rec, &fence_here, answer) ||
+      !check_destination (agent, req, rec, &fence_there, answer))
+    return;
+  make_identity (agent, rec,
+                 (fence_here > fence_there ? fence_here : fence_there) + 1);
+  store_new_pair (agent, req, token, rec, answer);
+  if (answer->error == API_OK) {
+    work_wake (agent);
+    peers_wake (agent);
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* The other verbs.                                                     */
+
+struct verb {
+  enum pair_event event;
+  const char *kind;              /* of the event in the log */
+  bool needs_attached;           /* the table asks who is attached */
+};
+
+static int
+read_pair (struct agent *agent, const struct request *req,
+           struct record *ret)
+{
+  int r;
+
+  store_enter (agent->store);
+  r = store_pair_get (agent->store,
+                      params_get (&req->params, "ReplicaPairId"), ret);
+  store_leave (agent->store);
+  return r;
+}
+
+/* STATUS of the disk at the other site, NULL when it cannot be had. */
+static json_t *
+ask_peer_disk (struct peer *peer, const char *disk)
+{
+  json_t *reply, *status;
+
+  if (peer == NULL || !peer_is_reachable (peer))
+    return NULL;
+  reply = peer_call (peer, "disk", json_pack ("{s:s}", "disk", disk),
+                     PEER_TIMEOUT_MS, NULL);
+  status = json_incref (json_object_get (reply, "status"));
+  json_decref (reply);
+  return status;
+}
+
+/* What can only be had by asking; REC is not locked meanwhile.  *RET_FENCE is
+ * the fence number of our disk.
+ */
+static void
+gather (struct agent *agent, const struct record *rec,
+        const struct verb *verb, struct pair_facts *facts,
+        uint64_t *ret_fence)
+{
+  struct peer *peer = peer_find (agent, other_region (agent, rec));
+  bool at_source = is_source (agent, rec);
+  struct control_error err;
+  json_t *ours = disk_status (agent, our_disk (agent, rec),
+                              STATUS_TIMEOUT_MS, &err);
+  json_t *theirs = NULL;
+  bool here, there;
+
+  if (verb->needs_attached)
+    theirs = ask_peer_disk (peer, at_source ? rec->destination_disk
+                            : rec->source_disk);
+  here = json_u64 (ours, "clients") > 0;
+  there = json_u64 (theirs, "clients") > 0;
+  facts->source_attached = at_source ? here : there;
+  facts->destination_attached = at_source ? there : here;
+  facts->peer_reachable = peer && peer_is_reachable (peer);
+  if (!at_source && strcmp (json_text (ours, "role"), "secondary") == 0 &&
+      strcmp (json_text (ours, "pair"), rec->uuid) == 0 &&
+      json_is_object (json_object_get (ours, "committed")))
+    facts->has_completed_point = true;
+  *ret_fence = json_u64 (ours, "fence");
+  json_decref (ours);
+  json_decref (theirs);
+}
+
+static void
+facts_of_record (const struct request *req, const struct record *rec,
+                 struct pair_facts *facts)
+{
+  uint64_t now = wall_ms ();
+
+  facts->at_source = strcmp (req->region, rec->source_region) == 0;
+  facts->at_destination = strcmp (req->region, rec->destination_region) == 0;
+  if (rec->has_point)
+    facts->has_completed_point = true;
+  facts->copies_difference = facts->has_completed_point;
+  facts->had_oneshot = rec->oneshot_time != 0;
+  facts->seconds_since_oneshot =
+    now > rec->oneshot_time ? (now - rec->oneshot_time) / 1000 : 0;
+  facts->rpo_seconds = rec->rpo;
+}
+
+/* What the work that was asked for changes in the record.  False: nothing. */
+static bool
+prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
+{
+  switch (work) {
+  case PAIR_WORK_SYNC_ONCE:
+    rec->oneshot_time = wall_ms ();
+    rec->message[0] = '\0';
+    return true;
+  case PAIR_WORK_SYNC:
+  case PAIR_WORK_STOP:
+  case PAIR_WORK_DELETE:
+    rec->message[0] = '\0';
+    return true;
+  case PAIR_WORK_FAILOVER:
+    rec->fence = (rec->fence > disk_fence ? rec->fence : disk_fence) + 1;
+    rec->failover_start_ms = wall_ms ();
+    rec->has_loss = 0;
+    rec->message[0] = '\0';
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* In a transaction; REC is the record as it is now. */
+static bool
+carry_out (struct agent *agent, const struct request *req,
+           const struct verb *verb, const struct work_token *token,
+           const struct pair_facts *gathered, uint64_t disk_fence,
+           struct record *rec, struct answer *answer)
+{
+  struct pair_facts facts = *gathered;
+  struct pair_transition t;
+
+  facts_of_record (req, rec, &facts);
+  t = pair_apply (rec->status, verb->event, &facts);
+  if (t.outcome == PAIR_REFUSED) {
+    refuse (answer, &t);
+    return false;
+  }
+  if ((t.outcome == PAIR_MOVED || t.work != PAIR_WORK_NONE) &&
+      prepare_work (rec, t.work, disk_fence) &&
+      record_move (agent, rec, t.status, true, req->client, verb->kind,
+                   "") == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return false;
+  }
+  if (token_remember (agent, token, NULL) == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return false;
+  }
+  return true;
+}
+
+/* A refusal that says something about the pair's safety is worth an event. */
+static void
+note_refusal (struct agent *agent, const struct request *req,
+              const struct verb *verb, const struct record *rec,
+              const struct answer *answer)
+{
+  if (answer->error != API_NO_SUCH_RESOURCE)
+    event_note (agent, LOG_LEVEL_INFO, req->client, "refused", rec->id,
+                our_disk (agent, rec), "%s in status %s: %s", verb->kind,
+                pair_status_string (rec->status),
+                api_error_info (answer->error)->code);
+}
+
+static void
+run_verb (struct agent *agent, const struct request *req,
+          const struct verb *verb, const struct work_token *token,
+          struct answer *answer)
+{
+  CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
+  struct pair_facts facts = { 0 };
+  uint64_t disk_fence = 0;
+  bool ok = false;
+  int r = rec ? read_pair (agent, req, rec) : -1;
+
+  if (r != 1) {
+    answer_error (answer, r == 0 ? API_NO_SUCH_RESOURCE : API_INTERNAL,
+                  NULL, NULL);
+    return;
+  }
+  gather (agent, rec, verb, &facts, &disk_fence);
+  if (store_begin (agent->store) == 0) {
+    if (store_pair_get (agent->store, rec->id, rec) == 1)
+      ok = carry_out (agent, req, verb, token, &facts, disk_fence, rec,
+                      answer);
+    if (store_end (agent->store, ok) == -1)
+      ok = false;
+  }
+  if (!ok && answer->error == API_OK)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  if (!ok) {
+    note_refusal (agent, req, verb, rec, answer);
+    return;
+  }
+  work_wake (agent);
+  peers_wake (agent);
+}
+
+void
+action_start_pair (struct agent *agent, struct request *req,
+                   const struct work_token *token, struct answer *answer)
+{
+  static const struct verb start =
+    { PAIR_VERB_START, "start", true };
+  static const struct verb oneshot =
+    { PAIR_VERB_START_ONESHOT, "start-oneshot", true };
+  const char *value = params_get (&req->params, "OneShot");
+  bool once = false;
+
+  if (value && *value && !bool_parse (value, &once)) {
+    bad (answer, "OneShot", "give true or false");
+    return;
+  }
+  run_verb (agent, req, once ? &oneshot : &start, token, answer);
+}
+
+void
+action_stop_pair (struct agent *agent, struct request *req,
+                  const struct work_token *token, struct answer *answer)
+{
+  static const struct verb verb = { PAIR_VERB_STOP, "stop", false };
+
+  run_verb (agent, req, &verb, token, answer);
+}
+
+void
+action_failover_pair (struct agent *agent, struct request *req,
+                      const struct work_token *token, struct answer *answer)
+{
+  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false };
+
+  run_verb (agent, req, &verb, token, answer);
+}
+
+void
+action_delete_pair (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false };
+
+  run_verb (agent, req, &verb, token, answer);
+}

@@ -1,0 +1,641 @@
+/* What the files of paird share.
+ *
+ *   main.c        start, signals, stop
+ *   settings.c    the table of keys: command line, file, help
+ *   log.c         one line an event on stderr
+ *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
+ *   record.c      a pair's record: fields, JSON, which of two is newer
+ *   control.c     client of the plugin's control socket
+ *   plugin.c, plugin-spawn.c   the nbdkit instance: start, adopt, watch, stop
+ *   http.c, params.c   libmicrohttpd: a request in, JSON out
+ *   actions.c     the table of actions, tokens, forwarding
+ *   disks.c       disks of the site, DescribeSite
+ *   events.c      the event log
+ *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
+ *   peer.c        calls to the other sites, and the threads that keep in touch
+ *   peer-serve.c  calls from the other sites
+ *   work.c        the worker: looks at every pair, ends passing statuses
+ *   apply.c       brings this site's plugin to what a record says
+ *   change.c      changes of a record: verbs, reports, merging the peer's
+ *   monitor.c     what the plugin's status means for a pair
+ *
+ * How it works: a pair's record is the intent.  A verb changes the record in
+ * one SQLite transaction (with its token and event) and answers.  Everything
+ * else is level-triggered: the worker compares record and plugin and does
+ * what is missing, the peer threads exchange records, and of two records of
+ * one pair the newer wins on both sites (record_compare).  So a kill at any
+ * moment leaves a state from which a restart goes on by itself.
+ *
+ * Threads: one a HTTP connection, one worker, one a peer, one for nbdkit.
+ * Locks: agent.lock guards the runtime fields below; the store has its own
+ * (store_begin/store_enter).  Order: store, then agent.lock.  Neither is
+ * held over a call to a plugin or a peer.
+ */
+
+#ifndef PAIRDISK_AGENT_H
+#define PAIRDISK_AGENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "apierror.h"
+#include "error.h"
+#include "names.h"
+#include "states.h"
+#include "uuid.h"
+
+struct agent;
+
+/* ------------------------------------------------------------------ */
+/* log.c                                                                */
+
+enum log_level { LOG_LEVEL_UNSET = 0, LOG_LEVEL_INFO, LOG_LEVEL_WARNING,
+                 LOG_LEVEL_ERROR };
+
+extern const char *log_level_name (enum log_level level);
+
+/* One line on stderr: time, level, text.  Never a secret. */
+extern void log_line (enum log_level level, const char *fmt, ...)
+  __attribute__ ((format (printf, 2, 3)));
+#define log_info(...) log_line (LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warning(...) log_line (LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_error(...) log_line (LOG_LEVEL_ERROR, __VA_ARGS__)
+
+/* ------------------------------------------------------------------ */
+/* settings.c                                                           */
+
+#define REGION_SIZE 65           /* region or zone, with the zero byte */
+#define PEERS_MAX 16
+
+struct peer_setting {
+  char region[REGION_SIZE];
+  char *address;                 /* HOST:PORT of its HTTP */
+};
+
+struct settings {
+  char *region, *zone, *dir, *listen, *data_listen;
+  char *site_secret_file, *nbdkit, *plugin;
+  bool stop_plugin_on_exit;
+  struct peer_setting peers[PEERS_MAX];
+  size_t npeers;
+  uint8_t *secret;               /* content of site-secret-file */
+  size_t secret_len;             /* 0: none */
+};
+
+/* 1: go on; 0: help or version was printed; -1: ERR. */
+extern int settings_load (struct settings *s, int argc, char **argv,
+                          struct error *err);
+extern void settings_release (struct settings *s);
+
+/* ------------------------------------------------------------------ */
+/* record.c                                                             */
+
+#define DISK_ID_SIZE 65          /* export name, with the zero byte */
+#define TAGS_SIZE 16384
+#define TAGS_MAX 20
+
+/* X (kind, member, scope): kind TEXT (char array), U64, STATUS; scope SHARED
+ * goes to the other site, LOCAL does not.  Columns of the table "pairs" and
+ * members of the JSON object have the same names.
+ */
+#define RECORD_FIELDS(X)                                                \
+  X (TEXT, id, SHARED)                                                  \
+  X (TEXT, uuid, SHARED)                                                \
+  X (TEXT, salt, SHARED)                                                \
+  X (TEXT, name, SHARED)                                                \
+  X (TEXT, description, SHARED)                                         \
+  X (STATUS, status, SHARED)                                            \
+  X (TEXT, message, SHARED)                                             \
+  X (TEXT, source_region, SHARED)                                       \
+  X (TEXT, source_zone, SHARED)                                         \
+  X (TEXT, source_disk, SHARED)                                         \
+  X (TEXT, source_device, SHARED)                                       \
+  X (TEXT, destination_region, SHARED)                                  \
+  X (TEXT, destination_zone, SHARED)                                    \
+  X (TEXT, destination_disk, SHARED)                                    \
+  X (TEXT, destination_device, SHARED)                                  \
+  X (TEXT, primary_region, SHARED)                                      \
+  X (TEXT, primary_zone, SHARED)                                        \
+  X (TEXT, standby_region, SHARED)                                      \
+  X (TEXT, standby_zone, SHARED)                                        \
+  X (TEXT, charge_type, SHARED)                                         \
+  X (TEXT, resource_group, SHARED)                                      \
+  X (TEXT, tags, SHARED)                                                \
+  X (TEXT, owner_region, SHARED)                                        \
+  X (TEXT, owner_zone, SHARED)                                          \
+  X (U64, version, SHARED)                                              \
+  X (U64, epoch, SHARED)                                                \
+  X (U64, fence, SHARED)                                                \
+  X (U64, size, SHARED)                                                 \
+  X (U64, rpo, SHARED)                                                  \
+  X (U64, bandwidth, SHARED)                                            \
+  X (U64, period, SHARED)                                               \
+  X (U64, enable_rtc, SHARED)                                           \
+  X (U64, create_time, SHARED)                                          \
+  X (U64, oneshot_time, SHARED)                                         \
+  X (U64, has_point, SHARED)                                            \
+  X (U64, point_ms, SHARED)                                             \
+  X (U64, has_loss, SHARED)                                             \
+  X (U64, loss_writes, SHARED)                                          \
+  X (U64, loss_bytes, SHARED)                                           \
+  X (U64, loss_ms, SHARED)                                              \
+  X (U64, loss_heard_known, SHARED)                                     \
+  X (U64, loss_heard_ms, SHARED)                                        \
+  X (U64, loss_dropped, SHARED)                                         \
+  X (U64, failover_ms, SHARED)                                          \
+  X (U64, failover_start_ms, SHARED)                                    \
+  X (U64, link_epoch, LOCAL)                                            \
+  X (TEXT, link_uri, LOCAL)                                             \
+  X (U64, gone_ms, LOCAL)
+
+struct record {
+  char id[ID_SIZE];
+  char uuid[UUID_STRING_SIZE];   /* the pair's name between the plugins */
+  char salt[65];                 /* the secret is made from it, see record.c */
+  char name[NAME_SIZE];
+  char description[DESCRIPTION_SIZE];
+  enum pair_status status;
+  char message[480];             /* StatusMessage */
+  char source_region[REGION_SIZE], source_zone[REGION_SIZE];
+  char source_disk[DISK_ID_SIZE], source_device[UUID_STRING_SIZE];
+  char destination_region[REGION_SIZE], destination_zone[REGION_SIZE];
+  char destination_disk[DISK_ID_SIZE], destination_device[UUID_STRING_SIZE];
+  char primary_region[REGION_SIZE], primary_zone[REGION_SIZE];
+  char standby_region[REGION_SIZE], standby_zone[REGION_SIZE];
+  char charge_type[16];
+  char resource_group[129];
+  char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
+  char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
+                                    took the last verb and carries it out */
+  uint64_t version;              /* of the record: every change adds one */
+  uint64_t epoch;                /* of the intent: every verb adds one */
+  uint64_t fence;
+  uint64_t size;
+  uint64_t rpo;                  /* seconds */
+  uint64_t bandwidth, period, enable_rtc;
+  uint64_t create_time;          /* seconds since 1970 */
+  uint64_t oneshot_time;         /* ms: last accepted one-shot call, or 0 */
+  uint64_t has_point, point_ms;  /* last recovery point */
+  uint64_t has_loss, loss_writes, loss_bytes, loss_ms;
+  uint64_t loss_heard_known, loss_heard_ms, loss_dropped;
+  uint64_t failover_ms;          /* how long it took */
+  uint64_t failover_start_ms;
+  uint64_t link_epoch;           /* the last epoch link.start was given for */
+  char link_uri[300];            /* ... and the address given */
+  uint64_t gone_ms;              /* deleted: since when both sites know */
+};
+
+enum record_kind { RECORD_TEXT = 1, RECORD_U64, RECORD_STATUS };
+enum record_scope { RECORD_SHARED = 1, RECORD_LOCAL };
+
+struct record_field {
+  const char *name;
+  enum record_kind kind;
+  enum record_scope scope;
+  size_t offset, size;
+};
+
+extern const struct record_field record_fields[];  /* name NULL ends it */
+
+/* Copy SRC into the array DST; false (DST then empty) when it does not fit. */
+extern bool text_set (char *dst, size_t size, const char *src);
+#define TEXT_SET(dst, src) text_set ((dst), sizeof (dst), (src))
+
+extern json_t *record_to_json (const struct record *rec);
+
+/* False for a missing or oversize field, or values that cannot be. */
+extern bool record_from_json (const json_t *json, struct record *ret);
+
+/* Which of two records of one pair counts: > 0 when A does.  A deletion
+ * beats everything, then the higher fence, then the later verb (epoch),
+ * then the later change (version).
+ */
+extern int record_compare (const struct record *a, const struct record *b);
+
+/* The secret of the link: HMAC of the pair's random salt with the site
+ * secret, as 64 hex digits.  So it neither travels nor lies in the store.
+ */
+extern void record_secret (const struct settings *settings,
+                           const struct record *rec, char ret[65]);
+
+/* ------------------------------------------------------------------ */
+/* store.c                                                              */
+
+struct store;
+
+#define DISK_NAME_SIZE NAME_SIZE
+
+enum disk_state { DISK_STATE_UNSET = 0, DISK_CREATING, DISK_READY,
+                  DISK_DELETING };
+
+struct disk {
+  char id[DISK_ID_SIZE];         /* also the export */
+  char name[DISK_NAME_SIZE];
+  enum disk_state state;
+  uint64_t size, capacity;
+  uint64_t create_time;          /* seconds since 1970 */
+};
+
+struct event {
+  uint64_t id, time_ms;
+  enum log_level level;
+  char actor[160];               /* "api", "worker", "peer cn-b", ... */
+  char kind[32];
+  char pair[ID_SIZE];
+  char disk[DISK_ID_SIZE];
+  char from[24], to[24];
+  char message[480];
+};
+
+struct event_filter {
+  const char *pair, *disk;       /* NULL: any */
+  uint64_t after;
+  unsigned max;
+};
+
+extern struct store *store_open (const char *path, struct error *err);
+extern void store_close (struct store *s);
+
+/* Every call below is made between store_begin and store_end (one
+ * transaction; END with commit false forgets it) or, for reading, between
+ * store_enter and store_leave.  -1: ERRNO is EIO, and it is logged.
+ */
+extern int store_begin (struct store *s);
+extern int store_end (struct store *s, bool commit);
+extern void store_enter (struct store *s);
+extern void store_leave (struct store *s);
+
+/* 1 found, 0 not, -1. */
+extern int store_pair_get (struct store *s, const char *id,
+                           struct record *ret);
+extern int store_pair_put (struct store *s, const struct record *rec);
+extern int store_pair_remove (struct store *s, const char *id);
+
+/* All pairs, newest first, as an array the caller frees.  -1: failed. */
+extern ssize_t store_pair_list (struct store *s, struct record **ret);
+
+/* The pair (tombstones and failed creations apart) of a disk of ours. */
+extern int store_pair_of_disk (struct store *s,
+                               const struct settings *settings,
+                               const char *disk, struct record *ret);
+
+/* By id or name. */
+extern int store_disk_get (struct store *s, const char *id_or_name,
+                           struct disk *ret);
+extern int store_disk_put (struct store *s, const struct disk *disk);
+extern int store_disk_remove (struct store *s, const char *id);
+extern ssize_t store_disk_list (struct store *s, struct disk **ret);
+
+extern int store_event_add (struct store *s, const struct event *event);
+extern ssize_t store_event_list (struct store *s,
+                                 const struct event_filter *filter,
+                                 struct event **ret);
+
+/* Remembered calls.  DIGEST is of the parameters, ANSWER the JSON text. */
+extern int store_token_get (struct store *s, const char *key,
+                            char ret_digest[65], char **ret_answer);
+extern int store_token_put (struct store *s, const char *key,
+                            const char *digest, const char *answer);
+
+/* Small facts: NAME -> VALUE.  GET: the caller frees; 1, 0, -1. */
+extern int store_fact_get (struct store *s, const char *name, char **ret);
+extern int store_fact_put (struct store *s, const char *name,
+                           const char *value);
+
+/* Drop old tokens, events beyond the limit, settled tombstones. */
+extern int store_prune (struct store *s);
+
+/* ------------------------------------------------------------------ */
+/* control.c                                                            */
+
+struct control_error {
+  char code[32];                 /* of the plugin; "unreachable" when it does
+                                    not answer */
+  char message[480];
+};
+
+/* Send REQUEST (stolen), wait for the answer.  NULL: ERR is filled. */
+extern json_t *control_call (const char *path, json_t *request,
+                             unsigned timeout_ms,
+                             struct control_error *err);
+
+/* ------------------------------------------------------------------ */
+/* plugin.c                                                             */
+
+struct plugin;
+
+extern struct plugin *plugin_new (struct agent *agent, struct error *err);
+
+/* Adopt or start nbdkit, then watch it in a thread. */
+extern int plugin_start (struct plugin *p, struct error *err);
+
+/* End the thread, and nbdkit too if STOP_NBDKIT. */
+extern void plugin_free (struct plugin *p, bool stop_nbdkit);
+
+extern bool plugin_is_alive (struct plugin *p);
+
+/* The address others reach our data at: HOST:PORT. */
+extern const char *plugin_data_address (struct plugin *p);
+
+/* control_call with the plugin's socket. */
+extern json_t *plugin_call (struct plugin *p, json_t *request,
+                            unsigned timeout_ms, struct control_error *err);
+
+/* ------------------------------------------------------------------ */
+/* http.c                                                               */
+
+struct http;
+
+extern struct http *http_start (struct agent *agent, struct error *err);
+extern void http_stop (struct http *h);
+
+/* Parameters of a call, and lists like them. */
+#define PARAMS_MAX 512
+#define BODY_MAX (1024 * 1024)
+
+struct params {
+  size_t count;
+  struct { char *name, *value; } *table;
+};
+
+/* First come wins.  -1: E2BIG, EINVAL (not text), ENOMEM. */
+extern int params_add (struct params *p, const char *name, size_t name_len,
+                       const char *value, size_t value_len);
+
+/* Add what an application/x-www-form-urlencoded body says. */
+extern int params_add_form (struct params *p, const char *body, size_t len);
+extern const char *params_get (const struct params *p, const char *name);
+extern void params_release (struct params *p);
+
+/* ------------------------------------------------------------------ */
+/* actions.c                                                            */
+
+struct request {
+  struct params params;
+  const char *action, *region;
+  char client[128];              /* who: "local", an address, "peer cn-b" */
+  bool is_local;                 /* came by the Unix socket */
+  bool is_forwarded;             /* came from another site */
+};
+
+struct answer {
+  json_t *body;                  /* without RequestId; NULL: {} */
+  enum api_error error;
+  const char *name1, *name2;     /* for the error's "%s"; static */
+  char recommend[480];           /* "": the error's own hint */
+};
+
+/* Set the error; FMT (may be NULL) is the next step for a person. */
+extern void answer_error (struct answer *a, enum api_error error,
+                          const char *name, const char *fmt, ...)
+  __attribute__ ((format (printf, 4, 5)));
+
+/* Carry out REQ.  Sets the HTTP status and returns the JSON to send. */
+extern json_t *actions_run (struct agent *agent, struct request *req,
+                            int *ret_http);
+
+/* The JSON of an error outside any action. */
+extern json_t *error_body (struct agent *agent, enum api_error error,
+                           const char *name, const char *recommend);
+
+/* Actions that take a token finish here: the effect, the event and the
+ * remembered answer are one transaction.
+ */
+struct work_token {
+  char key[512];                 /* "": no token */
+  char digest[65];
+};
+extern int token_remember (struct agent *agent, const struct work_token *t,
+                           const json_t *body);
+
+typedef void action_fn (struct agent *agent, struct request *req,
+                        const struct work_token *token,
+                        struct answer *answer);
+extern action_fn action_create_disk, action_delete_disk,
+  action_describe_disks, action_describe_events, action_describe_site,
+  action_create_pair, action_start_pair, action_stop_pair,
+  action_failover_pair, action_delete_pair, action_describe_pairs,
+  action_describe_progress;
+
+/* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
+ * left half done.
+ */
+extern json_t *disk_status (struct agent *agent, const char *disk,
+                            unsigned timeout_ms, struct control_error *err);
+extern void answer_control_error (struct answer *answer,
+                                  const struct control_error *err);
+extern void disks_settle (struct agent *agent);
+
+/* Paging of lists: see api 5.5. */
+struct paging {
+  bool by_token;
+  uint64_t offset, limit, page_number;
+};
+extern bool paging_parse (const struct request *req, struct paging *ret,
+                          struct answer *answer);
+extern void paging_finish (const struct paging *p, uint64_t total,
+                           json_t *body);
+
+/* Is VALUE one of the comma list LIST?  NULL list: everything is. */
+extern bool in_comma_list (const char *list, const char *value);
+
+/* ------------------------------------------------------------------ */
+/* peer.c and peer-serve.c                                              */
+
+#define PEER_AUTH_HEADER "x-pairdisk-auth"
+#define PEER_WINDOW_MS 60000     /* how far the clocks may differ */
+
+struct peer;
+
+/* Start one thread a peer. */
+extern int peers_start (struct agent *agent, struct error *err);
+extern void peers_stop (struct agent *agent);
+
+/* The peer for a region, NULL if none is configured. */
+extern struct peer *peer_find (struct agent *agent, const char *region);
+extern bool peer_is_reachable (struct peer *peer);
+extern json_t *peers_describe (struct agent *agent);
+
+/* POST /peer/VERB with BODY (stolen).  NULL: no valid answer in time. */
+extern json_t *peer_call (struct peer *peer, const char *verb, json_t *body,
+                          unsigned timeout_ms, struct error *err);
+
+/* Data URI of the peer's plugin, or false when never heard. */
+extern bool peer_data_uri (struct agent *agent, const char *region,
+                           char *ret, size_t size);
+
+/* Have the peer threads look at the records now. */
+extern void peers_wake (struct agent *agent);
+
+/* The authentication of a message: hex HMAC over KIND, verb, time, nonce,
+ * body.
+ */
+extern void peer_hmac (const struct settings *settings, const char *kind,
+                       const char *verb, const char *time_ms,
+                       const char *nonce, const char *body, size_t len,
+                       char ret[65]);
+
+/* Check and serve a call.  *RET_AUTH (64 digits) proves the answer. */
+extern json_t *peer_serve (struct agent *agent, const char *verb,
+                           const char *auth, const char *body, size_t len,
+                           int *ret_http, char ret_auth[65]);
+
+/* ------------------------------------------------------------------ */
+/* work.c and monitor.c                                                 */
+
+/* What is known about a pair beside its record; lost at restart and learnt
+ * again.  Guarded by agent.lock.
+ */
+struct runtime {
+  char id[ID_SIZE];
+  struct runtime *next;
+
+  uint64_t seen_version;         /* the record's, and since when */
+  uint64_t seen_ns;
+  uint64_t seen_epoch, epoch_ns;
+  uint64_t applied_version;      /* our plugin is as this version says */
+  uint64_t acked_version;        /* the peer holds this version or one as new */
+  uint64_t acked_epoch;
+  bool peer_applied;             /* ... and its plugin is as it says */
+  uint64_t acked_ns;             /* when it last told us */
+  uint64_t tried_ns;             /* when we last tried to tell it, */
+  uint64_t tried_version;        /* ... and what */
+  char refused[480];             /* why the peer will not have it */
+  enum api_error refused_code;
+
+  json_t *status;                /* newest STATUS of our disk */
+  json_t *peer_status;           /* ... of the peer's, as far as told */
+  uint64_t status_ns;
+  char link_state[24];           /* as last seen */
+  bool streamed;                 /* data flowed since the last loss */
+  uint64_t link_started_ns;      /* when link.start was last given */
+  char trouble[480];             /* why applying failed, "" if it did not */
+};
+
+extern int work_start (struct agent *agent, struct error *err);
+extern void work_stop (struct agent *agent);
+extern void runtimes_free (struct agent *agent);
+extern void work_wake (struct agent *agent);
+
+/* Wait until our plugin is as VERSION of the record says; false: not yet. */
+extern bool work_wait_applied (struct agent *agent, const char *id,
+                               uint64_t version, unsigned timeout_ms);
+
+/* agent.lock is held.  NULL only when out of memory. */
+extern struct runtime *runtime_get (struct agent *agent, const char *id);
+
+/* Is this site the source / the destination of the pair? */
+extern bool is_source (const struct agent *agent, const struct record *rec);
+extern bool is_destination (const struct agent *agent,
+                            const struct record *rec);
+
+/* The pair's other region as seen from here, our disk. */
+extern const char *other_region (const struct agent *agent,
+                                 const struct record *rec);
+extern const char *our_disk (const struct agent *agent,
+                             const struct record *rec);
+
+/* Apply EVENT to the pair as it is now, if it still is at VERSION (0: any).
+ * Takes its own transaction.  1: moved or accepted, 0: not, -1.
+ */
+extern int report_event (struct agent *agent, const char *id,
+                         uint64_t version, enum pair_event event,
+                         const char *message,
+                         void (*change) (struct record *rec, void *opaque),
+                         void *opaque);
+
+/* In a transaction: give REC its new status as a change made here, with the
+ * event that tells of it.
+ */
+extern int record_move (struct agent *agent, struct record *rec,
+                        enum pair_status status, bool is_verb,
+                        const char *actor, const char *kind,
+                        const char *message);
+
+/* A record came from the other site: keep the newer.  In a transaction.
+ * 1: ours was replaced, 0: kept, -1.  RET is the one that counts.
+ */
+extern int record_merge (struct agent *agent, const struct record *theirs,
+                         const char *actor, struct record *ret);
+
+/* apply.c: bring our plugin nearer to what REC says.  STATUS is that of our
+ * disk.  1: it is so; 0: not yet, for good reason (WHY says which, perhaps);
+ * -1: ERR.  Once promoted, *RET_PROMOTED is the plugin's answer (the caller
+ * frees).
+ */
+extern int apply_record (struct agent *agent, const struct record *rec,
+                         const json_t *status, json_t **ret_promoted,
+                         struct control_error *err);
+
+/* What the STATUS of our disk says about a pair in an active status: an
+ * event for the table, or PAIR_EVENT_UNSET.  Pure.
+ */
+struct observation {
+  enum pair_event event;
+  bool has_point;
+  uint64_t point_ms;             /* recovery point */
+  const char *link_state;        /* NULL: none */
+  const char *link_reason;
+  bool is_up;                    /* data flows */
+};
+extern void monitor_observe (const struct record *rec, const json_t *status,
+                             bool at_source, uint64_t now_ms,
+                             struct observation *ret);
+
+/* Lag of a pair by the status of our disk; absent members stay away. */
+extern void monitor_describe (const struct record *rec,
+                              const json_t *status, bool at_source,
+                              json_t *object);
+
+/* Progress 0..100, its details into OBJECT. */
+extern int monitor_progress (const struct record *rec, const json_t *status,
+                             bool at_source, json_t *object);
+
+/* ------------------------------------------------------------------ */
+
+struct agent {
+  struct settings settings;
+  struct store *store;
+  struct plugin *plugin;
+  struct http *http;
+
+  uint64_t start_ms;             /* wall clock when this process began */
+
+  pthread_mutex_t lock;          /* guards what follows */
+  pthread_cond_t work_cond;      /* the worker has something to do, or is to
+                                    end; monotonic clock */
+  pthread_cond_t applied_cond;   /* the worker has applied something */
+  bool work_wanted, work_quit;
+  pthread_t work_thread;
+  bool has_work_thread;
+  struct runtime *runtimes;
+  struct peer *peers;            /* set before threads start, then constant */
+  size_t npeers;
+};
+
+/* Append to the event log (inside a transaction) and to stderr. */
+extern int event_add (struct agent *agent, enum log_level level,
+                      const char *actor, const char *kind,
+                      const char *pair, const char *disk,
+                      const char *from, const char *to,
+                      const char *fmt, ...)
+  __attribute__ ((format (printf, 9, 10)));
+
+/* The same with a transaction of its own. */
+extern void event_note (struct agent *agent, enum log_level level,
+                        const char *actor, const char *kind,
+                        const char *pair, const char *disk,
+                        const char *fmt, ...)
+  __attribute__ ((format (printf, 7, 8)));
+
+extern uint64_t wall_ms (void);
+
+/* JSON members with defaults. */
+extern const char *json_text (const json_t *object, const char *name);
+extern uint64_t json_u64 (const json_t *object, const char *name);
+
+#endif /* PAIRDISK_AGENT_H */

@@ -1,0 +1,367 @@
+/* Bring this site's plugin to what a pair's record says (see agent.h).
+ *
+ *   status                         source                destination
+ *   creating created stop* invalid primary, link off     secondary, refusing
+ *   initial_syncing syncing normal primary, link on      secondary, accepting
+ *   manual_syncing                 primary, one-shot     secondary, accepting
+ *   failovering failovered         meets the fence       promoted
+ *   create_failed delet*           cleared               cleared
+ *   other                          left alone            left alone
+ *
+ * Level-triggered: each call looks at the plugin's STATUS and makes the next
+ * step that is missing.  Every step may be repeated, so a kill anywhere
+ * needs no undoing.
+ */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "clock.h"
+
+#define OP_TIMEOUT_MS 10000
+#define PEER_GRACE_NS (3 * NS_PER_SEC)
+#define KICK_NS (5 * NS_PER_SEC)
+
+struct step {
+  struct agent *agent;
+  const struct record *rec;
+  const char *disk;
+  const json_t *status;
+  struct control_error *err;
+};
+
+static json_t *
+ask (struct step *s, json_t *request)
+{
+  json_object_set_new (request, "disk", json_string (s->disk));
+  return plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
+}
+
+/* 0 done, -1. */
+static int
+tell (struct step *s, json_t *request)
+{
+  json_t *reply = ask (s, request);
+
+  json_decref (reply);
+  return reply ? 0 : -1;
+}
+
+static int
+op (struct step *s, const char *name)
+{
+  log_info ("worker: pair %s: %s", s->rec->id, name);
+  return tell (s, json_pack ("{s:s}", "op", name));
+}
+
+static int
+fail (struct step *s, const char *code, const char *message)
+{
+  TEXT_SET (s->err->code, code);
+  TEXT_SET (s->err->message, message);
+  return -1;
+}
+
+static bool
+is_ours (const struct step *s)
+{
+  return strcmp (json_text (s->status, "pair"), s->rec->uuid) == 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Roles.                                                               */
+
+/* 1 it has the role, 0 it was given just now, -1. */
+static int
+give_role (struct step *s, const char *role)
+{
+  const char *now = json_text (s->status, "role");
+  char secret[65];
+  int r;
+
+  if (is_ours (s) && strcmp (now, role) == 0 &&
+      json_u64 (s->status, "fence") == s->rec->fence)
+    return 1;
+  if (!is_ours (s) && strcmp (now, "standalone") != 0)
+    return fail (s, "wrong-role", "the disk belongs to another pair");
+  if (is_ours (s) && strcmp (now, "primary") == 0 &&
+      strcmp (role, "secondary") == 0)
+    return fail (s, "wrong-role", "the disk was promoted; it is not made "
+                 "secondary again without a reprotect");
+  if (json_u64 (s->status, "fence") > s->rec->fence)
+    return fail (s, "fence-too-low", "the disk met a higher fence number "
+                 "than this pair has");
+  log_info ("worker: pair %s: disk %s becomes %s", s->rec->id, s->disk,
+            role);
+  record_secret (&s->agent->settings, s->rec, secret);
+  r = tell (s, json_pack ("{s:s, s:s, s:s, s:I, s:s}", "op", "pair.set",
+                          "role", role, "pair", s->rec->uuid,
+                          "fence", (json_int_t) s->rec->fence,
+                          "secret", secret));
+  explicit_bzero (secret, sizeof secret);
+  return r;
+}
+
+static int
+clear_role (struct step *s)
+{
+  return is_ours (s) ? op (s, "pair.clear") : 1;
+}
+
+/* ------------------------------------------------------------------ */
+/* The source's link.                                                   */
+
+static const char *
+link_state (const struct step *s)
+{
+  const char *state =
+    json_text (json_object_get (s->status, "link"), "state");
+
+  return *state ? state : "off";
+}
+
+static int
+link_off (struct step *s)
+{
+  return strcmp (link_state (s), "off") == 0 ? 1 : op (s, "link.stop");
+}
+
+/* Remember what link.start was given for. */
+static int
+note_link (struct step *s, const char *uri)
+{
+  struct agent *agent = s->agent;
+  struct record *rec = malloc (sizeof *rec);
+  struct runtime *rt;
+  int r = -1;
+
+  if (rec && store_begin (agent->store) == 0) {
+    r = store_pair_get (agent->store, s->rec->id, rec);
+    if (r == 1) {
+      rec->link_epoch = s->rec->epoch;
+      text_set (rec->link_uri, sizeof rec->link_uri, uri);
+      r = store_pair_put (agent->store, rec);
+    }
+    if (store_end (agent->store, r == 0) == -1)
+      r = -1;
+  }
+  free (rec);
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, s->rec->id);
+  if (rt)
+    rt->link_started_ns = clock_mono_ns ();
+  pthread_mutex_unlock (&agent->lock);
+  return r == 0 ? 0 : fail (s, "internal", "the store failed");
+}
+
+static int
+link_start (struct step *s, const char *uri, bool oneshot)
+{
+  log_info ("worker: pair %s: link.start %s%s", s->rec->id, uri,
+            oneshot ? " one-shot" : "");
+  if (tell (s, json_pack ("{s:s, s:s, s:b}", "op", "link.start", "uri", uri,
+                          "oneshot", (int) oneshot)) == -1)
+    return -1;
+  return note_link (s, uri);
+}
+
+/* Does the destination accept, or is there nobody to ask? */
+static bool
+peer_is_ready (struct step *s, bool *ret_applied, uint64_t *ret_started_ns)
+{
+  struct agent *agent = s->agent;
+  struct peer *peer = peer_find (agent, s->rec->destination_region);
+  bool reachable = peer && peer_is_reachable (peer);
+  struct runtime *rt;
+  bool ready = false;
+
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, s->rec->id);
+  if (rt) {
+    *ret_applied = rt->acked_epoch == s->rec->epoch && rt->peer_applied;
+    *ret_started_ns = rt->link_started_ns;
+    ready = *ret_applied ||
+      (!reachable && clock_mono_ns () - rt->epoch_ns > PEER_GRACE_NS);
+  }
+  pthread_mutex_unlock (&agent->lock);
+  return ready;
+}
+
+static int
+link_on (struct step *s, bool oneshot)
+{
+  const char *state = link_state (s);
+  uint64_t started_ns = 0;
+  bool peer_applied = false;
+  char uri[300];
+  bool is_same;
+
+  if (!peer_data_uri (s->agent, s->rec->destination_region, uri,
+                      sizeof uri))
+    return 0;
+  is_same = s->rec->link_epoch == s->rec->epoch &&
+    strcmp (s->rec->link_uri, uri) == 0;
+  if (!peer_is_ready (s, &peer_applied, &started_ns))
+    return is_same ? 1 : 0;
+  if (!is_same) {
+    /* A one-shot that was done before must not pass for the new one. */
+    if (strcmp (state, "done") == 0 && op (s, "link.stop") == -1)
+      return -1;
+    return link_start (s, uri, oneshot);
+  }
+  if (strcmp (state, "off") == 0)
+    return link_start (s, uri, oneshot);
+  if (strcmp (state, "refused") == 0 && peer_applied &&
+      clock_mono_ns () - started_ns > KICK_NS)
+    return link_start (s, uri, oneshot);
+  return 1;
+}
+
+/* Failed over: have the plugin meet the new primary, whose fence number makes
+ * it stop writing.  The link is off afterwards.
+ */
+static int
+meet_fence (struct step *s)
+{
+  uint64_t started_ns = 0;
+  bool peer_applied = false;
+  char uri[300];
+
+  if (!is_ours (s))
+    return 1;
+  if (json_is_true (json_object_get (s->status, "fenced")))
+    return link_off (s);
+  if (strcmp (link_state (s), "off") != 0 ||
+      s->rec->status != PAIR_FAILOVERED ||
+      !peer_data_uri (s->agent, s->rec->destination_region, uri,
+                      sizeof uri) ||
+      !peer_is_ready (s, &peer_applied, &started_ns) || !peer_applied ||
+      clock_mono_ns () - started_ns < KICK_NS)
+    return 1;
+  return link_start (s, uri, false);
+}
+
+static int
+apply_source (struct step *s)
+{
+  int r;
+
+  switch (s->rec->status) {
+  case PAIR_CREATING:
+  case PAIR_CREATED:
+  case PAIR_STOPPING:
+  case PAIR_STOPPED:
+  case PAIR_STOP_FAILED:
+  case PAIR_INVALID:
+    r = give_role (s, "primary");
+    return r == 1 ? link_off (s) : r;
+  case PAIR_INITIAL_SYNCING:
+  case PAIR_SYNCING:
+  case PAIR_NORMAL:
+  case PAIR_MANUAL_SYNCING:
+    r = give_role (s, "primary");
+    return r == 1 ? link_on (s, s->rec->status == PAIR_MANUAL_SYNCING) : r;
+  case PAIR_FAILOVERING:
+  case PAIR_FAILOVERED:
+    return meet_fence (s);
+  case PAIR_CREATE_FAILED:
+  case PAIR_DELETING:
+  case PAIR_DELETE_FAILED:
+  case PAIR_DELETED:
+    return clear_role (s);
+  default:
+    return 1;
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* The destination.                                                     */
+
+static int
+accept_off (struct step *s)
+{
+  const json_t *source = json_object_get (s->status, "source");
+
+  if (json_is_true (json_object_get (source, "accept")) ||
+      json_is_object (json_object_get (s->status, "stage")))
+    return op (s, "replica.stop");
+  return 1;
+}
+
+static int
+accept_on (struct step *s)
+{
+  const json_t *source = json_object_get (s->status, "source");
+
+  return json_is_true (json_object_get (source, "accept")) ? 1
+    : op (s, "replica.accept");
+}
+
+static int
+promote (struct step *s, json_t **ret_promoted)
+{
+  json_t *reply;
+
+  if (s->rec->status == PAIR_FAILOVERED &&
+      strcmp (json_text (s->status, "role"), "secondary") != 0)
+    return 1;
+  if (!is_ours (s))
+    return fail (s, "wrong-role", "the disk is no longer in this pair");
+  log_info ("worker: pair %s: promote disk %s, fence %llu", s->rec->id,
+            s->disk, (unsigned long long) s->rec->fence);
+  reply = ask (s, json_pack ("{s:s, s:I}", "op", "promote", "fence",
+                             (json_int_t) s->rec->fence));
+  if (reply == NULL)
+    return -1;
+  *ret_promoted = reply;
+  return 1;
+}
+
+static int
+apply_destination (struct step *s, json_t **ret_promoted)
+{
+  int r;
+
+  switch (s->rec->status) {
+  case PAIR_CREATING:
+  case PAIR_CREATED:
+  case PAIR_STOPPING:
+  case PAIR_STOPPED:
+  case PAIR_STOP_FAILED:
+  case PAIR_INVALID:
+    r = give_role (s, "secondary");
+    return r == 1 ? accept_off (s) : r;
+  case PAIR_INITIAL_SYNCING:
+  case PAIR_SYNCING:
+  case PAIR_NORMAL:
+  case PAIR_MANUAL_SYNCING:
+    r = give_role (s, "secondary");
+    return r == 1 ? accept_on (s) : r;
+  case PAIR_FAILOVERING:
+  case PAIR_FAILOVERED:
+    return promote (s, ret_promoted);
+  case PAIR_CREATE_FAILED:
+  case PAIR_DELETING:
+  case PAIR_DELETE_FAILED:
+  case PAIR_DELETED:
+    return clear_role (s);
+  default:
+    return 1;
+  }
+}
+
+int
+apply_record (struct agent *agent, const struct record *rec,
+              const json_t *status, json_t **ret_promoted,
+              struct control_error *err)
+{
+  struct step s = { agent, rec, our_disk (agent, rec), status, err };
+
+  *ret_promoted = NULL;
+  return is_source (agent, rec) ? apply_source (&s)
+    : apply_destination (&s, ret_promoted);
+}

@@ -1,0 +1,196 @@
+/* Changes of a pair's record: by a report, by the other site (see agent.h).
+ * Each is one transaction with its event.
+ */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+
+bool
+is_source (const struct agent *agent, const struct record *rec)
+{
+  return strcmp (rec->source_region, agent->settings.region) == 0 &&
+    strcmp (rec->source_zone, agent->settings.zone) == 0;
+}
+
+bool
+is_destination (const struct agent *agent, const struct record *rec)
+{
+  return strcmp (rec->destination_region, agent->settings.region) == 0 &&
+    strcmp (rec->destination_zone, agent->settings.zone) == 0;
+}
+
+const char *
+other_region (const struct agent *agent, const struct record *rec)
+{
+  return is_source (agent, rec) ? rec->destination_region
+    : rec->source_region;
+}
+
+const char *
+our_disk (const struct agent *agent, const struct record *rec)
+{
+  return is_source (agent, rec) ? rec->source_disk : rec->destination_disk;
+}
+
+static enum log_level
+level_of (enum pair_status status)
+{
+  switch (status) {
+  case PAIR_CREATE_FAILED:
+  case PAIR_STOP_FAILED:
+  case PAIR_FAILOVER_FAILED:
+  case PAIR_REPROTECT_FAILED:
+  case PAIR_DELETE_FAILED:
+  case PAIR_INVALID:
+    return LOG_LEVEL_ERROR;
+  case PAIR_FAILOVERING:
+  case PAIR_FAILOVERED:
+    return LOG_LEVEL_WARNING;
+  default:
+    return LOG_LEVEL_INFO;
+  }
+}
+
+int
+record_move (struct agent *agent, struct record *rec,
+             enum pair_status status, bool is_verb, const char *actor,
+             const char *kind, const char *message)
+{
+  enum pair_status old = rec->status;
+
+  rec->status = status;
+  rec->version++;
+  if (is_verb) {
+    rec->epoch++;
+    TEXT_SET (rec->owner_region, agent->settings.region);
+    TEXT_SET (rec->owner_zone, agent->settings.zone);
+  }
+  if (store_pair_put (agent->store, rec) == -1)
+    return -1;
+  return event_add (agent, level_of (status), actor, kind, rec->id,
+                    our_disk (agent, rec),
+                    old == PAIR_STATUS_UNSET ? "" : pair_status_string (old),
+                    pair_status_string (status), "%s", message);
+}
+
+static int
+report_locked (struct agent *agent, struct record *rec, uint64_t version,
+               enum pair_event event, const char *message,
+               void (*change) (struct record *rec, void *opaque),
+               void *opaque)
+{
+  struct pair_facts facts = {
+    .at_source = is_source (agent, rec),
+    .at_destination = is_destination (agent, rec),
+    .has_completed_point = rec->has_point,
+    .peer_reachable = true,
+    .rpo_seconds = rec->rpo,
+  };
+  struct pair_transition t;
+
+  if (version != 0 && rec->version != version)
+    return 0;
+  t = pair_apply (rec->status, event, &facts);
+  if (t.outcome != PAIR_MOVED)
+    return 0;
+  if (change)
+    change (rec, opaque);
+  return record_move (agent, rec, t.status, false, "worker",
+                      pair_event_string (event), message) == -1 ? -1 : 1;
+}
+
+int
+report_event (struct agent *agent, const char *id, uint64_t version,
+              enum pair_event event, const char *message,
+              void (*change) (struct record *rec, void *opaque),
+              void *opaque)
+{
+  struct record *rec = malloc (sizeof *rec);
+  int r = -1;
+
+  if (rec && store_begin (agent->store) == 0) {
+    r = store_pair_get (agent->store, id, rec);
+    if (r == 1)
+      r = report_locked (agent, rec, version, event, message, change,
+                         opaque);
+    if (store_end (agent->store, r == 1) == -1)
+      r = -1;
+  }
+  free (rec);
+  if (r == 1) {
+    work_wake (agent);
+    peers_wake (agent);
+  }
+  return r;
+}
+
+/* The record is the same on both sides, but a recovery point that one of
+ * them has seen counts for both.
+ */
+static int
+absorb_point (struct agent *agent, const struct record *theirs,
+              struct record *ours)
+{
+  if (!theirs->has_point || ours->has_point)
+    return 0;
+  ours->has_point = 1;
+  ours->point_ms = theirs->point_ms;
+  return store_pair_put (agent->store, ours);
+}
+
+int
+record_merge (struct agent *agent, const struct record *theirs,
+              const char *actor, struct record *ret)
+{
+  struct record *ours = malloc (sizeof *ours);
+  int r, cmp;
+
+  if (ours == NULL)
+    return -1;
+  r = store_pair_get (agent->store, theirs->id, ours);
+  if (r == -1) {
+    free (ours);
+    return -1;
+  }
+  cmp = r == 0 ? 1 : record_compare (theirs, ours);
+  if (cmp <= 0) {
+    if (cmp == 0)
+      r = absorb_point (agent, theirs, ours);
+    *ret = *ours;
+    free (ours);
+    return r == -1 ? -1 : 0;
+  }
+
+  *ret = *theirs;
+  if (r == 1) {
+    ret->link_epoch = ours->link_epoch;
+    TEXT_SET (ret->link_uri, ours->link_uri);
+    if (ours->has_point && ours->epoch == theirs->epoch) {
+      ret->has_point = 1;
+      if (ours->point_ms > ret->point_ms)
+        ret->point_ms = ours->point_ms;
+    }
+  }
+  if (store_pair_put (agent->store, ret) == -1 ||
+      ((r == 0 || ours->status != theirs->status) &&
+       event_add (agent, level_of (theirs->status), actor, "peer-record",
+                  theirs->id, our_disk (agent, theirs),
+                  r == 0 ? "" : pair_status_string (ours->status),
+                  pair_status_string (theirs->status), "%s",
+                  theirs->status == PAIR_FAILOVERED &&
+                  is_source (agent, theirs)
+                  ? "the other site was made primary; this disk is no "
+                  "longer replicated" : theirs->message) == -1))
+    r = -1;
+  else
+    r = 1;
+  free (ours);
+  if (r == 1)
+    work_wake (agent);
+  return r;
+}

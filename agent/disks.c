@@ -1,0 +1,454 @@
+/* Disks of this site and what there is to see of it: CreateDisk, DeleteDisk,
+ * DescribeDisks, DescribeSite (see agent.h).
+ *
+ * A disk is in the store before the plugin is asked to make it and until the
+ * plugin has deleted it, so a kill in between is finished by the worker
+ * (disks_settle).  The plugin has the last word on what a disk is.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "crypto.h"
+#include "plugin-internal.h"
+
+#define CALL_TIMEOUT_MS 2500
+#define STATUS_TIMEOUT_MS 1000
+#define BLOCK 4096
+#define SIZE_MIN (UINT64_C (1) << 20)
+#define SIZE_MAX_BYTES (UINT64_C (1) << 43)
+
+void
+answer_control_error (struct answer *answer, const struct control_error *err)
+{
+  static const struct { const char *code; enum api_error error; } map[] = {
+    { "unreachable", API_SERVICE_UNAVAILABLE },
+    { "no-such-disk", API_NO_SUCH_RESOURCE },
+    { "disk-exists", API_OPERATION_DENIED },
+    { "disk-in-use", API_OPERATION_DENIED },
+    { "wrong-role", API_OPERATION_DENIED },
+    { "bad-request", API_INVALID_PARAMETER_FORMAT },
+  };
+  size_t i;
+
+  for (i = 0; i < sizeof map / sizeof map[0]; ++i) {
+    if (strcmp (map[i].code, err->code) == 0) {
+      answer_error (answer, map[i].error, NULL, "%s", err->message);
+      return;
+    }
+  }
+  answer_error (answer, API_INTERNAL, NULL, "%s", err->message);
+}
+
+json_t *
+disk_status (struct agent *agent, const char *disk, unsigned timeout_ms,
+             struct control_error *err)
+{
+  return plugin_call (agent->plugin,
+                      json_pack ("{s:s, s:s}", "op", "disk.status",
+                                 "disk", disk), timeout_ms, err);
+}
+
+/* ------------------------------------------------------------------ */
+/* CreateDisk                                                           */
+
+static bool
+parse_disk (const struct request *req, struct disk *disk,
+            struct answer *answer)
+{
+  const char *name = params_get (&req->params, "DiskName");
+  const char *capacity = params_get (&req->params, "Capacity");
+  uint8_t random[ID_RANDOM_SIZE];
+
+  if (!pair_name_valid (name) || id_parse (name) != ID_UNSET ||
+      !TEXT_SET (disk->name, name)) {
+    answer_error (answer, API_INVALID_PARAMETER, "DiskName", NULL);
+    return false;
+  }
+  if (!uint_parse (params_get (&req->params, "Size"), SIZE_MAX_BYTES,
+                   &disk->size) ||
+      disk->size < SIZE_MIN || disk->size % BLOCK != 0) {
+    answer_error (answer, API_INVALID_PARAMETER, "Size",
+                  "give bytes, a multiple of 4096, from 1 MiB to 8 TiB");
+    return false;
+  }
+  if (capacity && *capacity &&
+      !uint_parse (capacity, SIZE_MAX_BYTES * 4, &disk->capacity)) {
+    answer_error (answer, API_INVALID_PARAMETER, "Capacity", NULL);
+    return false;
+  }
+  random_bytes (random, sizeof random);
+  id_make (ID_DISK, random, disk->id);
+  disk->state = DISK_CREATING;
+  disk->create_time = wall_ms () / 1000;
+  return true;
+}
+
+/* Put the intent there, unless the name is taken. */
+static bool
+intend_disk (struct agent *agent, const struct disk *disk,
+             struct answer *answer)
+{
+  struct disk other;
+  int r;
+
+  if (store_begin (agent->store) == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return false;
+  }
+  r = store_disk_get (agent->store, disk->name, &other);
+  if (r == 1)
+    answer_error (answer, API_INVALID_PARAMETER, "DiskName",
+                  "this site has disk %s of that name", other.id);
+  else if (r == -1 || store_disk_put (agent->store, disk) == -1)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  if (store_end (agent->store, answer->error == API_OK) == -1)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  return answer->error == API_OK;
+}
+
+static json_t *
+create_request (const struct disk *disk)
+{
+  json_t *json = json_pack ("{s:s, s:s, s:I}", "op", "disk.create", "disk",
+                            disk->id, "size", (json_int_t) disk->size);
+
+  if (json && disk->capacity)
+    json_object_set_new (json, "capacity", json_integer (disk->capacity));
+  return json;
+}
+
+/* It is made: say so.  TOKEN may be NULL. */
+static int
+disk_is_made (struct agent *agent, struct disk *disk, const char *actor,
+              const struct work_token *token, const json_t *body)
+{
+  bool ok;
+
+  if (store_begin (agent->store) == -1)
+    return -1;
+  disk->state = DISK_READY;
+  ok = store_disk_put (agent->store, disk) == 0 &&
+    (token == NULL || token_remember (agent, token, body) == 0) &&
+    event_add (agent, LOG_LEVEL_INFO, actor, "disk-created", "", disk->id,
+               "", "", "disk '%s' of %llu bytes", disk->name,
+               (unsigned long long) disk->size) == 0;
+  return store_end (agent->store, ok) == -1 || !ok ? -1 : 0;
+}
+
+static void
+forget_disk (struct agent *agent, const char *id)
+{
+  if (store_begin (agent->store) == 0)
+    store_end (agent->store, store_disk_remove (agent->store, id) == 0);
+}
+
+void
+action_create_disk (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  struct disk disk = { 0 };
+  struct control_error err;
+  json_t *reply;
+
+  if (strcmp (req->region, agent->settings.region) != 0) {
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL,
+                  "no site of region %s is known here", req->region);
+    return;
+  }
+  if (!parse_disk (req, &disk, answer) ||
+      !intend_disk (agent, &disk, answer))
+    return;
+  reply = plugin_call (agent->plugin, create_request (&disk),
+                       CALL_TIMEOUT_MS, &err);
+  json_decref (reply);
+  if (reply == NULL) {
+    /* Without an answer it may or may not be made: take it back later. */
+    if (strcmp (err.code, "unreachable") == 0) {
+      disk.state = DISK_DELETING;
+      if (store_begin (agent->store) == 0)
+        store_end (agent->store, store_disk_put (agent->store, &disk) == 0);
+      work_wake (agent);
+    }
+    else
+      forget_disk (agent, disk.id);
+    answer_control_error (answer, &err);
+    return;
+  }
+  answer->body = json_pack ("{s:s}", "DiskId", disk.id);
+  if (disk_is_made (agent, &disk, req->client, token, answer->body) == -1)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+}
+
+/* ------------------------------------------------------------------ */
+/* DeleteDisk                                                           */
+
+/* Mark it as being deleted, if it may be. */
+static bool
+intend_delete (struct agent *agent, const char *id, struct disk *disk,
+               struct answer *answer)
+{
+  CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
+  int r;
+
+  if (rec == NULL || store_begin (agent->store) == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return false;
+  }
+  r = store_disk_get (agent->store, id, disk);
+  if (r == 0)
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
+  else if (r == 1)
+    r = store_pair_of_disk (agent->store, &agent->settings, disk->id, rec);
+  if (r == -1)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  else if (r == 1)
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "the disk is in replication pair %s; delete that first",
+                  rec->id);
+  if (answer->error == API_OK) {
+    disk->state = DISK_DELETING;
+    if (store_disk_put (agent->store, disk) == -1)
+      answer_error (answer, API_INTERNAL, NULL, NULL);
+  }
+  if (store_end (agent->store, answer->error == API_OK) == -1)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  return answer->error == API_OK;
+}
+
+/* Ask the plugin; what is not there is deleted. */
+static bool
+delete_in_plugin (struct agent *agent, const struct disk *disk,
+                  struct control_error *err)
+{
+  json_t *reply =
+    plugin_call (agent->plugin, json_pack ("{s:s, s:s}", "op", "disk.delete",
+                                           "disk", disk->id),
+                 CALL_TIMEOUT_MS, err);
+
+  json_decref (reply);
+  return reply != NULL || strcmp (err->code, "no-such-disk") == 0;
+}
+
+static int
+disk_is_gone (struct agent *agent, const struct disk *disk,
+              const char *actor, const struct work_token *token)
+{
+  bool ok;
+
+  if (store_begin (agent->store) == -1)
+    return -1;
+  ok = store_disk_remove (agent->store, disk->id) == 0 &&
+    (token == NULL || token_remember (agent, token, NULL) == 0) &&
+    event_add (agent, LOG_LEVEL_INFO, actor, "disk-deleted", "", disk->id,
+               "", "", "disk '%s'", disk->name) == 0;
+  return store_end (agent->store, ok) == -1 || !ok ? -1 : 0;
+}
+
+void
+action_delete_disk (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  const char *id = params_get (&req->params, "DiskId");
+  struct control_error err;
+  struct disk disk;
+
+  if (strcmp (req->region, agent->settings.region) != 0) {
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
+    return;
+  }
+  if (!intend_delete (agent, id, &disk, answer))
+    return;
+  if (delete_in_plugin (agent, &disk, &err)) {
+    if (disk_is_gone (agent, &disk, req->client, token) == -1)
+      answer_error (answer, API_INTERNAL, NULL, NULL);
+    return;
+  }
+  if (strcmp (err.code, "unreachable") != 0) {
+    /* Refused: it stays. */
+    disk.state = DISK_READY;
+    if (store_begin (agent->store) == 0)
+      store_end (agent->store, store_disk_put (agent->store, &disk) == 0);
+  }
+  else
+    work_wake (agent);
+  answer_control_error (answer, &err);
+}
+
+/* What a kill or a silent plugin left half done. */
+void
+disks_settle (struct agent *agent)
+{
+  CLEANUP_FREE struct disk *list = NULL;
+  struct control_error err;
+  ssize_t n, i;
+
+  store_enter (agent->store);
+  n = store_disk_list (agent->store, &list);
+  store_leave (agent->store);
+  for (i = 0; i < n; ++i) {
+    uint64_t age_s = wall_ms () / 1000 - list[i].create_time;
+
+    /* A young one is being worked on by its call. */
+    if (list[i].state == DISK_DELETING &&
+        delete_in_plugin (agent, &list[i], &err))
+      disk_is_gone (agent, &list[i], "worker", NULL);
+    else if (list[i].state == DISK_CREATING && age_s > 5) {
+      json_t *status = disk_status (agent, list[i].id, STATUS_TIMEOUT_MS,
+                                    &err);
+
+      if (status)
+        disk_is_made (agent, &list[i], "worker", NULL, NULL);
+      else if (strcmp (err.code, "no-such-disk") == 0)
+        forget_disk (agent, list[i].id);
+      json_decref (status);
+    }
+  }
+}
+
+void
+plugin_adopt_disks (struct agent *agent)
+{
+  struct control_error err;
+  json_t *reply =
+    plugin_call (agent->plugin, json_pack ("{s:s}", "op", "disk.list"),
+                 CALL_TIMEOUT_MS, &err);
+  json_t *status;
+  size_t i;
+
+  if (reply == NULL) {
+    log_warning ("plugin: cannot list its disks: %s", err.message);
+    return;
+  }
+  json_array_foreach (json_object_get (reply, "disks"), i, status) {
+    struct disk disk = { .state = DISK_READY };
+
+    if (!TEXT_SET (disk.id, json_text (status, "disk")) || !disk.id[0] ||
+        store_begin (agent->store) == -1)
+      continue;
+    TEXT_SET (disk.name, disk.id);
+    disk.size = json_u64 (status, "size");
+    disk.capacity = json_u64 (status, "capacity");
+    disk.create_time = wall_ms () / 1000;
+    store_end (agent->store,
+               store_disk_get (agent->store, disk.id,
+                               &(struct disk) { 0 }) == 0 &&
+               store_disk_put (agent->store, &disk) == 0);
+  }
+  json_decref (reply);
+}
+
+/* ------------------------------------------------------------------ */
+/* DescribeDisks                                                        */
+
+static json_t *
+describe_disk (struct agent *agent, const struct disk *disk)
+{
+  CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
+  const struct settings *s = &agent->settings;
+  struct control_error err;
+  json_t *detail = disk_status (agent, disk->id, STATUS_TIMEOUT_MS, &err);
+  bool attached = json_u64 (detail, "clients") > 0;
+  bool failed = detail == NULL ||
+    strcmp (json_text (detail, "state"), "failed") == 0;
+  json_t *json;
+  char *uri;
+  int r;
+
+  if (rec == NULL ||
+      asprintf (&uri, "nbd+unix:///%s?socket=%s/nbd.sock", disk->id,
+                s->dir) == -1) {
+    json_decref (detail);
+    return NULL;
+  }
+  store_enter (agent->store);
+  r = store_pair_of_disk (agent->store, s, disk->id, rec);
+  store_leave (agent->store);
+  json = json_pack ("{s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:s, s:s, s:I}",
+                    "DiskId", disk->id, "DiskName", disk->name,
+                    "Size", (json_int_t) disk->size,
+                    "Status", failed ? "Error"
+                    : attached ? "InUse" : "Available",
+                    "Attached", (int) attached,
+                    "ReplicaPairId", r == 1 ? rec->id : "",
+                    "RegionId", s->region, "ZoneId", s->zone,
+                    "NbdUri", uri,
+                    "CreateTime", (json_int_t) disk->create_time);
+  free (uri);
+  if (json && detail) {
+    json_object_del (detail, "ok");
+    json_object_set (json, "Used", json_object_get (detail, "used"));
+    json_object_set (json, "Role", json_object_get (detail, "role"));
+    json_object_set (json, "Detail", detail);
+  }
+  else if (json)
+    json_object_set_new (json, "Trouble", json_string (err.message));
+  json_decref (detail);
+  return json;
+}
+
+void
+action_describe_disks (struct agent *agent, struct request *req,
+                       const struct work_token *token, struct answer *answer)
+{
+  const char *ids = params_get (&req->params, "DiskIds");
+  CLEANUP_FREE struct disk *list = NULL;
+  struct paging paging;
+  json_t *array = json_array ();
+  uint64_t found = 0;
+  ssize_t n, i;
+
+  (void) token;
+  answer->body = json_pack ("{s:o}", "Disks", array);
+  if (!paging_parse (req, &paging, answer))
+    return;
+  store_enter (agent->store);
+  n = store_disk_list (agent->store, &list);
+  store_leave (agent->store);
+  if (n == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return;
+  }
+  if (strcmp (req->region, agent->settings.region) != 0)
+    n = 0;
+  for (i = 0; i < n; ++i) {
+    if (list[i].state != DISK_READY ||
+        (!in_comma_list (ids, list[i].id) &&
+         !in_comma_list (ids, list[i].name)))
+      continue;
+    if (found >= paging.offset && found < paging.offset + paging.limit)
+      json_array_append_new (array, describe_disk (agent, &list[i]));
+    found++;
+  }
+  paging_finish (&paging, found, answer->body);
+}
+
+void
+action_describe_site (struct agent *agent, struct request *req,
+                      const struct work_token *token, struct answer *answer)
+{
+  const struct settings *s = &agent->settings;
+  char *nbd;
+
+  (void) req;
+  (void) token;
+  if (asprintf (&nbd, "%s/nbd.sock", s->dir) == -1) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return;
+  }
+  answer->body =
+    json_pack ("{s:s, s:s, s:s, s:o, s:s, s:s, s:b}",
+               "RegionId", s->region, "ZoneId", s->zone,
+               "Version", PACKAGE_VERSION,
+               "Peers", peers_describe (agent),
+               "NbdSocket", nbd,
+               "DataAddress", plugin_data_address (agent->plugin),
+               "PluginAlive", (int) plugin_is_alive (agent->plugin));
+  free (nbd);
+}

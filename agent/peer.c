@@ -1,0 +1,654 @@
+/* The other sites: calls to them, and a thread each that keeps in touch
+ * (see agent.h; peer-serve.c answers such calls).
+ *
+ * A peer thread says hello now and then, and exchanges the record of every
+ * pair with that site: at once when something changed, else every
+ * EXCHANGE_MS.  The exchange is symmetric, so it does not matter which side
+ * begins: each ends with the record that counts (record_compare).
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "crypto.h"
+
+#define CALL_TIMEOUT_MS 2500
+#define HELLO_MS 2000
+#define EXCHANGE_MS 2000
+#define UNSETTLED_MS 150
+#define BACKOFF_MIN_MS 250
+#define BACKOFF_MAX_MS 2000
+#define SILENT_MS 8000           /* without an answer this long: not there */
+#define ANSWER_MAX (2 * BODY_MAX)
+
+struct peer {
+  struct agent *agent;
+  const char *region, *address;
+  pthread_t thread;
+  bool has_thread;
+
+  /* Guarded by agent.lock. */
+  pthread_cond_t cond;           /* something changed, or quit */
+  bool wanted, quit;
+  uint64_t ok_ns, fail_ns;       /* last answer, last failure */
+  bool was_reachable;            /* as the last event said */
+  char zone[REGION_SIZE];
+  char data[256];                /* HOST:PORT of its nbdkit, or "" */
+};
+
+static struct peer *
+peer_at (struct agent *agent, size_t i)
+{
+  return &agent->peers[i];
+}
+
+struct peer *
+peer_find (struct agent *agent, const char *region)
+{
+  size_t i;
+
+  for (i = 0; i < agent->npeers; ++i) {
+    if (strcmp (peer_at (agent, i)->region, region) == 0)
+      return peer_at (agent, i);
+  }
+  return NULL;
+}
+
+/* agent.lock is held. */
+static bool
+is_reachable_locked (const struct peer *p)
+{
+  return p->ok_ns > p->fail_ns &&
+    clock_mono_ns () - p->ok_ns < SILENT_MS * NS_PER_MSEC;
+}
+
+bool
+peer_is_reachable (struct peer *p)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+
+  return is_reachable_locked (p);
+}
+
+json_t *
+peers_describe (struct agent *agent)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  json_t *array = json_array ();
+  size_t i;
+
+  for (i = 0; i < agent->npeers; ++i) {
+    struct peer *p = peer_at (agent, i);
+
+    json_array_append_new (array,
+      json_pack ("{s:s, s:s, s:s, s:s, s:b}", "RegionId", p->region,
+                 "ZoneId", p->zone, "Address", p->address,
+                 "DataAddress", p->data,
+                 "Reachable", (int) is_reachable_locked (p)));
+  }
+  return array;
+}
+
+bool
+peer_data_uri (struct agent *agent, const char *region, char *ret,
+               size_t size)
+{
+  struct peer *p = peer_find (agent, region);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+
+  if (p == NULL || p->data[0] == '\0')
+    return false;
+  snprintf (ret, size, "nbd://%s", p->data);
+  return true;
+}
+
+/* ------------------------------------------------------------------ */
+/* One call.                                                            */
+
+void
+peer_hmac (const struct settings *settings, const char *kind,
+           const char *verb, const char *time_ms, const char *nonce,
+           const char *body, size_t len, char ret[65])
+{
+  CLEANUP_FREE char *text = NULL;
+  uint8_t mac[HMAC_SIZE];
+  int head;
+
+  head = asprintf (&text, "%s\n%s\n%s\n%s\n%*s", kind, verb, time_ms, nonce,
+                   (int) len, "");
+  if (head == -1)
+    abort ();
+  memcpy (text + head - len, body, len);
+  hmac_sha256 (settings->secret, settings->secret_len, text, head, mac);
+  hex_encode (mac, sizeof mac, ret);
+}
+
+struct exchange {
+  char *body;
+  size_t len;
+  char auth[65];
+};
+
+static size_t
+take_body (char *data, size_t size, size_t count, void *opaque)
+{
+  struct exchange *x = opaque;
+  size_t n = size * count;
+  char *body;
+
+  if (n > ANSWER_MAX - x->len)
+    return 0;
+  body = realloc (x->body, x->len + n + 1);
+  if (body == NULL)
+    return 0;
+  x->body = body;
+  memcpy (body + x->len, data, n);
+  x->len += n;
+  body[x->len] = '\0';
+  return n;
+}
+
+static size_t
+take_header (char *data, size_t size, size_t count, void *opaque)
+{
+  static const char name[] = PEER_AUTH_HEADER ":";
+  struct exchange *x = opaque;
+  size_t n = size * count;
+  size_t at = sizeof name - 1;
+
+  if (n > at && strncasecmp (data, name, at) == 0) {
+    while (at < n && data[at] == ' ')
+      at++;
+    if (n - at >= 64) {
+      memcpy (x->auth, data + at, 64);
+      x->auth[64] = '\0';
+    }
+  }
+  return n;
+}
+
+static int
+post (struct peer *p, const char *verb, const char *body, const char *auth,
+      unsigned timeout_ms, struct exchange *x, struct error *err)
+{
+  CLEANUP_FREE char *url = NULL;
+  struct curl_slist *headers = NULL;
+  CURL *curl = curl_easy_init ();
+  CURLcode r;
+
+  if (curl == NULL ||
+      asprintf (&url, "http://%s/peer/%s", p->address, verb) == -1)
+    return error_set (err, ENOMEM, "out of memory");
+  headers = curl_slist_append (headers, "Content-Type: application/json");
+  headers = curl_slist_append (headers, "Expect:");
+  headers = curl_slist_append (headers, auth);
+  curl_easy_setopt (curl, CURLOPT_URL, url);
+  curl_easy_setopt (curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt (curl, CURLOPT_PROXY, "");
+  curl_easy_setopt (curl, CURLOPT_POSTFIELDS, body);
+  curl_easy_setopt (curl, CURLOPT_POSTFIELDSIZE, (long) strlen (body));
+  curl_easy_setopt (curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt (curl, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
+  curl_easy_setopt (curl, CURLOPT_WRITEFUNCTION, take_body);
+  curl_easy_setopt (curl, CURLOPT_WRITEDATA, x);
+  curl_easy_setopt (curl, CURLOPT_HEADERFUNCTION, take_header);
+  curl_easy_setopt (curl, CURLOPT_HEADERDATA, x);
+  r = curl_easy_perform (curl);
+  curl_slist_free_all (headers);
+  curl_easy_cleanup (curl);
+  if (r != CURLE_OK)
+    return error_set (err, r == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO,
+                      "%s", curl_easy_strerror (r));
+  return 0;
+}
+
+/* The answer, if it proves that it is the peer's to this very call. */
+static json_t *
+check_answer (struct peer *p, const char *verb, const char *time_ms,
+              const char *nonce, const struct exchange *x,
+              struct error *err)
+{
+  char want[65];
+  json_t *json;
+
+  peer_hmac (&p->agent->settings, "answer", verb, time_ms, nonce,
+             x->body ? x->body : "", x->len, want);
+  if (strlen (x->auth) != 64 || !secret_equal (want, x->auth, 64)) {
+    json = json_loads (x->body ? x->body : "", 0, NULL);
+    error_set (err, EPERM, "not authenticated: %s", json
+               ? json_text (json, "Message") : "do both sites have the same "
+               "secret, and clocks that agree?");
+    json_decref (json);
+    return NULL;
+  }
+  json = json_loads (x->body, 0, NULL);
+  if (!json_is_object (json)) {
+    json_decref (json);
+    error_set (err, EBADMSG, "the answer is not a JSON object");
+    return NULL;
+  }
+  return json;
+}
+
+static void
+note_result (struct peer *p, bool ok, const struct error *err)
+{
+  bool before, now;
+
+  pthread_mutex_lock (&p->agent->lock);
+  before = p->was_reachable;
+  if (ok)
+    p->ok_ns = clock_mono_ns ();
+  else
+    p->fail_ns = clock_mono_ns ();
+  now = is_reachable_locked (p);
+  p->was_reachable = now;
+  pthread_mutex_unlock (&p->agent->lock);
+  if (before != now && now)
+    event_note (p->agent, LOG_LEVEL_INFO, "peer", "peer-back", "", "",
+                "the site of region %s answers", p->region);
+  else if (before != now)
+    event_note (p->agent, LOG_LEVEL_WARNING, "peer", "peer-lost", "", "",
+                "the site of region %s does not answer: %s", p->region,
+                err->message);
+}
+
+json_t *
+peer_call (struct peer *p, const char *verb, json_t *body,
+           unsigned timeout_ms, struct error *err)
+{
+  char time_ms[24], nonce[33], mac[65], auth[192];
+  struct exchange x = { 0 };
+  uint8_t random[16];
+  struct error e = ERROR_INIT;
+  json_t *ret = NULL;
+  char *text = body ? json_dumps (body, JSON_COMPACT) : NULL;
+
+  json_decref (body);
+  if (text == NULL) {
+    error_set (err, ENOMEM, "out of memory");
+    return NULL;
+  }
+  random_bytes (random, sizeof random);
+  hex_encode (random, sizeof random, nonce);
+  snprintf (time_ms, sizeof time_ms, "%llu",
+            (unsigned long long) wall_ms ());
+  peer_hmac (&p->agent->settings, "request", verb, time_ms, nonce, text,
+             strlen (text), mac);
+  snprintf (auth, sizeof auth, PEER_AUTH_HEADER ": %s:%s:%s", time_ms, nonce,
+            mac);
+  if (post (p, verb, text, auth, timeout_ms, &x, &e) == 0)
+    ret = check_answer (p, verb, time_ms, nonce, &x, &e);
+  free (text);
+  free (x.body);
+  note_result (p, ret != NULL, &e);
+  if (ret == NULL && err)
+    *err = e;
+  return ret;
+}
+
+/* ------------------------------------------------------------------ */
+/* Hello.                                                               */
+
+/* The address under which we reach what the peer listens on. */
+static void
+data_address (const struct peer *p, const char *told, char *ret, size_t size)
+{
+  static const char *const any[] = { "", "0.0.0.0", "[::]", "*", NULL };
+  const char *colon = strrchr (told, ':');
+  const char *host_end = strrchr (p->address, ':');
+  size_t i;
+
+  text_set (ret, size, "");
+  if (colon == NULL)
+    return;
+  text_set (ret, size, told);
+  for (i = 0; any[i]; ++i) {
+    if (strlen (any[i]) == (size_t) (colon - told) &&
+        memcmp (any[i], told, colon - told) == 0)
+      snprintf (ret, size, "%.*s%s", (int) (host_end - p->address),
+                p->address, colon);
+  }
+}
+
+static void
+remember (struct peer *p, const char *what, const char *value)
+{
+  char name[32 + REGION_SIZE];
+
+  snprintf (name, sizeof name, "peer-%s:%s", what, p->region);
+  if (store_begin (p->agent->store) == 0)
+    store_end (p->agent->store,
+               store_fact_put (p->agent->store, name, value) == 0);
+}
+
+static void
+recall (struct peer *p, const char *what, char *ret, size_t size)
+{
+  char name[32 + REGION_SIZE];
+  char *value = NULL;
+
+  snprintf (name, sizeof name, "peer-%s:%s", what, p->region);
+  store_enter (p->agent->store);
+  if (store_fact_get (p->agent->store, name, &value) == 1)
+    text_set (ret, size, value);
+  store_leave (p->agent->store);
+  free (value);
+}
+
+static bool
+hello (struct peer *p)
+{
+  struct agent *agent = p->agent;
+  struct error err = ERROR_INIT;
+  char data[256], zone[REGION_SIZE];
+  bool changed;
+  json_t *reply;
+
+  reply = peer_call (p, "hello",
+                     json_pack ("{s:s, s:s}", "region",
+                                agent->settings.region,
+                                "zone", agent->settings.zone),
+                     CALL_TIMEOUT_MS, &err);
+  if (reply == NULL)
+    return false;
+  if (strcmp (json_text (reply, "region"), p->region) != 0) {
+    log_error ("peer: the site at %s says it is region '%s', not '%s'",
+               p->address, json_text (reply, "region"), p->region);
+    json_decref (reply);
+    return false;
+  }
+  data_address (p, json_text (reply, "data"), data, sizeof data);
+  TEXT_SET (zone, json_text (reply, "zone"));
+  json_decref (reply);
+
+  pthread_mutex_lock (&agent->lock);
+  changed = strcmp (data, p->data) != 0 || strcmp (zone, p->zone) != 0;
+  TEXT_SET (p->data, data);
+  TEXT_SET (p->zone, zone);
+  pthread_mutex_unlock (&agent->lock);
+  if (changed) {
+    remember (p, "data", data);
+    remember (p, "zone", zone);
+  }
+  return true;
+}
+
+/* ------------------------------------------------------------------ */
+/* Exchange of records.                                                 */
+
+static void
+take_refusal (struct agent *agent, const struct record *rec,
+              const json_t *refused)
+{
+  struct runtime *rt;
+  enum api_error code = api_error_find (json_text (refused, "code"));
+
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt) {
+    rt->refused_code = code == API_OK ? API_OPERATION_DENIED : code;
+    snprintf (rt->refused, sizeof rt->refused, "%s",
+              json_text (refused, "message"));
+  }
+  pthread_mutex_unlock (&agent->lock);
+}
+
+/* THEIRS is what the peer holds now; OURS is what counts here. */
+static void
+take_ack (struct agent *agent, const struct record *ours,
+          const struct record *theirs, const json_t *reply)
+{
+  struct runtime *rt;
+  bool equal = record_compare (ours, theirs) == 0;
+
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, ours->id);
+  if (rt) {
+    rt->acked_version = equal ? ours->version : 0;
+    rt->acked_epoch = equal ? ours->epoch : 0;
+    rt->peer_applied = equal &&
+      json_is_true (json_object_get (reply, "applied"));
+    rt->acked_ns = clock_mono_ns ();
+    json_decref (rt->peer_status);
+    rt->peer_status = json_incref (json_object_get (reply, "status"));
+  }
+  pthread_mutex_unlock (&agent->lock);
+}
+
+static void
+take_reply (struct peer *p, const struct record *sent, const json_t *reply)
+{
+  struct agent *agent = p->agent;
+  struct record *both = calloc (2, sizeof *both);
+  struct record *theirs = both, *ours = both + 1;
+  const json_t *refused = json_object_get (reply, "refused");
+  char actor[REGION_SIZE + 8];
+  int r;
+
+  snprintf (actor, sizeof actor, "peer %s", p->region);
+  if (both == NULL)
+    return;
+  if (json_is_object (refused))
+    take_refusal (agent, sent, refused);
+  else if (!record_from_json (json_object_get (reply, "record"), theirs) ||
+           strcmp (theirs->id, sent->id) != 0)
+    log_warning ("peer: %s answers with a record that cannot be for pair %s",
+                 p->region, sent->id);
+  else if (store_begin (agent->store) == 0) {
+    r = record_merge (agent, theirs, actor, ours);
+    if (store_end (agent->store, r >= 0) == 0 && r >= 0)
+      take_ack (agent, ours, theirs, reply);
+  }
+  free (both);
+  work_wake (agent);
+}
+
+static bool
+exchange_pair (struct peer *p, const struct record *rec)
+{
+  struct agent *agent = p->agent;
+  struct error err = ERROR_INIT;
+  struct runtime *rt;
+  json_t *status = NULL, *body, *reply;
+
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt) {
+    rt->tried_ns = clock_mono_ns ();
+    rt->tried_version = rec->version;
+    status = json_deep_copy (rt->status);
+  }
+  pthread_mutex_unlock (&agent->lock);
+
+  body = json_pack ("{s:o, s:o*}", "record", record_to_json (rec),
+                    "status", status);
+  reply = peer_call (p, "pair", body, CALL_TIMEOUT_MS, &err);
+  if (reply == NULL)
+    return false;
+  take_reply (p, rec, reply);
+  json_decref (reply);
+  return true;
+}
+
+/* In how many ms is an exchange due? */
+static unsigned
+due_in (struct agent *agent, const struct record *rec)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+  uint64_t now = clock_mono_ns (), every;
+
+  if (rt == NULL || rt->refused[0])
+    return EXCHANGE_MS;
+  if (rt->tried_version != rec->version)
+    return 0;
+  every = rt->acked_version == rec->version && rt->peer_applied
+    ? EXCHANGE_MS : UNSETTLED_MS;
+  if (now - rt->tried_ns >= every * NS_PER_MSEC)
+    return 0;
+  return every - (now - rt->tried_ns) / NS_PER_MSEC;
+}
+
+/* All that is due; *WAIT_MS is when the next is.  False: no answer. */
+static bool
+exchange_all (struct peer *p, unsigned *wait_ms)
+{
+  struct agent *agent = p->agent;
+  struct record *list = NULL;
+  bool ok = true;
+  ssize_t n, i;
+
+  store_enter (agent->store);
+  n = store_pair_list (agent->store, &list);
+  store_leave (agent->store);
+  for (i = 0; i < n && ok; ++i) {
+    unsigned due;
+
+    if (list[i].gone_ms ||
+        strcmp (other_region (agent, &list[i]), p->region) != 0)
+      continue;
+    due = due_in (agent, &list[i]);
+    if (due == 0) {
+      ok = exchange_pair (p, &list[i]);
+      due = UNSETTLED_MS;
+    }
+    if (due < *wait_ms)
+      *wait_ms = due;
+  }
+  free (list);
+  return ok;
+}
+
+/* Until woken or the time is over; false: quit. */
+static bool
+rest (struct peer *p, unsigned ms)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+  uint64_t end = clock_mono_ns () + ms * NS_PER_MSEC;
+  struct timespec ts = { .tv_sec = end / NS_PER_SEC,
+                         .tv_nsec = end % NS_PER_SEC };
+
+  while (!p->quit && !p->wanted &&
+         pthread_cond_timedwait (&p->cond, &p->agent->lock, &ts) == 0)
+    ;
+  p->wanted = false;
+  return !p->quit;
+}
+
+static void *
+peer_thread (void *opaque)
+{
+  struct peer *p = opaque;
+  unsigned backoff_ms = BACKOFF_MIN_MS, wait_ms;
+  uint64_t hello_ns = 0;
+  bool ok;
+
+  do {
+    wait_ms = HELLO_MS;
+    ok = true;
+    if (hello_ns == 0 ||
+        clock_mono_ns () - hello_ns >= HELLO_MS * NS_PER_MSEC) {
+      ok = hello (p);
+      if (ok)
+        hello_ns = clock_mono_ns ();
+    }
+    ok = ok && exchange_all (p, &wait_ms);
+    if (ok)
+      backoff_ms = BACKOFF_MIN_MS;
+    else {
+      /* A verb may be waiting to know that the peer is not there. */
+      work_wake (p->agent);
+      hello_ns = 0;
+      wait_ms = backoff_ms;
+      backoff_ms = backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+        : backoff_ms * 2;
+    }
+  } while (rest (p, wait_ms));
+  return NULL;
+}
+
+/* ------------------------------------------------------------------ */
+
+void
+peers_wake (struct agent *agent)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  size_t i;
+
+  for (i = 0; i < agent->npeers; ++i) {
+    peer_at (agent, i)->wanted = true;
+    pthread_cond_signal (&peer_at (agent, i)->cond);
+  }
+}
+
+static void
+init_peer (struct agent *agent, struct peer *p,
+           const struct peer_setting *setting)
+{
+  pthread_condattr_t attr;
+
+  p->agent = agent;
+  p->region = setting->region;
+  p->address = setting->address;
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&p->cond, &attr);
+  pthread_condattr_destroy (&attr);
+  recall (p, "data", p->data, sizeof p->data);
+  recall (p, "zone", p->zone, sizeof p->zone);
+}
+
+int
+peers_start (struct agent *agent, struct error *err)
+{
+  const struct settings *s = &agent->settings;
+  size_t i;
+  int r;
+
+  agent->peers = calloc (s->npeers + 1, sizeof *agent->peers);
+  if (agent->peers == NULL)
+    return error_set (err, ENOMEM, "out of memory");
+  for (i = 0; i < s->npeers; ++i)
+    init_peer (agent, &agent->peers[i], &s->peers[i]);
+  agent->npeers = s->npeers;
+  for (i = 0; i < s->npeers; ++i) {
+    r = pthread_create (&agent->peers[i].thread, NULL, peer_thread,
+                        &agent->peers[i]);
+    if (r != 0)
+      return error_set_errno (err, r, "cannot start a thread");
+    agent->peers[i].has_thread = true;
+  }
+  return 0;
+}
+
+void
+peers_stop (struct agent *agent)
+{
+  size_t i;
+
+  for (i = 0; i < agent->npeers; ++i) {
+    struct peer *p = &agent->peers[i];
+
+    pthread_mutex_lock (&agent->lock);
+    p->quit = true;
+    pthread_cond_signal (&p->cond);
+    pthread_mutex_unlock (&agent->lock);
+    if (p->has_thread)
+      pthread_join (p->thread, NULL);
+    pthread_cond_destroy (&p->cond);
+  }
+  free (agent->peers);
+  agent->peers = NULL;
+  agent->npeers = 0;
+}

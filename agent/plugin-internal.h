@@ -1,0 +1,35 @@
+/* Helpers of plugin.c: the command, the sockets, the disks that are there. */
+
+#ifndef PAIRDISK_PLUGIN_INTERNAL_H
+#define PAIRDISK_PLUGIN_INTERNAL_H
+
+#include "agent.h"
+
+/* Argument vector and environment of nbdkit, made before the fork. */
+struct plugin_command {
+  char *argv[16];
+  char **env;
+  size_t pid_index;              /* of LISTEN_PID, filled in by the child */
+  int nfds;                      /* listening sockets from 3 on */
+  char *text[2];                 /* what argv points to and must be freed */
+};
+
+/* C->nfds is set.  -1: nothing to release. */
+extern int plugin_command_make (struct plugin_command *c,
+                                const struct settings *settings,
+                                const char *disks, const char *control,
+                                struct error *err);
+extern void plugin_command_release (struct plugin_command *c);
+
+extern int plugin_listen_unix (const char *path, struct error *err);
+
+/* Listen on HOST:PORT.  RET is what was bound, e.g. with the port that the
+ * kernel chose for 0; it may be ADDRESS itself.
+ */
+extern int listen_tcp (const char *address, char *ret, size_t size,
+                       struct error *err);
+
+/* Put disks that are in the site directory but not in the store there. */
+extern void plugin_adopt_disks (struct agent *agent);
+
+#endif /* PAIRDISK_PLUGIN_INTERNAL_H */

@@ -1,0 +1,165 @@
+/* What starting nbdkit needs: its command, its sockets (plugin-internal.h). */
+
+#include <config.h>
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "plugin-internal.h"
+
+extern char **environ;
+
+static bool
+is_listen_variable (const char *text)
+{
+  return strncmp (text, "LISTEN_", 7) == 0;
+}
+
+int
+plugin_command_make (struct plugin_command *c,
+                     const struct settings *settings, const char *disks,
+                     const char *control, struct error *err)
+{
+  static char fds1[] = "LISTEN_FDS=1", fds2[] = "LISTEN_FDS=2";
+  static char foreground[] = "-f";
+  size_t n = 0, i;
+  char **e;
+
+  for (e = environ; *e; ++e)
+    n++;
+  c->env = calloc (n + 3, sizeof *c->env);
+  if (c->env == NULL)
+    return error_set (err, ENOMEM, "out of memory");
+  for (n = 0, e = environ; *e; ++e) {
+    if (!is_listen_variable (*e))
+      c->env[n++] = *e;
+  }
+  c->env[n++] = c->nfds == 1 ? fds1 : fds2;
+  c->pid_index = n;
+
+  if (asprintf (&c->text[0], "dir=%s", disks) == -1)
+    c->text[0] = NULL;
+  if (asprintf (&c->text[1], "control=%s", control) == -1)
+    c->text[1] = NULL;
+  if (c->text[0] == NULL || c->text[1] == NULL) {
+    plugin_command_release (c);
+    return error_set (err, ENOMEM, "out of memory");
+  }
+  i = 0;
+  c->argv[i++] = settings->nbdkit;
+  c->argv[i++] = foreground;
+  c->argv[i++] = settings->plugin;
+  c->argv[i++] = c->text[0];
+  c->argv[i++] = c->text[1];
+  c->argv[i] = NULL;
+  return 0;
+}
+
+void
+plugin_command_release (struct plugin_command *c)
+{
+  free (c->env);
+  free (c->text[0]);
+  free (c->text[1]);
+  c->env = NULL;
+  c->text[0] = c->text[1] = NULL;
+}
+
+int
+plugin_listen_unix (const char *path, struct error *err)
+{
+  struct sockaddr_un sun = { .sun_family = AF_UNIX };
+  mode_t mask;
+  int fd, r;
+
+  if (!text_set (sun.sun_path, sizeof sun.sun_path, path))
+    return error_set (err, ENAMETOOLONG, "'%s' is too long for a socket",
+                      path);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd == -1)
+    return error_set_errno (err, errno, "socket");
+  unlink (path);
+  mask = umask (0177);
+  r = bind (fd, (struct sockaddr *) &sun, sizeof sun);
+  umask (mask);
+  if (r == -1 || listen (fd, SOMAXCONN) == -1) {
+    r = errno;
+    close (fd);
+    return error_set_errno (err, r, "cannot listen on '%s'", path);
+  }
+  return fd;
+}
+
+/* Split HOST:PORT or [HOST]:PORT. */
+static int
+resolve (const char *address, struct addrinfo **ret, struct error *err)
+{
+  struct addrinfo hints = { .ai_flags = AI_PASSIVE,
+                            .ai_socktype = SOCK_STREAM };
+  char host[256];
+  const char *colon = strrchr (address, ':');
+  const char *begin = address;
+  size_t len;
+  int r;
+
+  len = colon ? (size_t) (colon - address) : 0;
+  if (colon == NULL || len >= sizeof host)
+    return error_set (err, EINVAL, "'%s' is not HOST:PORT", address);
+  if (len >= 2 && begin[0] == '[' && begin[len - 1] == ']') {
+    begin++;
+    len -= 2;
+  }
+  memcpy (host, begin, len);
+  host[len] = '\0';
+  r = getaddrinfo (len ? host : NULL, colon + 1, &hints, ret);
+  if (r != 0)
+    return error_set (err, EINVAL, "cannot resolve '%s': %s", address,
+                      gai_strerror (r));
+  return 0;
+}
+
+static void
+bound_address (int fd, const char *address, char *ret, size_t size)
+{
+  struct sockaddr_storage ss;
+  socklen_t len = sizeof ss;
+  char port[16];
+  const char *colon = strrchr (address, ':');
+
+  if (getsockname (fd, (struct sockaddr *) &ss, &len) == 0 &&
+      getnameinfo ((struct sockaddr *) &ss, len, NULL, 0, port, sizeof port,
+                   NI_NUMERICSERV) == 0)
+    snprintf (ret, size, "%.*s:%s", (int) (colon - address), address, port);
+}
+
+int
+listen_tcp (const char *address, char *ret, size_t size, struct error *err)
+{
+  struct addrinfo *ai;
+  int fd, on = 1, saved;
+
+  if (resolve (address, &ai, err) == -1)
+    return -1;
+  fd = socket (ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0)
+    setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
+      listen (fd, SOMAXCONN) == -1) {
+    saved = errno;
+    freeaddrinfo (ai);
+    if (fd >= 0)
+      close (fd);
+    return error_set_errno (err, saved, "cannot listen on '%s'", address);
+  }
+  freeaddrinfo (ai);
+  bound_address (fd, address, ret, size);
+  return fd;
+}

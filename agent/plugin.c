@@ -1,0 +1,528 @@
+/* The nbdkit instance of the site: start, adopt, watch, stop (see agent.h).
+ *
+ * nbdkit outlives paird unless told otherwise: data goes on flowing without
+ * an agent.  So it runs in a session of its own, gets its two listening
+ * sockets by socket activation (Unix socket for guests, TCP for the other
+ * sites), writes its messages to nbdkit.log, and is found again through its
+ * control socket.
+ *
+ *   state    nbdkit           what moves it on
+ *   START    none             spawned -> WAIT; failed -> back-off, START
+ *   WAIT     runs, silent     answers ping -> ALIVE; dies -> START
+ *   ALIVE    answered a ping  dies -> back-off, START
+ *
+ * The pid file holds "PID STARTTIME" of the process, so that a number that
+ * was used again is not mistaken for it.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "fileio.h"
+#include "plugin-internal.h"
+
+#define BACKOFF_MIN_MS 200
+#define BACKOFF_MAX_MS 5000
+#define STOP_TIMEOUT_MS 20000
+#define PING_TIMEOUT_MS 1500
+#define PIDFILE "nbdkit.pid"
+#define LOG_MAX_BYTES (4 << 20)
+
+struct plugin {
+  struct agent *agent;
+  char *control, *nbd, *log, *pidfile, *disks;
+  char address[256];
+  pthread_t thread;
+  bool has_thread;
+  int quit_fd;                   /* eventfd: end the thread */
+
+  pthread_mutex_t lock;          /* guards what follows */
+  pid_t pid;                     /* 0: none */
+  int pidfd;                     /* -1: none */
+  bool is_child, is_alive;
+  char instance[UUID_STRING_SIZE];
+};
+
+static void *plugin_thread (void *opaque);
+
+static char *
+path_in (const struct agent *agent, const char *name)
+{
+  char *ret;
+
+  return asprintf (&ret, "%s/%s", agent->settings.dir, name) == -1 ? NULL
+    : ret;
+}
+
+struct plugin *
+plugin_new (struct agent *agent, struct error *err)
+{
+  struct plugin *p = calloc (1, sizeof *p);
+
+  if (p == NULL)
+    goto nomem;
+  p->agent = agent;
+  p->pidfd = p->quit_fd = -1;
+  pthread_mutex_init (&p->lock, NULL);
+  p->control = path_in (agent, "control.sock");
+  p->nbd = path_in (agent, "nbd.sock");
+  p->log = path_in (agent, "nbdkit.log");
+  p->pidfile = path_in (agent, PIDFILE);
+  p->disks = path_in (agent, "disks");
+  if (!p->control || !p->nbd || !p->log || !p->pidfile || !p->disks)
+    goto nomem;
+  if (strlen (p->control) >= sizeof ((struct sockaddr_un *) 0)->sun_path) {
+    error_set (err, ENAMETOOLONG, "path of the site directory '%s' is too "
+               "long for Unix sockets", agent->settings.dir);
+    plugin_free (p, false);
+    return NULL;
+  }
+  TEXT_SET (p->address, agent->settings.data_listen);
+  p->quit_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (p->quit_fd == -1) {
+    error_set_errno (err, errno, "eventfd");
+    plugin_free (p, false);
+    return NULL;
+  }
+  return p;
+
+ nomem:
+  error_set (err, ENOMEM, "out of memory");
+  plugin_free (p, false);
+  return NULL;
+}
+
+bool
+plugin_is_alive (struct plugin *p)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
+
+  return p->is_alive;
+}
+
+const char *
+plugin_data_address (struct plugin *p)
+{
+  return p->address;
+}
+
+json_t *
+plugin_call (struct plugin *p, json_t *request, unsigned timeout_ms,
+             struct control_error *err)
+{
+  return control_call (p->control, request, timeout_ms, err);
+}
+
+/* ------------------------------------------------------------------ */
+/* Which process it is.                                                 */
+
+/* Field 22 of /proc/PID/stat: when it began.  0: no such process. */
+static unsigned long long
+process_start_time (pid_t pid)
+{
+  CLEANUP_CLOSE int fd = -1;
+  char path[64], text[1024], *p;
+  ssize_t n;
+  int field;
+
+  snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd == -1)
+    return 0;
+  n = read (fd, text, sizeof text - 1);
+  if (n <= 0)
+    return 0;
+  text[n] = '\0';
+  p = strrchr (text, ')');
+  for (field = 2; p && field < 22; ++field)
+    p = strchr (p + 1, ' ');
+  return p ? strtoull (p, NULL, 10) : 0;
+}
+
+static void
+write_pidfile (struct plugin *p, pid_t pid)
+{
+  CLEANUP_CLOSE int dir = open (p->agent->settings.dir,
+                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  char text[64];
+  int n;
+
+  n = snprintf (text, sizeof text, "%d %llu\n", (int) pid,
+                process_start_time (pid));
+  if (dir == -1 || file_replace (dir, PIDFILE, text, n, 0644) == -1)
+    log_warning ("plugin: cannot write '%s': %s", p->pidfile,
+                 strerror (errno));
+}
+
+/* The process in the pid file if it is still that one, else 0. */
+static pid_t
+read_pidfile (struct plugin *p)
+{
+  CLEANUP_FREE char *text = file_read (AT_FDCWD, p->pidfile, 64, NULL);
+  unsigned long long start;
+  int pid;
+
+  if (text == NULL || sscanf (text, "%d %llu", &pid, &start) != 2 ||
+      pid <= 1 || start == 0 || process_start_time (pid) != start)
+    return 0;
+  return pid;
+}
+
+static void
+take_process (struct plugin *p, pid_t pid, bool is_child)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
+
+  p->pid = pid;
+  p->is_child = is_child;
+  p->pidfd = syscall (SYS_pidfd_open, pid, 0);
+}
+
+static void
+drop_process (struct plugin *p, int *ret_status)
+{
+  pid_t pid;
+  bool is_child;
+
+  *ret_status = -1;
+  pthread_mutex_lock (&p->lock);
+  pid = p->pid;
+  is_child = p->is_child;
+  if (p->pidfd >= 0)
+    close (p->pidfd);
+  p->pidfd = -1;
+  p->pid = 0;
+  p->is_alive = false;
+  pthread_mutex_unlock (&p->lock);
+  if (is_child && pid > 0)
+    waitpid (pid, ret_status, 0);
+}
+
+/* Wait for the process to end; true if it has, false if told to quit. */
+static bool
+wait_end (struct plugin *p, int timeout_ms)
+{
+  struct pollfd pfds[2] = { { .fd = p->pidfd, .events = POLLIN },
+                            { .fd = p->quit_fd, .events = POLLIN } };
+
+  poll (pfds, 2, timeout_ms);
+  return pfds[0].revents != 0;
+}
+
+static bool
+is_quitting (struct plugin *p, int wait_ms)
+{
+  struct pollfd pfd = { .fd = p->quit_fd, .events = POLLIN };
+
+  return poll (&pfd, 1, wait_ms) > 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Talking to it.                                                       */
+
+/* Is there one that answers?  Then *RET_PID is its process. */
+static bool
+ping (struct plugin *p, unsigned timeout_ms, pid_t *ret_pid)
+{
+  struct control_error err;
+  json_t *answer = plugin_call (p, json_pack ("{s:s}", "op", "ping"),
+                                timeout_ms, &err);
+
+  if (answer == NULL)
+    return false;
+  *ret_pid = json_u64 (answer, "pid");
+  pthread_mutex_lock (&p->lock);
+  TEXT_SET (p->instance, json_text (answer, "instance"));
+  pthread_mutex_unlock (&p->lock);
+  json_decref (answer);
+  return *ret_pid > 1;
+}
+
+static void
+set_alive (struct plugin *p, const char *how)
+{
+  pthread_mutex_lock (&p->lock);
+  p->is_alive = true;
+  pthread_mutex_unlock (&p->lock);
+  event_note (p->agent, LOG_LEVEL_INFO, "plugin", "plugin-alive", "", "",
+              "nbdkit %s, process %d, instance %s", how, (int) p->pid,
+              p->instance);
+  plugin_adopt_disks (p->agent);
+  work_wake (p->agent);
+}
+
+/* One is there from before: take it.  True: it answers. */
+static bool
+adopt (struct plugin *p)
+{
+  pid_t pid;
+  uint64_t end;
+
+  if (!ping (p, PING_TIMEOUT_MS, &pid)) {
+    pid = read_pidfile (p);
+    if (pid == 0)
+      return false;
+    /* It lives but is silent: it may be opening its volumes. */
+    end = clock_mono_ns () + 10 * NS_PER_SEC;
+    while (!ping (p, PING_TIMEOUT_MS, &pid)) {
+      pid_t again = read_pidfile (p);
+
+      if (again == 0)
+        return false;
+      if (clock_mono_ns () > end) {
+        log_error ("plugin: nbdkit, process %d, does not answer: ending it",
+                   (int) again);
+        kill (again, SIGKILL);
+        return false;
+      }
+      if (is_quitting (p, 100))
+        return false;
+    }
+  }
+  take_process (p, pid, false);
+  write_pidfile (p, pid);
+  set_alive (p, "adopted");
+  return true;
+}
+
+/* ------------------------------------------------------------------ */
+/* Starting it.                                                         */
+
+/* In the child: only async-signal-safe calls. */
+static void __attribute__ ((noreturn))
+child (const struct plugin_command *c, const int fds[2], int log_fd)
+{
+  char pid[16], text[32] = "LISTEN_PID=", *q = pid + sizeof pid;
+  sigset_t none;
+  int null_fd, high[2], i;
+  unsigned n = getpid ();
+
+  setsid ();
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  *--q = '\0';
+  for (; n > 0; n /= 10)
+    *--q = '0' + n % 10;
+  memcpy (text + 11, q, strlen (q) + 1);
+  c->env[c->pid_index] = text;
+
+  /* Move both out of the way of 3 and 4, where they belong. */
+  for (i = 0; i < c->nfds; ++i) {
+    high[i] = fcntl (fds[i], F_DUPFD, 10);
+    if (high[i] == -1)
+      _exit (126);
+  }
+  for (i = 0; i < c->nfds; ++i) {
+    if (dup2 (high[i], 3 + i) == -1)
+      _exit (126);
+  }
+  null_fd = open ("/dev/null", O_RDWR);
+  if (null_fd >= 0)
+    dup2 (null_fd, STDIN_FILENO);
+  dup2 (log_fd, STDOUT_FILENO);
+  dup2 (log_fd, STDERR_FILENO);
+  if (syscall (SYS_close_range, 3 + c->nfds, ~0U, 0) == -1) {
+    for (i = 3 + c->nfds; i < 1024; ++i)
+      close (i);
+  }
+  execvpe (c->argv[0], c->argv, c->env);
+  _exit (127);
+}
+
+static int
+open_log (struct plugin *p)
+{
+  struct stat st;
+  char *old;
+
+  if (stat (p->log, &st) == 0 && st.st_size > LOG_MAX_BYTES &&
+      asprintf (&old, "%s.1", p->log) != -1) {
+    rename (p->log, old);
+    free (old);
+  }
+  return open (p->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+static int
+spawn (struct plugin *p, struct error *err)
+{
+  struct plugin_command c = { 0 };
+  CLEANUP_CLOSE int unix_fd = -1;
+  CLEANUP_CLOSE int tcp_fd = -1;
+  CLEANUP_CLOSE int log_fd = -1;
+  pid_t pid;
+
+  if (mkdir (p->disks, 0700) == -1 && errno != EEXIST)
+    return error_set_errno (err, errno, "cannot make '%s'", p->disks);
+  unlink (p->control);
+  unix_fd = plugin_listen_unix (p->nbd, err);
+  if (unix_fd == -1)
+    return -1;
+  if (strcmp (p->agent->settings.data_listen, "none") != 0) {
+    tcp_fd = listen_tcp (p->agent->settings.data_listen, p->address,
+                         sizeof p->address, err);
+    if (tcp_fd == -1)
+      return -1;
+  }
+  log_fd = open_log (p);
+  if (log_fd == -1)
+    return error_set_errno (err, errno, "cannot open '%s'", p->log);
+  c.nfds = tcp_fd == -1 ? 1 : 2;
+  if (plugin_command_make (&c, &p->agent->settings, p->disks, p->control,
+                           err) == -1)
+    return -1;
+  pid = fork ();
+  if (pid == 0)
+    child (&c, (int[2]) { unix_fd, tcp_fd }, log_fd);
+  plugin_command_release (&c);
+  if (pid == -1)
+    return error_set_errno (err, errno, "fork");
+  take_process (p, pid, true);
+  write_pidfile (p, pid);
+  return 0;
+}
+
+static void
+say_ended (struct plugin *p, int status)
+{
+  char how[64] = "";
+
+  if (status != -1 && WIFEXITED (status))
+    snprintf (how, sizeof how, " with exit status %d", WEXITSTATUS (status));
+  else if (status != -1 && WIFSIGNALED (status))
+    snprintf (how, sizeof how, " by signal %d", WTERMSIG (status));
+  event_note (p->agent, LOG_LEVEL_ERROR, "plugin", "plugin-died", "", "",
+              "nbdkit ended%s, see '%s'", how, p->log);
+}
+
+/* From spawn until it answers.  False: it died or we quit. */
+static bool
+wait_answer (struct plugin *p)
+{
+  pid_t pid;
+
+  for (;;) {
+    if (ping (p, PING_TIMEOUT_MS, &pid) && pid == p->pid) {
+      set_alive (p, "started");
+      return true;
+    }
+    if (wait_end (p, 20) || is_quitting (p, 0))
+      return false;
+  }
+}
+
+static void *
+plugin_thread (void *opaque)
+{
+  struct plugin *p = opaque;
+  struct error err = ERROR_INIT;
+  unsigned backoff_ms = BACKOFF_MIN_MS;
+  uint64_t since;
+  int status;
+  bool is_there = adopt (p);
+
+  while (!is_quitting (p, 0)) {
+    since = clock_mono_ns ();
+    if (!is_there) {
+      if (spawn (p, &err) == -1)
+        log_error ("plugin: cannot start nbdkit: %s", err.message);
+      else
+        is_there = wait_answer (p);
+    }
+    if (p->pid != 0) {
+      while (!wait_end (p, -1)) {
+        if (is_quitting (p, 0))
+          return NULL;
+      }
+      drop_process (p, &status);
+      say_ended (p, status);
+    }
+    is_there = false;
+    if (clock_mono_ns () - since > 10 * NS_PER_SEC)
+      backoff_ms = BACKOFF_MIN_MS;
+    if (is_quitting (p, backoff_ms))
+      break;
+    backoff_ms = backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+      : backoff_ms * 2;
+  }
+  return NULL;
+}
+
+int
+plugin_start (struct plugin *p, struct error *err)
+{
+  int r = pthread_create (&p->thread, NULL, plugin_thread, p);
+
+  if (r != 0)
+    return error_set_errno (err, r, "cannot start a thread");
+  p->has_thread = true;
+  return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Ending it.                                                           */
+
+static void
+stop_process (struct plugin *p)
+{
+  struct pollfd pfd = { .fd = p->pidfd, .events = POLLIN };
+  int status;
+
+  if (p->pid == 0)
+    return;
+  log_info ("plugin: ending nbdkit, process %d", (int) p->pid);
+  kill (p->pid, SIGTERM);
+  if (poll (&pfd, 1, STOP_TIMEOUT_MS) == 0) {
+    log_error ("plugin: nbdkit did not end in time, killing it");
+    kill (p->pid, SIGKILL);
+  }
+  drop_process (p, &status);
+  unlink (p->pidfile);
+  unlink (p->control);
+  unlink (p->nbd);
+}
+
+void
+plugin_free (struct plugin *p, bool stop_nbdkit)
+{
+  uint64_t one = 1;
+
+  if (p == NULL)
+    return;
+  if (p->has_thread) {
+    if (write (p->quit_fd, &one, sizeof one) == -1)
+      abort ();
+    pthread_join (p->thread, NULL);
+    if (stop_nbdkit)
+      stop_process (p);
+  }
+  if (p->pidfd >= 0)
+    close (p->pidfd);
+  if (p->quit_fd >= 0)
+    close (p->quit_fd);
+  pthread_mutex_destroy (&p->lock);
+  free (p->control);
+  free (p->nbd);
+  free (p->log);
+  free (p->pidfile);
+  free (p->disks);
+  free (p);
+}

@@ -1,0 +1,607 @@
+/* The worker: looks at every pair, brings the plugin to what its record
+ * says, and ends passing statuses when both sites have done their part
+ * (see agent.h).
+ *
+ * One thread.  It runs when something changed and a few times a second, and
+ * only reads what it has not itself to change.  A status that passes is
+ * ended by the site that took the verb (the owner); the other one does it
+ * when the owner cannot be reached for TAKE_OVER_MS.
+ */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "clock.h"
+
+#define TICK_MS 200
+#define IDLE_MS 1000
+#define STATUS_TIMEOUT_MS 2000
+#define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
+#define PEER_GONE_MS 3000
+#define TAKE_OVER_MS 5000
+#define POINT_SAVE_MS 30000
+#define HOUSEKEEPING_NS (2 * NS_PER_SEC)
+#define PRUNE_NS (3600 * NS_PER_SEC)
+
+/* ------------------------------------------------------------------ */
+/* What is known beside the record.                                     */
+
+struct runtime *
+runtime_get (struct agent *agent, const char *id)
+{
+  struct runtime *rt;
+
+  for (rt = agent->runtimes; rt; rt = rt->next) {
+    if (strcmp (rt->id, id) == 0)
+      return rt;
+  }
+  rt = calloc (1, sizeof *rt);
+  if (rt) {
+    TEXT_SET (rt->id, id);
+    rt->next = agent->runtimes;
+    agent->runtimes = rt;
+  }
+  return rt;
+}
+
+void
+runtimes_free (struct agent *agent)
+{
+  struct runtime *rt, *next;
+
+  for (rt = agent->runtimes; rt; rt = next) {
+    next = rt->next;
+    json_decref (rt->status);
+    json_decref (rt->peer_status);
+    free (rt);
+  }
+  agent->runtimes = NULL;
+}
+
+static void
+note_seen (struct agent *agent, const struct record *rec, json_t *status)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+  uint64_t now = clock_mono_ns ();
+
+  if (rt == NULL)
+    return;
+  if (rt->seen_version != rec->version) {
+    rt->seen_version = rec->version;
+    rt->seen_ns = now;
+    rt->refused[0] = '\0';
+  }
+  if (rt->seen_epoch != rec->epoch || rt->epoch_ns == 0) {
+    rt->seen_epoch = rec->epoch;
+    rt->epoch_ns = now;
+  }
+  if (status) {
+    json_decref (rt->status);
+    rt->status = json_incref (status);
+    rt->status_ns = now;
+  }
+}
+
+static void
+note_applied (struct agent *agent, const struct record *rec, bool applied,
+              const struct control_error *err)
+{
+  char trouble[480] = "";
+
+  if (err->code[0])
+    snprintf (trouble, sizeof trouble, "%s: %.440s", err->code,
+              err->message);
+  pthread_mutex_lock (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+  bool is_new = rt && strcmp (rt->trouble, trouble) != 0;
+
+  if (rt) {
+    if (applied)
+      rt->applied_version = rec->version;
+    TEXT_SET (rt->trouble, trouble);
+  }
+  if (applied)
+    pthread_cond_broadcast (&agent->applied_cond);
+  pthread_mutex_unlock (&agent->lock);
+  if (is_new && trouble[0])
+    event_note (agent, LOG_LEVEL_WARNING, "worker", "trouble", rec->id,
+                our_disk (agent, rec), "%s", trouble);
+}
+
+bool
+work_wait_applied (struct agent *agent, const char *id, uint64_t version,
+                   unsigned timeout_ms)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  uint64_t end = clock_mono_ns () + timeout_ms * NS_PER_MSEC;
+  struct timespec ts = { .tv_sec = end / NS_PER_SEC,
+                         .tv_nsec = end % NS_PER_SEC };
+  struct runtime *rt;
+
+  for (;;) {
+    rt = runtime_get (agent, id);
+    if (rt && rt->applied_version >= version)
+      return rt->applied_version == version;
+    if (agent->work_quit ||
+        pthread_cond_timedwait (&agent->applied_cond, &agent->lock,
+                                &ts) != 0)
+      return false;
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* How far both sites are.                                              */
+
+struct progress {
+  uint64_t age_ms;               /* of the version as seen here */
+  uint64_t epoch_age_ms;
+  bool applied;                  /* here */
+  bool peer_done;                /* there, too */
+  bool peer_gone;                /* cannot be asked */
+  bool is_owner;                 /* ours to end the passing status */
+  char refused[480];
+  char trouble[480];
+};
+
+static void
+get_progress (struct agent *agent, const struct record *rec, bool applied,
+              struct progress *ret)
+{
+  struct peer *peer = peer_find (agent, other_region (agent, rec));
+  bool reachable = peer && peer_is_reachable (peer);
+  uint64_t now = clock_mono_ns ();
+  struct runtime *rt;
+
+  memset (ret, 0, sizeof *ret);
+  ret->applied = applied;
+  ret->is_owner =
+    strcmp (rec->owner_region, agent->settings.region) == 0 &&
+    strcmp (rec->owner_zone, agent->settings.zone) == 0;
+
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt) {
+    ret->age_ms = (now - rt->seen_ns) / NS_PER_MSEC;
+    ret->epoch_age_ms = (now - rt->epoch_ns) / NS_PER_MSEC;
+    ret->peer_done = rt->acked_version == rec->version && rt->peer_applied;
+    ret->peer_gone = !reachable &&
+      ((rt->tried_ns > rt->epoch_ns && rt->tried_version == rec->version) ||
+       ret->epoch_age_ms > PEER_GONE_MS);
+    TEXT_SET (ret->refused, rt->refused);
+    TEXT_SET (ret->trouble, rt->trouble);
+  }
+  pthread_mutex_unlock (&agent->lock);
+  if (!ret->is_owner && ret->peer_gone && ret->age_ms > TAKE_OVER_MS)
+    ret->is_owner = true;
+}
+
+/* ------------------------------------------------------------------ */
+/* Ends of passing statuses.                                            */
+
+static void
+set_message (struct record *rec, void *opaque)
+{
+  snprintf (rec->message, sizeof rec->message, "%s",
+            (const char *) opaque);
+}
+
+static void
+end_creating (struct agent *agent, const struct record *rec,
+              const struct progress *p)
+{
+  char why[480] = "";
+
+  if (p->refused[0])
+    snprintf (why, sizeof why, "%s", p->refused);
+  else if (p->age_ms > PASSING_TIMEOUT_MS)
+    snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
+              ? p->trouble : "the other site did not answer");
+  if (why[0])
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_CREATE_FAILED,
+                  why, set_message, why);
+  else if (p->applied && p->peer_done)
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_CREATED, "",
+                  NULL, NULL);
+}
+
+/* Stopping and deleting: both sites have done it, or the other one cannot
+ * be asked and will when it is back.
+ */
+static void
+end_passing (struct agent *agent, const struct record *rec,
+             const struct progress *p, enum pair_event done,
+             enum pair_event failed)
+{
+  char why[480];
+
+  if (p->applied && (p->peer_done || p->peer_gone)) {
+    snprintf (why, sizeof why, "%s%s%s", p->peer_done ? ""
+              : "the site of region ",
+              p->peer_done ? "" : other_region (agent, rec),
+              p->peer_done ? "" : " cannot be reached; it follows when it "
+              "is back");
+    report_event (agent, rec->id, rec->version, done, why, set_message,
+                  why);
+  }
+  else if (p->age_ms > PASSING_TIMEOUT_MS) {
+    snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
+              ? p->trouble : "the other site has not done its part");
+    report_event (agent, rec->id, rec->version, failed, why, set_message,
+                  why);
+  }
+}
+
+static void
+set_loss (struct record *rec, void *opaque)
+{
+  const json_t *reply = opaque;
+  const json_t *loss = json_object_get (reply, "loss");
+  const json_t *heard = json_object_get (loss, "heard_seconds_ago");
+  uint64_t now = wall_ms ();
+
+  rec->message[0] = '\0';
+  rec->has_point = 1;
+  rec->point_ms =
+    json_u64 (json_object_get (reply, "committed"), "time_ns") / 1000000;
+  rec->has_loss = json_is_object (loss);
+  rec->loss_writes = json_u64 (loss, "writes");
+  rec->loss_bytes = json_u64 (loss, "bytes");
+  rec->loss_ms =
+    json_number_value (json_object_get (loss, "seconds")) * 1000;
+  rec->loss_heard_known = json_is_number (heard);
+  rec->loss_heard_ms = json_number_value (heard) * 1000;
+  rec->loss_dropped =
+    json_is_true (json_object_get (loss, "dropped_staged"));
+  rec->failover_ms = now > rec->failover_start_ms
+    ? now - rec->failover_start_ms : 0;
+}
+
+static void
+end_failovering (struct agent *agent, const struct record *rec,
+                 const struct progress *p, json_t *promoted,
+                 const struct control_error *err)
+{
+  struct record *copy;
+  char why[480];
+
+  if (promoted) {
+    copy = malloc (sizeof *copy);
+    if (copy == NULL)
+      return;
+    *copy = *rec;
+    set_loss (copy, promoted);
+    snprintf (why, sizeof why, "lost %llu writes, %llu bytes, %.1f s of what "
+              "the source had told of; last heard %.1f s before; took %.3f s",
+              (unsigned long long) copy->loss_writes,
+              (unsigned long long) copy->loss_bytes, copy->loss_ms / 1000.0,
+              copy->loss_heard_ms / 1000.0, copy->failover_ms / 1000.0);
+    free (copy);
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVERED, why,
+                  set_loss, promoted);
+  }
+  else if ((err->code[0] && strcmp (err->code, "unreachable") != 0) ||
+           p->age_ms > PASSING_TIMEOUT_MS) {
+    snprintf (why, sizeof why, "%s", err->message);
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVER_FAILED,
+                  why, set_message, why);
+  }
+}
+
+/* Both sites know that it is deleted: the tombstone has done its work. */
+static void
+settle_tombstone (struct agent *agent, const struct record *rec,
+                  const struct progress *p)
+{
+  struct record *now;
+
+  if (!p->applied ||
+      (!p->peer_done && peer_find (agent, other_region (agent, rec))))
+    return;
+  now = malloc (sizeof *now);
+  if (now && store_begin (agent->store) == 0) {
+    bool ok = store_pair_get (agent->store, rec->id, now) == 1 &&
+      now->status == PAIR_DELETED;
+
+    now->gone_ms = wall_ms ();
+    store_end (agent->store, ok && store_pair_put (agent->store, now) == 0);
+  }
+  free (now);
+}
+
+static void
+end_status (struct agent *agent, const struct record *rec, bool applied,
+            json_t *promoted, const struct control_error *err)
+{
+  struct progress p;
+
+  get_progress (agent, rec, applied, &p);
+  switch (rec->status) {
+  case PAIR_CREATING:
+    if (p.is_owner)
+      end_creating (agent, rec, &p);
+    break;
+  case PAIR_STOPPING:
+    if (p.is_owner)
+      end_passing (agent, rec, &p, PAIR_EVENT_STOPPED,
+                   PAIR_EVENT_STOP_FAILED);
+    break;
+  case PAIR_DELETING:
+    if (p.is_owner)
+      end_passing (agent, rec, &p, PAIR_EVENT_DELETED,
+                   PAIR_EVENT_DELETE_FAILED);
+    break;
+  case PAIR_DELETED:
+    settle_tombstone (agent, rec, &p);
+    break;
+  case PAIR_FAILOVERING:
+    if (is_destination (agent, rec))
+      end_failovering (agent, rec, &p, promoted, err);
+    break;
+  default:
+    break;
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* Active pairs.                                                        */
+
+/* Events of the link, for people: up, lost, refused. */
+static void
+tell_link (struct agent *agent, const struct record *rec,
+           const struct observation *o)
+{
+  const char *kind = NULL;
+  enum log_level level = LOG_LEVEL_INFO;
+  char before[24] = "";
+  struct runtime *rt;
+
+  if (o->link_state == NULL)
+    return;
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt && strcmp (rt->link_state, o->link_state) != 0) {
+    TEXT_SET (before, rt->link_state);
+    TEXT_SET (rt->link_state, o->link_state);
+    if (o->is_up && !rt->streamed)
+      kind = "link-up";
+    else if (rt->streamed && !o->is_up)
+      kind = "link-lost";
+    if (strcmp (o->link_state, "refused") == 0)
+      kind = "link-refused";
+    else if (strcmp (o->link_state, "fenced") == 0)
+      kind = "link-fenced";
+    if (kind && strcmp (kind, "link-up") != 0)
+      level = LOG_LEVEL_WARNING;
+    rt->streamed = o->is_up;
+  }
+  pthread_mutex_unlock (&agent->lock);
+  if (kind)
+    event_note (agent, level, "monitor", kind, rec->id,
+                our_disk (agent, rec), "%s%s%s%s%s", before,
+                before[0] ? " -> " : "", o->link_state,
+                o->link_reason && *o->link_reason ? ": " : "",
+                o->link_reason ? o->link_reason : "");
+}
+
+/* Keep the recovery point, now and then, without a new version. */
+static void
+save_point (struct agent *agent, const struct record *rec,
+            const struct observation *o)
+{
+  struct record *now;
+
+  if (!o->has_point || (rec->has_point && o->point_ms < rec->point_ms +
+                        POINT_SAVE_MS))
+    return;
+  now = malloc (sizeof *now);
+  if (now && store_begin (agent->store) == 0) {
+    bool ok = store_pair_get (agent->store, rec->id, now) == 1 &&
+      now->epoch == rec->epoch;
+
+    now->has_point = 1;
+    if (o->point_ms > now->point_ms)
+      now->point_ms = o->point_ms;
+    store_end (agent->store, ok && store_pair_put (agent->store, now) == 0);
+  }
+  free (now);
+}
+
+static void
+set_point (struct record *rec, void *opaque)
+{
+  const struct observation *o = opaque;
+
+  rec->message[0] = '\0';
+  if (!o->has_point)
+    return;
+  rec->has_point = 1;
+  if (o->point_ms > rec->point_ms)
+    rec->point_ms = o->point_ms;
+}
+
+static void
+watch (struct agent *agent, const struct record *rec, const json_t *status)
+{
+  struct observation o;
+
+  if (pair_status_kind (rec->status) != PAIR_KIND_ACTIVE)
+    return;
+  monitor_observe (rec, status, is_source (agent, rec), wall_ms (), &o);
+  tell_link (agent, rec, &o);
+  save_point (agent, rec, &o);
+  if (o.event != PAIR_EVENT_UNSET)
+    report_event (agent, rec->id, rec->version, o.event, "", set_point, &o);
+}
+
+/* ------------------------------------------------------------------ */
+/* One pair.                                                            */
+
+/* Is the disk still the one the pair was made with? */
+static const char *
+find_fault (struct agent *agent, const struct record *rec,
+            const json_t *status)
+{
+  const char *device = is_source (agent, rec) ? rec->source_device
+    : rec->destination_device;
+
+  if (json_u64 (status, "size") != rec->size)
+    return pair_reason_string (PAIR_REASON_DEVICE_SIZE_CHANGED);
+  if (device[0] && strcmp (device, json_text (status, "uuid")) != 0)
+    return pair_reason_string (PAIR_REASON_DEVICE_KEY_CHANGED);
+  return NULL;
+}
+
+static bool
+is_ending (enum pair_status status)
+{
+  return status == PAIR_DELETING || status == PAIR_DELETED ||
+    status == PAIR_DELETE_FAILED || status == PAIR_CREATE_FAILED;
+}
+
+static void
+step (struct agent *agent, const struct record *rec)
+{
+  struct control_error err = { "", "" };
+  json_t *status = disk_status (agent, our_disk (agent, rec),
+                                STATUS_TIMEOUT_MS, &err);
+  bool is_missing = strcmp (err.code, "no-such-disk") == 0;
+  json_t *promoted = NULL;
+  const char *fault = NULL;
+  bool applied = false;
+
+  note_seen (agent, rec, status);
+  if (status)
+    fault = find_fault (agent, rec, status);
+  else if (is_missing)
+    fault = pair_reason_string (PAIR_REASON_DEVICE_REMOVED);
+  if (fault && !is_ending (rec->status) && rec->status != PAIR_INVALID)
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_DISK_INVALID,
+                  fault, set_message, (void *) fault);
+  if (is_missing && is_ending (rec->status)) {
+    applied = true;
+    err.code[0] = '\0';
+  }
+  else if (status)
+    applied = apply_record (agent, rec, status, &promoted, &err) == 1;
+  note_applied (agent, rec, applied, &err);
+  end_status (agent, rec, applied, promoted, &err);
+  if (status)
+    watch (agent, rec, status);
+  json_decref (promoted);
+  json_decref (status);
+}
+
+static bool
+is_quitting (struct agent *agent)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+
+  return agent->work_quit;
+}
+
+/* Every pair once.  Returns how many there are. */
+static size_t
+step_all (struct agent *agent)
+{
+  struct record *list = NULL;
+  size_t count = 0;
+  ssize_t n, i;
+
+  store_enter (agent->store);
+  n = store_pair_list (agent->store, &list);
+  store_leave (agent->store);
+  for (i = 0; i < n && !is_quitting (agent); ++i) {
+    if (list[i].gone_ms)
+      continue;
+    step (agent, &list[i]);
+    count++;
+  }
+  free (list);
+  return count;
+}
+
+/* ------------------------------------------------------------------ */
+/* The thread.                                                          */
+
+static void
+housekeep (struct agent *agent, uint64_t *settled_ns, uint64_t *pruned_ns)
+{
+  uint64_t now = clock_mono_ns ();
+
+  if (now - *settled_ns > HOUSEKEEPING_NS) {
+    disks_settle (agent);
+    *settled_ns = now;
+  }
+  if (now - *pruned_ns > PRUNE_NS && store_begin (agent->store) == 0) {
+    store_end (agent->store, store_prune (agent->store) == 0);
+    *pruned_ns = now;
+  }
+}
+
+/* Until woken or the time is over; false: quit. */
+static bool
+rest (struct agent *agent, unsigned ms)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  uint64_t end = clock_mono_ns () + ms * NS_PER_MSEC;
+  struct timespec ts = { .tv_sec = end / NS_PER_SEC,
+                         .tv_nsec = end % NS_PER_SEC };
+
+  while (!agent->work_quit && !agent->work_wanted &&
+         pthread_cond_timedwait (&agent->work_cond, &agent->lock, &ts) == 0)
+    ;
+  agent->work_wanted = false;
+  return !agent->work_quit;
+}
+
+static void *
+work_thread (void *opaque)
+{
+  struct agent *agent = opaque;
+  uint64_t settled_ns = 0, pruned_ns = 0;
+  size_t n;
+
+  do {
+    n = step_all (agent);
+    housekeep (agent, &settled_ns, &pruned_ns);
+  } while (rest (agent, n ? TICK_MS : IDLE_MS));
+  return NULL;
+}
+
+void
+work_wake (struct agent *agent)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+
+  agent->work_wanted = true;
+  pthread_cond_signal (&agent->work_cond);
+}
+
+int
+work_start (struct agent *agent, struct error *err)
+{
+  int r = pthread_create (&agent->work_thread, NULL, work_thread, agent);
+
+  if (r != 0)
+    return error_set_errno (err, r, "cannot start a thread");
+  agent->has_work_thread = true;
+  return 0;
+}
+
+void
+work_stop (struct agent *agent)
+{
+  pthread_mutex_lock (&agent->lock);
+  agent->work_quit = true;
+  pthread_cond_broadcast (&agent->work_cond);
+  pthread_cond_broadcast (&agent->applied_cond);
+  pthread_mutex_unlock (&agent->lock);
+  if (agent->has_work_thread)
+    pthread_join (agent->work_thread, NULL);
+}
