@@ -22,8 +22,8 @@ start_b ()
     bail_out "nbdkit did not start: $(tail -n 5 "$tmp/nbdkit-b.log")"
 }
 
-kill_a () { kill -9 "$a_pid"; wait_for 10 is_gone "$a_pid"; }
-kill_b () { kill -9 "$b_pid"; wait_for 10 is_gone "$b_pid"; }
+kill_a () { kill_pid "$a_pid" KILL; }
+kill_b () { kill_pid "$b_pid" KILL; }
 
 proxy_start ()
 {

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# After a failover the old primary meets the higher fence and stops writing,
+# also after a restart; the new primary keeps what it has.
+source "${0%/*}/functions.sh"
+source "${0%/*}/plugin-functions.sh"
+source "${0%/*}/link-functions.sh"
+
+sites 64M
+pair
+fill 1 50
+link_start
+wait_synced || bail_out 'no initial copy'
+before=$(control "$b" '{"op":"disk.digest","disk":"d"}')
+ask "$b" promote '"fence":2'
+ok 'the old primary is fenced' wait_for 20 link_is "l['state'] == 'fenced'"
+refused 'its guests cannot write' '' fill 2 1
+is 'it says so' "$(status "$a" d "s['fenced']")" True
+kill_a
+start_a
+is 'also after a restart' "$(status "$a" d "s['fenced']")" True
+refused 'and then, too, its guests cannot write' '' fill 3 1
+is 'the new primary is as it was' \
+  "$(control "$b" '{"op":"disk.digest","disk":"d"}')" "$before"
+done_testing
