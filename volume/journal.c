@@ -500,7 +500,7 @@ rotate_locked (struct volume *v, enum journal_how how)
     wait_progress_locked (v);
     return 0;
   }
-  if (how == JOURNAL_GUEST &&
+  if (how != JOURNAL_MARK &&
       segments_count_free (&v->segments) <= SEGMENTS_RESERVED) {
     errno = ENOSPC;
     return -1;
