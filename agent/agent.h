@@ -562,11 +562,13 @@ extern int record_move (struct agent *agent, struct record *rec,
 extern int record_merge (struct agent *agent, const struct record *theirs,
                          const char *actor, struct record *ret);
 
-/* apply.c: bring our plugin nearer to what REC says.  STATUS is that of our
- * disk.  1: it is so; 0: not yet, for good reason (WHY says which, perhaps);
- * -1: ERR.  Once promoted, *RET_PROMOTED is the plugin's answer (the caller
- * frees).
+/* apply.c: bring our plugin nearer to what REC says, by one step.  STATUS is
+ * that of our disk.  -1: ERR.  Once promoted, *RET_PROMOTED is the plugin's
+ * answer (the caller frees).
  */
+enum { APPLY_WAITS,              /* for the other site */
+       APPLY_STEPPED,            /* STATUS is old now: look again */
+       APPLY_DONE };             /* it is as REC says */
 extern int apply_record (struct agent *agent, const struct record *rec,
                          const json_t *status, json_t **ret_promoted,
                          struct control_error *err);

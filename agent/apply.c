@@ -41,14 +41,14 @@ ask (struct step *s, json_t *request)
   return plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
 }
 
-/* 0 done, -1. */
+/* A step was made, or -1. */
 static int
 tell (struct step *s, json_t *request)
 {
   json_t *reply = ask (s, request);
 
   json_decref (reply);
-  return reply ? 0 : -1;
+  return reply ? APPLY_STEPPED : -1;
 }
 
 static int
@@ -75,7 +75,6 @@ is_ours (const struct step *s)
 /* ------------------------------------------------------------------ */
 /* Roles.                                                               */
 
-/* 1 it has the role, 0 it was given just now, -1. */
 static int
 give_role (struct step *s, const char *role)
 {
@@ -85,7 +84,7 @@ give_role (struct step *s, const char *role)
 
   if (is_ours (s) && strcmp (now, role) == 0 &&
       json_u64 (s->status, "fence") == s->rec->fence)
-    return 1;
+    return APPLY_DONE;
   if (!is_ours (s) && strcmp (now, "standalone") != 0)
     return fail (s, "wrong-role", "the disk belongs to another pair");
   if (is_ours (s) && strcmp (now, "primary") == 0 &&
@@ -109,7 +108,7 @@ give_role (struct step *s, const char *role)
 static int
 clear_role (struct step *s)
 {
-  return is_ours (s) ? op (s, "pair.clear") : 1;
+  return is_ours (s) ? op (s, "pair.clear") : APPLY_DONE;
 }
 
 /* ------------------------------------------------------------------ */
@@ -127,7 +126,8 @@ link_state (const struct step *s)
 static int
 link_off (struct step *s)
 {
-  return strcmp (link_state (s), "off") == 0 ? 1 : op (s, "link.stop");
+  return strcmp (link_state (s), "off") == 0 ? APPLY_DONE
+    : op (s, "link.stop");
 }
 
 /* Remember what link.start was given for. */
@@ -155,7 +155,8 @@ note_link (struct step *s, const char *uri)
   if (rt)
     rt->link_started_ns = clock_mono_ns ();
   pthread_mutex_unlock (&agent->lock);
-  return r == 0 ? 0 : fail (s, "internal", "the store failed");
+  return r == 0 ? APPLY_STEPPED
+    : fail (s, "internal", "the store failed");
 }
 
 static int
@@ -202,11 +203,11 @@ link_on (struct step *s, bool oneshot)
 
   if (!peer_data_uri (s->agent, s->rec->destination_region, uri,
                       sizeof uri))
-    return 0;
+    return APPLY_WAITS;
   is_same = s->rec->link_epoch == s->rec->epoch &&
     strcmp (s->rec->link_uri, uri) == 0;
   if (!peer_is_ready (s, &peer_applied, &started_ns))
-    return is_same ? 1 : 0;
+    return is_same ? APPLY_DONE : APPLY_WAITS;
   if (!is_same) {
     /* A one-shot that was done before must not pass for the new one. */
     if (strcmp (state, "done") == 0 && op (s, "link.stop") == -1)
@@ -218,7 +219,7 @@ link_on (struct step *s, bool oneshot)
   if (strcmp (state, "refused") == 0 && peer_applied &&
       clock_mono_ns () - started_ns > KICK_NS)
     return link_start (s, uri, oneshot);
-  return 1;
+  return APPLY_DONE;
 }
 
 /* Failed over: have the plugin meet the new primary, whose fence number makes
@@ -232,7 +233,7 @@ meet_fence (struct step *s)
   char uri[300];
 
   if (!is_ours (s))
-    return 1;
+    return APPLY_DONE;
   if (json_is_true (json_object_get (s->status, "fenced")))
     return link_off (s);
   if (strcmp (link_state (s), "off") != 0 ||
@@ -241,7 +242,7 @@ meet_fence (struct step *s)
                       sizeof uri) ||
       !peer_is_ready (s, &peer_applied, &started_ns) || !peer_applied ||
       clock_mono_ns () - started_ns < KICK_NS)
-    return 1;
+    return APPLY_DONE;
   return link_start (s, uri, false);
 }
 
@@ -258,13 +259,13 @@ apply_source (struct step *s)
   case PAIR_STOP_FAILED:
   case PAIR_INVALID:
     r = give_role (s, "primary");
-    return r == 1 ? link_off (s) : r;
+    return r == APPLY_DONE ? link_off (s) : r;
   case PAIR_INITIAL_SYNCING:
   case PAIR_SYNCING:
   case PAIR_NORMAL:
   case PAIR_MANUAL_SYNCING:
     r = give_role (s, "primary");
-    return r == 1 ? link_on (s, s->rec->status == PAIR_MANUAL_SYNCING) : r;
+    return r == APPLY_DONE ? link_on (s, s->rec->status == PAIR_MANUAL_SYNCING) : r;
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
     return meet_fence (s);
@@ -274,7 +275,7 @@ apply_source (struct step *s)
   case PAIR_DELETED:
     return clear_role (s);
   default:
-    return 1;
+    return APPLY_DONE;
   }
 }
 
@@ -289,7 +290,7 @@ accept_off (struct step *s)
   if (json_is_true (json_object_get (source, "accept")) ||
       json_is_object (json_object_get (s->status, "stage")))
     return op (s, "replica.stop");
-  return 1;
+  return APPLY_DONE;
 }
 
 static int
@@ -297,8 +298,8 @@ accept_on (struct step *s)
 {
   const json_t *source = json_object_get (s->status, "source");
 
-  return json_is_true (json_object_get (source, "accept")) ? 1
-    : op (s, "replica.accept");
+  return json_is_true (json_object_get (source, "accept"))
+    ? APPLY_DONE : op (s, "replica.accept");
 }
 
 static int
@@ -308,7 +309,7 @@ promote (struct step *s, json_t **ret_promoted)
 
   if (s->rec->status == PAIR_FAILOVERED &&
       strcmp (json_text (s->status, "role"), "secondary") != 0)
-    return 1;
+    return APPLY_DONE;
   if (!is_ours (s))
     return fail (s, "wrong-role", "the disk is no longer in this pair");
   log_info ("worker: pair %s: promote disk %s, fence %llu", s->rec->id,
@@ -318,7 +319,7 @@ promote (struct step *s, json_t **ret_promoted)
   if (reply == NULL)
     return -1;
   *ret_promoted = reply;
-  return 1;
+  return APPLY_DONE;
 }
 
 static int
@@ -334,13 +335,13 @@ apply_destination (struct step *s, json_t **ret_promoted)
   case PAIR_STOP_FAILED:
   case PAIR_INVALID:
     r = give_role (s, "secondary");
-    return r == 1 ? accept_off (s) : r;
+    return r == APPLY_DONE ? accept_off (s) : r;
   case PAIR_INITIAL_SYNCING:
   case PAIR_SYNCING:
   case PAIR_NORMAL:
   case PAIR_MANUAL_SYNCING:
     r = give_role (s, "secondary");
-    return r == 1 ? accept_on (s) : r;
+    return r == APPLY_DONE ? accept_on (s) : r;
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
     return promote (s, ret_promoted);
@@ -350,7 +351,7 @@ apply_destination (struct step *s, json_t **ret_promoted)
   case PAIR_DELETED:
     return clear_role (s);
   default:
-    return 1;
+    return APPLY_DONE;
   }
 }
 

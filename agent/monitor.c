@@ -36,6 +36,9 @@ observe_source (const struct record *rec, const json_t *status,
 {
   const json_t *link = json_object_get (status, "link");
   const json_t *lag = json_object_get (link, "lag");
+  /* Of a disk nobody ever wrote to there is nothing to copy. */
+  bool is_empty =
+    json_u64 (json_object_get (status, "appended"), "seq") == 0;
   bool is_level;
 
   if (!json_is_object (link))
@@ -51,7 +54,7 @@ observe_source (const struct record *rec, const json_t *status,
   switch (rec->status) {
   case PAIR_INITIAL_SYNCING:
   case PAIR_SYNCING:
-    if (state_is (link, "stream") && ret->has_point &&
+    if (state_is (link, "stream") && (ret->has_point || is_empty) &&
         number (lag, "seconds") <= rec->rpo)
       ret->event = PAIR_EVENT_SYNCED;
     break;

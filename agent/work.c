@@ -19,6 +19,7 @@
 #include "clock.h"
 
 #define TICK_MS 200
+#define STEPS_MAX 5              /* without a rest */
 #define IDLE_MS 1000
 #define STATUS_TIMEOUT_MS 2000
 #define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
@@ -464,7 +465,8 @@ is_ending (enum pair_status status)
     status == PAIR_DELETE_FAILED || status == PAIR_CREATE_FAILED;
 }
 
-static void
+/* True: a step was made, look again. */
+static bool
 step (struct agent *agent, const struct record *rec)
 {
   struct control_error err = { "", "" };
@@ -474,6 +476,7 @@ step (struct agent *agent, const struct record *rec)
   json_t *promoted = NULL;
   const char *fault = NULL;
   bool applied = false;
+  int r = APPLY_WAITS;
 
   note_seen (agent, rec, status);
   if (status)
@@ -487,14 +490,17 @@ step (struct agent *agent, const struct record *rec)
     applied = true;
     err.code[0] = '\0';
   }
-  else if (status)
-    applied = apply_record (agent, rec, status, &promoted, &err) == 1;
+  else if (status) {
+    r = apply_record (agent, rec, status, &promoted, &err);
+    applied = r == APPLY_DONE;
+  }
   note_applied (agent, rec, applied, &err);
   end_status (agent, rec, applied, promoted, &err);
   if (status)
     watch (agent, rec, status);
   json_decref (promoted);
   json_decref (status);
+  return r == APPLY_STEPPED;
 }
 
 static bool
@@ -507,19 +513,21 @@ is_quitting (struct agent *agent)
 
 /* Every pair once.  Returns how many there are. */
 static size_t
-step_all (struct agent *agent)
+step_all (struct agent *agent, bool *ret_stepped)
 {
   struct record *list = NULL;
   size_t count = 0;
   ssize_t n, i;
 
+  *ret_stepped = false;
   store_enter (agent->store);
   n = store_pair_list (agent->store, &list);
   store_leave (agent->store);
   for (i = 0; i < n && !is_quitting (agent); ++i) {
     if (list[i].gone_ms)
       continue;
-    step (agent, &list[i]);
+    if (step (agent, &list[i]))
+      *ret_stepped = true;
     count++;
   }
   free (list);
@@ -565,10 +573,16 @@ work_thread (void *opaque)
 {
   struct agent *agent = opaque;
   uint64_t settled_ns = 0, pruned_ns = 0;
+  unsigned in_a_row = 0;
+  bool stepped;
   size_t n;
 
   do {
-    n = step_all (agent);
+    n = step_all (agent, &stepped);
+    /* A plugin that does not do what it says must not keep us spinning. */
+    in_a_row = stepped ? in_a_row + 1 : 0;
+    if (stepped && in_a_row < STEPS_MAX)
+      work_wake (agent);
     housekeep (agent, &settled_ns, &pruned_ns);
   } while (rest (agent, n ? TICK_MS : IDLE_MS));
   return NULL;
