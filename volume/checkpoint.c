@@ -25,9 +25,7 @@ snapshot (struct volume *v, struct super *ret)
 
   while (j->is_applying)
     pthread_cond_wait (&j->progress, &j->lock);
-  position = j->tail < j->head
-    ? j->batch[j->tail % JOURNAL_BATCHES].position
-    : position_of (v, j->lap, j->offset);
+  position = j->applied_position;
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
   *ret = v->super;

@@ -97,7 +97,7 @@ journal_start (struct volume *v, uint64_t position,
   j->next_seq = point->seq + 1;
   j->bytes = point->bytes;
   j->appended = j->durable_point = j->applied_point = *point;
-  j->durable_position = position;
+  j->durable_position = j->applied_position = position;
   j->checkpointed = position;
   ring_restart (&j->ring, position);
 }
@@ -268,6 +268,7 @@ apply_durable_locked (struct volume *v)
       j->applied_point = v->point_after_mark;
       v->has_point_after_mark = false;
     }
+    j->applied_position = b->position + b->length;
     j->tail++;
     pthread_cond_broadcast (&j->progress);
   }

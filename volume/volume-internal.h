@@ -100,6 +100,8 @@ struct journal {
   bool is_guest_writable;
   struct volume_point appended, durable_point, applied_point;
   uint64_t durable_position;   /* atomic */
+  uint64_t applied_position;   /* end of the last batch applied: a summary
+                                  to come may leave a gap after it */
   uint64_t checkpointed;       /* position of the last checkpoint */
   bool is_committer_idle, is_stopping;
   unsigned wakes;              /* calls of volume_wake_waiters */
