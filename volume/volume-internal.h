@@ -125,6 +125,8 @@ struct volume {
   uint32_t incarnation;        /* of this opening */
   uint64_t nblocks;
   unsigned commit_delay_ms;
+  unsigned ncpus;
+  unsigned encoders;           /* atomic: threads compressing just now */
 
   struct table map, regions;   /* what the disk shows */
   struct table stage_map, stage_regions;
