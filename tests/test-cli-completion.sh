@@ -50,6 +50,7 @@ is "options do not count as words" \
 is "the site is taken from the line" \
    "$(PAIRDISK_SITE=/nowhere complete_words --site "$tmp/site" disk show "")" \
    "d1 e1"
-is "no names without an agent" "$(complete_words --site /nowhere disk show "")" ""
+is "no names without an agent" \
+   "$(complete_words --site /nowhere disk show "")" ""
 
 done_testing

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# pairctl against the real agents of two sites: a pair's whole life.
+
+source "${0%/*}/cli-functions.sh"
+requires nbdkit nbdcopy nbdinfo
+[ -x "$paird" ] || skip_all "paird is not built"
+[ -e "$plugin" ] || skip_all "the plugin is not built"
+
+port_a=$(free_port) port_b=$(free_port)
+until [ "$port_b" != "$port_a" ]; do port_b=$(free_port); done
+head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$tmp/secret"
+chmod 600 "$tmp/secret"
+
+# start_site NAME PORT PEER PEER-PORT; sets $site_pid.
+start_site ()
+{
+  mkdir -p -m 700 "$tmp/$1"
+  start "$1" "$paird" --region="$1" --zone="$1-1" --dir="$tmp/$1" \
+    --listen="127.0.0.1:$2" --data-listen=127.0.0.1:0 \
+    --peer="$3=127.0.0.1:$4" --site-secret-file="$tmp/secret" \
+    --plugin="$plugin"
+  site_pid=$started_pid
+}
+
+at_a () { run --site "$tmp/site-a" "$@"; }
+at_b () { run --site "$tmp/site-b" "$@"; }
+
+sees_peer ()
+{
+  "$pairctl" --site "$tmp/$1" site show >"$tmp/site" 2>/dev/null &&
+    grep -q '^data path: *alive' "$tmp/site" &&
+    grep -q '^peer: .*, reachable' "$tmp/site"
+}
+
+# nbdkit goes when its agent has gone; agents first, then they clean up.
+end_sites ()
+{
+  kill_pid "$pid_a"
+  kill_pid "$pid_b"
+}
+
+start_site site-a "$port_a" site-b "$port_b"
+pid_a=$site_pid
+start_site site-b "$port_b" site-a "$port_a"
+pid_b=$site_pid
+on_exit end_sites
+ok "both sites are up and see each other" \
+   eval 'wait_for 30 sees_peer site-a && wait_for 30 sees_peer site-b'
+
+at_a disk create vm1 --size 64M
+like "disk here" "$code:$err:$out" "0::created disk 'vm1' of 64.0 MiB: d-*"
+at_b disk create vm1-copy --size 64M
+like "disk there" "$code:$err:$out" "0::created disk 'vm1-copy'*: d-*"
+copy=${out##* }
+at_a disk create vm1 --size 64M
+like "name taken" "$code:$err" "3:pairctl: cannot create disk 'vm1': *hint: *"
+at_a disk list
+like "listed" "$code:$out" "0:NAME*vm1 *64.0 MiB*standalone*Available*no*"
+at_a disk show vm1 --json
+uri_a=$(python3 -c 'import json, sys
+print (json.load (sys.stdin)["Disk"]["NbdUri"])' <<<"$out")
+head -c 8M /dev/urandom >"$tmp/data"
+ok "content" nbdcopy --flush "$tmp/data" "$uri_a"
+
+at_a pair create --disk vm1 --peer-disk "$copy" --name vm1 --wait --timeout 30
+like "pair" "$code:$err:$out" "0::created pair 'vm1': pair-cn-*next: *"
+at_a disk delete vm1 --yes
+like "a disk in a pair stays" "$code:$err" "3:pairctl: cannot delete disk*"
+at_b pair failover vm1
+like "nothing to fail over to yet" "$code:$err" \
+     "3:*(OperationDenied.InvalidStatus)*hint: *"
+at_a pair start vm1 --wait --timeout 60
+is "start" "$code:$err:$out" "0::pair 'vm1' is replicating"
+at_a pair list
+like "list" "$code:$out" "0:NAME*vm1 *normal*site-a/d-*site-b/$copy*stream*"
+at_a pair progress vm1 --once
+like "progress" "$code:$out" "0:*status: *normal*progress: *100%*"
+at_b pair show vm1
+like "known at the other site" "$code:$out" "0:*status: *normal*last point: *"
+at_a pair failover vm1
+like "not at the primary" "$code:$err" \
+     "3:*(OperationDenied.OperateNotAllowedForPrimary)*hint: *"
+at_a pair stop vm1 --wait --timeout 60
+is "stop" "$code:$err:$out" "0::pair 'vm1' is stopped"
+at_a pair start vm1 --one-shot --wait --timeout 60
+is "one-shot" "$code:$err:$out" "0::pair 'vm1' is copied and stopped"
+at_a pair start vm1 --wait --timeout 60
+is "start again" "$code:$err:$out" "0::pair 'vm1' is replicating"
+
+kill_pid "$pid_a" KILL
+at_a pair list
+like "no agent" "$code:$err" "4:*cannot reach the agent*hint: *"
+at_b pair failover vm1 --wait --timeout 60
+like "failover with a loss report" "$code:$err:$out" "0::failed over: *vm1
+open for writing: *$copy
+uri: *nbd+unix://*
+lost writes: *[0-9]*
+lost bytes: *[0-9]*
+lost time: *[0-9]*s
+primary heard: *
+failover took: *[0-9]*s"
+at_b pair wait vm1 --for failovered
+is "failed over" "$code:$out" "0:pair 'vm1' is failovered"
+at_b disk show vm1-copy --json
+uri_b=$(python3 -c 'import json, sys
+print (json.load (sys.stdin)["Disk"]["NbdUri"])' <<<"$out")
+ok "the copy opens" nbdcopy "$uri_b" "$tmp/copy"
+ok "and has the content" cmp -n "$((8 << 20))" "$tmp/data" "$tmp/copy"
+at_b event list --pair vm1
+like "events tell it" "$code:$out" "0:*normal*failovering*-> failovered*"
+at_b pair delete vm1 --wait --timeout 60
+is "delete" "$code:$err:$out" "0::pair 'vm1' is deleted"
+at_b disk delete vm1-copy --yes
+is "and the disk" "$code:$err:$out" "0::deleted disk 'vm1-copy'"
+
+done_testing

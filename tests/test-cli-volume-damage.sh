@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# A flipped byte in the journal is found by check: a table of findings and an
+# exit code of its own.
+
+source "${0%/*}/cli-functions.sh"
+requires nbdkit nbdcopy python3
+[ -e "$plugin" ] || skip_all "the plugin is not built"
+
+mkdir "$tmp/state"
+run volume create "$tmp/state/vm1" --size 16M
+is "create" "$code:$err" "0:"
+nbdkit_start "$tmp/state"
+head -c 1048576 /dev/urandom >"$tmp/data"
+ok "content is copied in" nbdcopy --flush "$tmp/data" \
+   "$(nbd_uri "$tmp/state" vm1)"
+run volume check "$tmp/state/vm1"
+like "not while it is open" "$code:$out:$err" "1::pairctl: cannot check*"
+kill_pid "$nbdkit_pid"
+
+run volume check "$tmp/state/vm1"
+like "whole" "$code:$err:$out" "0::* 0 findings"
+run volume info "$tmp/state/vm1"
+like "info has a committed point" "$code:$out" "0:*committed: *seq *"
+run volume dump "$tmp/state/vm1"
+like "dump has records" "$code:$out" "0:*record*"
+"$pairctl" volume dump "$tmp/state/vm1" >/dev/full 2>"$tmp/err"
+like "a dump that cannot be written fails" "$?" "1"
+
+# Random data is stored as it is, so its middle is found in the journal.
+ok "a byte is flipped" python3 - "$tmp/data" "$tmp/state/vm1/journal" <<'PYTHON'
+import sys
+data = open(sys.argv[1], "rb").read()
+with open(sys.argv[2], "r+b") as f:
+    journal = f.read()
+    at = journal.index(data[500000:500064])
+    f.seek(at)
+    f.write(bytes([journal[at] ^ 0x10]))
+PYTHON
+run volume check "$tmp/state/vm1"
+like "damage has its exit code" "$code:$err" "6:"
+like "and a table" "$out" "FILE *POSITION *BLOCK *FINDING*journal *findings"
+run volume check "$tmp/state/vm1" --json
+is "and JSON, with the block of the disk" "$code:$(python3 -c '
+import json, sys
+print (json.load (sys.stdin)["Findings"][0]["Block"])' <<<"$out")" \
+   "6:$((500000 / 4096))"
+
+done_testing
