@@ -1,0 +1,789 @@
+/* Tests of the receiver against peers that are late, replaced or hostile: what
+ * is refused has no effect, and nobody waits for ever.
+ *
+ * The client here speaks the protocol by hand through the functions that
+ * nbdkit calls; both volumes are real ones in a private directory.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "replica.h"
+#include "volume.h"
+#include "wire.h"
+
+#define DISK_SIZE (UINT64_C (4) << 20)
+#define GAP_MS 150
+#define FRAMES_MAX 32
+
+static char dir[] = "/tmp/pairdisk-receiver-XXXXXX";
+static struct volume *primary, *secondary;
+static struct receiver *receiver;
+static struct uuid pair;
+static uint8_t secret[REPLICA_SECRET_SIZE];
+
+/* What a client holds of one connection. */
+struct client {
+  struct receiver_conn *conn;
+  struct wire_keys keys;
+  uint64_t session, offset;
+};
+
+/* ------------------------------------------------------------------ */
+
+static struct volume *
+make_volume (const char *name, enum volume_role role)
+{
+  const struct volume_params params = { .size = DISK_SIZE };
+  struct volume *v;
+  char path[128];
+
+  snprintf (path, sizeof path, "%s/%s", dir, name);
+  assert_int_equal (volume_create (NULL, path, &params, NULL), 0);
+  v = volume_open (NULL, path, NULL, NULL);
+  assert_non_null (v);
+  assert_int_equal (volume_set_role (v, role, &pair, 5, NULL), 0);
+  return v;
+}
+
+static void
+new_receiver (void)
+{
+  struct receiver_config config = { .pair = pair, .accept = true,
+                                    .gap_ms = GAP_MS };
+
+  memcpy (config.secret, secret, sizeof secret);
+  receiver = receiver_new (secondary, &config, NULL);
+  assert_non_null (receiver);
+}
+
+static int
+setup (void **state)
+{
+  (void) state;
+  strcpy (dir + sizeof dir - 7, "XXXXXX");
+  assert_non_null (mkdtemp (dir));
+  uuid_generate (&pair);
+  random_bytes (secret, sizeof secret);
+  primary = make_volume ("a", VOLUME_ROLE_PRIMARY);
+  secondary = make_volume ("b", VOLUME_ROLE_SECONDARY);
+  new_receiver ();
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  char path[128];
+
+  (void) state;
+  receiver_free (receiver);
+  volume_close (primary, NULL);
+  volume_close (secondary, NULL);
+  for (const char *name = "ab"; *name; name++) {
+    snprintf (path, sizeof path, "%s/%c", dir, *name);
+    assert_int_equal (volume_destroy (NULL, path, NULL), 0);
+  }
+  return rmdir (dir);
+}
+
+static uint64_t
+digest_of (struct volume *v)
+{
+  uint64_t digest;
+
+  assert_int_equal (volume_digest (v, &digest, NULL), 0);
+  return digest;
+}
+
+static struct volume_point
+committed (void)
+{
+  struct volume_status status;
+
+  volume_get_status (secondary, &status);
+  return status.committed;
+}
+
+static bool
+is_staged (void)
+{
+  struct volume_status status;
+
+  volume_get_status (secondary, &status);
+  return status.stage.is_active;
+}
+
+static void
+guest_writes (unsigned count)
+{
+  uint8_t block[VOLUME_BLOCK_SIZE];
+
+  for (unsigned i = 0; i < count; i++) {
+    random_bytes (block, sizeof block);
+    assert_int_equal (volume_write (primary, block, sizeof block,
+                                    random_u64 () % (DISK_SIZE / 4096) * 4096,
+                                    0), 0);
+    assert_int_equal (volume_flush (primary), 0);
+  }
+}
+
+/* ------------------------------------------------------------------ */
+/* A client's steps.                                                    */
+
+static int
+write_page (struct client *c, uint64_t offset, const void *page)
+{
+  return receiver_conn_write (c->conn, page, WIRE_PAGE_SIZE, offset, false,
+                              NULL);
+}
+
+static enum wire_result_code
+result_of (struct client *c)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_result result;
+
+  assert_int_equal (receiver_conn_read (c->conn, page, sizeof page,
+                                        WIRE_RESULT_OFFSET, NULL), 0);
+  assert_int_equal (wire_result_decode (page, &result, NULL), 0);
+  return result.code;
+}
+
+static void
+client_open (struct client *c)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_hello hello;
+
+  memset (c, 0, sizeof *c);
+  c->conn = receiver_conn_open (receiver, NULL);
+  assert_non_null (c->conn);
+  assert_int_equal (receiver_conn_read (c->conn, page, sizeof page,
+                                        WIRE_HELLO_OFFSET, NULL), 0);
+  assert_int_equal (wire_hello_decode (page, &hello, NULL), 0);
+  assert_true (uuid_equal (&hello.pair, &pair));
+  memcpy (c->keys.server_nonce, hello.nonce, sizeof hello.nonce);
+  memcpy (c->keys.secret, secret, sizeof secret);
+  c->keys.pair = pair;
+}
+
+static int
+client_auth (struct client *c)
+{
+  struct wire_auth auth = { .version = WIRE_VERSION };
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  random_bytes (auth.nonce, sizeof auth.nonce);
+  memcpy (c->keys.client_nonce, auth.nonce, sizeof auth.nonce);
+  wire_auth_encode (&auth, &c->keys, page);
+  return write_page (c, WIRE_AUTH_OFFSET, page);
+}
+
+static int
+client_status (struct client *c, struct wire_status *ret)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  if (receiver_conn_read (c->conn, page, sizeof page, WIRE_STATUS_OFFSET,
+                          NULL) == -1)
+    return -1;
+  return wire_status_decode (page, &c->keys, ret, NULL);
+}
+
+static struct wire_session
+session_page (enum wire_session_kind kind)
+{
+  struct volume_status status;
+  struct wire_session session = {
+    .id = random_u64 () | 1, .kind = kind, .fence = 5, .size = DISK_SIZE,
+    .salt = volume_content_salt (primary), .next_seq = committed ().seq + 1,
+    .stage_id = kind == WIRE_SESSION_STAGE ? 77 : 0,
+  };
+
+  volume_get_status (primary, &status);
+  volume_lineage (primary, &session.lineage);
+  session.volume = status.uuid;
+  session.appended = status.appended;
+  session.generations = status.generations;
+  return session;
+}
+
+static int
+client_session (struct client *c, const struct wire_session *session)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  wire_session_encode (session, &c->keys, page);
+  if (write_page (c, WIRE_SESSION_OFFSET, page) == -1)
+    return -1;
+  c->session = session->id;
+  c->offset = 0;
+  return 0;
+}
+
+/* Everything up to an open session of this kind. */
+static void
+client_ready (struct client *c, enum wire_session_kind kind)
+{
+  struct wire_session session = session_page (kind);
+
+  client_open (c);
+  assert_int_equal (client_auth (c), 0);
+  assert_int_equal (client_session (c, &session), 0);
+}
+
+struct sealed {
+  uint8_t *buf;
+  uint32_t length;
+  uint64_t offset;
+};
+
+/* The next frame of the stream. */
+static struct sealed
+client_frame (struct client *c, enum frame_type type, const void *payload,
+              uint32_t len)
+{
+  struct sealed s = { malloc (FRAME_HEADER_SIZE + len),
+                      FRAME_HEADER_SIZE + len, c->offset };
+  struct frame frame = { .type = type, .length = len, .session = c->session,
+                         .offset = c->offset };
+  struct volume_status status;
+
+  assert_non_null (s.buf);
+  volume_get_status (primary, &status);
+  frame.appended = status.appended;
+  frame.durable_seq = status.durable.seq;
+  if (len > 0)
+    memcpy (s.buf + FRAME_HEADER_SIZE, payload, len);
+  frame_seal (&frame, s.buf);
+  c->offset += s.length;
+  return s;
+}
+
+static int
+client_write (struct client *c, const struct sealed *s)
+{
+  return receiver_conn_write (c->conn, s->buf, s->length,
+                              WIRE_STREAM_OFFSET + s->offset, true, NULL);
+}
+
+static int
+client_send (struct client *c, enum frame_type type, const void *payload,
+             uint32_t len)
+{
+  struct sealed s = client_frame (c, type, payload, len);
+  int r = client_write (c, &s);
+  int saved = errno;
+
+  free (s.buf);
+  errno = saved;
+  return r;
+}
+
+static int
+client_commit (struct client *c)
+{
+  uint8_t payload[FRAME_SMALL_MAX];
+  struct frame_commit commit;
+  struct volume_status status;
+
+  volume_get_status (primary, &status);
+  commit.point = status.committed;
+  commit.generations = status.generations;
+  return client_send (c, FRAME_STAGE_COMMIT, payload,
+                      frame_commit_encode (&commit, payload));
+}
+
+/* Records after SEQ, each in a frame of its own. */
+static unsigned
+record_frames (struct client *c, uint64_t seq, struct sealed *ret)
+{
+  struct volume_status status;
+  struct volume_point last = { .seq = seq };
+  uint8_t *buf = malloc (FRAME_PAYLOAD_MAX);
+  unsigned n = 0, records;
+
+  volume_get_status (primary, &status);
+  assert_non_null (buf);
+  while (last.seq < status.durable.seq && n < FRAMES_MAX) {
+    struct volume_cursor *cursor = volume_cursor_open (primary, last.seq + 1,
+                                                       NULL);
+    ssize_t len;
+    uint32_t first;
+
+    assert_non_null (cursor);
+    len = volume_cursor_read (cursor, buf, FRAME_PAYLOAD_MAX, &last, &records,
+                              NULL);
+    assert_true (len > 0);
+    volume_cursor_close (cursor);
+    /* Only the first: its length is in its header, at byte 4. */
+    memcpy (&first, buf + 4, sizeof first);
+    last.seq = seq + n + 1;
+    ret[n++] = client_frame (c, FRAME_RECORDS, buf, 64 + first);
+  }
+  free (buf);
+  return n;
+}
+
+/* The secondary gets all there is, through a stage. */
+static void
+first_copy (struct client *c)
+{
+  struct sealed s[FRAMES_MAX];
+  unsigned n;
+
+  client_ready (c, WIRE_SESSION_STAGE);
+  n = record_frames (c, 0, s);
+  for (unsigned i = 0; i < n; i++) {
+    assert_int_equal (client_write (c, &s[i]), 0);
+    free (s[i].buf);
+  }
+  assert_int_equal (client_commit (c), 0);
+  assert_int_equal (digest_of (primary), digest_of (secondary));
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+test_nothing_before_auth (void **state)
+{
+  struct wire_session session;
+  struct wire_status status;
+  struct client c;
+
+  (void) state;
+  guest_writes (1);
+  client_open (&c);
+  assert_int_equal (client_status (&c, &status), -1);
+  assert_int_equal (errno, EPERM);
+  session = session_page (WIRE_SESSION_STAGE);
+  assert_int_equal (client_session (&c, &session), -1);
+  assert_int_equal (errno, EPERM);
+  c.session = session.id;
+  assert_int_equal (client_send (&c, FRAME_HEARTBEAT, NULL, 0), -1);
+  assert_int_equal (errno, EPERM);
+  assert_int_equal (receiver_conn_flush (c.conn, NULL), -1);
+  assert_int_equal (result_of (&c), WIRE_RESULT_UNAUTHENTICATED);
+  assert_false (is_staged ());
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_one_try_to_authenticate (void **state)
+{
+  struct client c;
+
+  (void) state;
+  client_open (&c);
+  c.keys.secret[0] ^= 1;
+  assert_int_equal (client_auth (&c), -1);
+  assert_int_equal (errno, EPERM);
+  c.keys.secret[0] ^= 1;
+  assert_int_equal (client_auth (&c), -1);
+  assert_int_equal (result_of (&c), WIRE_RESULT_UNAUTHENTICATED);
+  receiver_conn_close (c.conn);
+}
+
+/* An AUTH page that was seen on another connection is worth nothing. */
+static void
+test_auth_is_not_replayed (void **state)
+{
+  struct wire_auth auth = { .version = WIRE_VERSION };
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct client a, b;
+
+  (void) state;
+  client_open (&a);
+  client_open (&b);
+  wire_auth_encode (&auth, &a.keys, page);
+  assert_int_equal (write_page (&a, WIRE_AUTH_OFFSET, page), 0);
+  assert_int_equal (write_page (&b, WIRE_AUTH_OFFSET, page), -1);
+  receiver_conn_close (a.conn);
+  receiver_conn_close (b.conn);
+}
+
+static void
+test_odd_requests (void **state)
+{
+  uint8_t buf[2 * WIRE_PAGE_SIZE] = { 0 };
+  struct client c;
+
+  (void) state;
+  client_open (&c);
+  assert_int_equal (client_auth (&c), 0);
+  assert_int_equal (receiver_conn_read (c.conn, buf, 512, 0, NULL), -1);
+  assert_int_equal (receiver_conn_read (c.conn, buf, 8192, 0, NULL), -1);
+  assert_int_equal (receiver_conn_read (c.conn, buf, 4096, 20480, NULL), -1);
+  assert_int_equal (receiver_conn_read (c.conn, buf, 4096, WIRE_STREAM_OFFSET,
+                                        NULL), -1);
+  assert_int_equal (receiver_conn_write (c.conn, buf, 4096, 0, false, NULL),
+                    -1);
+  assert_int_equal (receiver_conn_write (c.conn, buf, 100,
+                                         WIRE_SESSION_OFFSET, false, NULL),
+                    -1);
+  assert_int_equal (write_page (&c, WIRE_SESSION_OFFSET, buf), -1);
+  assert_int_equal (receiver_conn_write (c.conn, buf, 0, WIRE_STREAM_OFFSET,
+                                         true, NULL), -1);
+  assert_int_equal (receiver_conn_write (c.conn, buf, 8192,
+                                         WIRE_STREAM_OFFSET, true, NULL), -1);
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_copy_and_stream (void **state)
+{
+  struct sealed s[FRAMES_MAX];
+  struct wire_status status;
+  struct client a, b;
+
+  (void) state;
+  guest_writes (5);
+  first_copy (&a);
+  guest_writes (3);
+
+  client_ready (&b, WIRE_SESSION_STREAM);
+  assert_int_equal (record_frames (&b, 5, s), 3);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal (client_write (&b, &s[i]), 0);
+    free (s[i].buf);
+  }
+  assert_int_equal (committed ().seq, 8);
+  assert_int_equal (digest_of (primary), digest_of (secondary));
+  assert_int_equal (client_status (&b, &status), 0);
+  assert_int_equal (status.next_seq, 9);
+  /* The session before has ended. */
+  assert_int_equal (client_send (&a, FRAME_HEARTBEAT, NULL, 0), -1);
+  assert_int_equal (result_of (&a), WIRE_RESULT_STALE);
+  receiver_conn_close (a.conn);
+  receiver_conn_close (b.conn);
+}
+
+struct writer {
+  pthread_t thread;
+  struct client *client;
+  struct sealed *sealed;
+  int result;
+};
+
+static void *
+writer_thread (void *opaque)
+{
+  struct writer *w = opaque;
+
+  w->result = client_write (w->client, w->sealed);
+  return NULL;
+}
+
+static void
+start_writer (struct writer *w, struct client *c, struct sealed *s)
+{
+  *w = (struct writer) { .client = c, .sealed = s };
+  assert_int_equal (pthread_create (&w->thread, NULL, writer_thread, w), 0);
+}
+
+static void
+test_frames_in_any_order (void **state)
+{
+  struct writer w[FRAMES_MAX];
+  struct sealed s[FRAMES_MAX];
+  struct client c;
+  unsigned n;
+
+  (void) state;
+  guest_writes (1);
+  first_copy (&c);
+  receiver_conn_close (c.conn);
+  guest_writes (16);
+  client_ready (&c, WIRE_SESSION_STREAM);
+  n = record_frames (&c, 1, s);
+  assert_int_equal (n, 16);
+  for (unsigned i = n; i-- > 0;)
+    start_writer (&w[i], &c, &s[i]);
+  for (unsigned i = 0; i < n; i++) {
+    pthread_join (w[i].thread, NULL);
+    assert_int_equal (w[i].result, 0);
+    free (s[i].buf);
+  }
+  assert_int_equal (committed ().seq, 17);
+  assert_int_equal (digest_of (primary), digest_of (secondary));
+  receiver_conn_close (c.conn);
+}
+
+/* Two records ready to be sent after a first copy of one. */
+static void
+two_frames (struct client *c, struct sealed s[2])
+{
+  struct sealed all[FRAMES_MAX];
+
+  guest_writes (1);
+  first_copy (c);
+  receiver_conn_close (c->conn);
+  guest_writes (2);
+  client_ready (c, WIRE_SESSION_STREAM);
+  assert_int_equal (record_frames (c, 1, all), 2);
+  s[0] = all[0];
+  s[1] = all[1];
+}
+
+static void
+free_frames (struct sealed s[2])
+{
+  free (s[0].buf);
+  free (s[1].buf);
+}
+
+static void
+test_a_replayed_frame_has_no_effect (void **state)
+{
+  struct sealed s[2];
+  struct client c;
+
+  (void) state;
+  two_frames (&c, s);
+  assert_int_equal (client_write (&c, &s[0]), 0);
+  assert_int_equal (client_write (&c, &s[0]), -1);
+  assert_int_equal (committed ().seq, 2);
+  /* The stream goes on all the same. */
+  assert_int_equal (client_write (&c, &s[1]), 0);
+  assert_int_equal (committed ().seq, 3);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_a_missing_frame_is_not_waited_for_ever (void **state)
+{
+  uint64_t start = clock_mono_ns ();
+  struct sealed s[2];
+  struct client c;
+
+  (void) state;
+  two_frames (&c, s);
+  assert_int_equal (client_write (&c, &s[1]), -1);
+  assert_true (clock_mono_ns () - start < 20 * NS_PER_SEC);
+  assert_int_equal (result_of (&c), WIRE_RESULT_STALE);
+  /* The session is over: the missing one is too late. */
+  assert_int_equal (client_write (&c, &s[0]), -1);
+  assert_int_equal (committed ().seq, 1);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_damaged_frames (void **state)
+{
+  struct sealed s[2];
+  struct client c;
+
+  (void) state;
+  two_frames (&c, s);
+  s[0].buf[FRAME_HEADER_SIZE + 70] ^= 1;
+  assert_int_equal (client_write (&c, &s[0]), -1);
+  assert_int_equal (errno, EINVAL);
+  assert_int_equal (result_of (&c), WIRE_RESULT_GARBAGE);
+  s[0].buf[FRAME_HEADER_SIZE + 70] ^= 1;
+  assert_int_equal (client_write (&c, &s[0]), -1);   /* ended by it */
+  assert_int_equal (committed ().seq, 1);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+}
+
+/* Whole frames whose records are garbled, out of order or of another salt. */
+static void
+test_bad_records_in_good_frames (void **state)
+{
+  struct sealed s[2], bad;
+  struct client c;
+
+  (void) state;
+  two_frames (&c, s);
+  s[0].buf[s[0].length - 1] ^= 1;
+  c.offset = 0;
+  bad = client_frame (&c, FRAME_RECORDS, s[0].buf + FRAME_HEADER_SIZE,
+                      s[0].length - FRAME_HEADER_SIZE);
+  assert_int_equal (client_write (&c, &bad), -1);
+  assert_int_equal (result_of (&c), WIRE_RESULT_GARBAGE);
+  free (bad.buf);
+  receiver_conn_close (c.conn);
+
+  client_ready (&c, WIRE_SESSION_STREAM);
+  bad = client_frame (&c, FRAME_RECORDS, s[1].buf + FRAME_HEADER_SIZE,
+                      s[1].length - FRAME_HEADER_SIZE);
+  assert_int_equal (client_write (&c, &bad), -1);
+  assert_int_equal (result_of (&c), WIRE_RESULT_STALE);
+  free (bad.buf);
+  receiver_conn_close (c.conn);
+  assert_int_equal (committed ().seq, 1);
+  free_frames (s);
+}
+
+static void
+test_a_frame_of_another_session_or_place (void **state)
+{
+  struct sealed s[2];
+  struct client c;
+  uint64_t mine;
+
+  (void) state;
+  two_frames (&c, s);
+  mine = c.session;
+  c.session ^= 2;
+  assert_int_equal (client_send (&c, FRAME_HEARTBEAT, NULL, 0), -1);
+  c.session = mine;
+  s[0].offset += 4096;
+  assert_int_equal (client_write (&c, &s[0]), -1);
+  assert_int_equal (committed ().seq, 1);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_sessions_that_do_not_fit (void **state)
+{
+  struct wire_session session;
+  struct client c;
+
+  (void) state;
+  guest_writes (1);
+  first_copy (&c);
+  receiver_conn_close (c.conn);
+
+  client_open (&c);
+  assert_int_equal (client_auth (&c), 0);
+  session = session_page (WIRE_SESSION_STREAM);
+  session.fence = 4;
+  assert_int_equal (client_session (&c, &session), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+  assert_int_equal (result_of (&c), WIRE_RESULT_FENCED);
+  receiver_conn_close (c.conn);
+
+  client_open (&c);
+  assert_int_equal (client_auth (&c), 0);
+  session = session_page (WIRE_SESSION_STREAM);
+  session.size /= 2;
+  assert_int_equal (client_session (&c, &session), -1);
+  assert_int_equal (result_of (&c), WIRE_RESULT_MISMATCH);
+  session = session_page (WIRE_SESSION_STREAM);
+  session.next_seq--;
+  assert_int_equal (client_session (&c, &session), -1);
+  session = session_page (WIRE_SESSION_STREAM);
+  session.lineage.byte[0] ^= 1;
+  assert_int_equal (client_session (&c, &session), -1);
+  assert_false (is_staged ());
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_waiters_are_released (void **state)
+{
+  struct sealed s[2];
+  struct writer w;
+  struct client c, d;
+
+  (void) state;
+  two_frames (&c, s);
+  start_writer (&w, &c, &s[1]);
+  client_ready (&d, WIRE_SESSION_STREAM);    /* replaces the session */
+  pthread_join (w.thread, NULL);
+  assert_int_equal (w.result, -1);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+
+  assert_int_equal (record_frames (&d, 1, s), 2);
+  start_writer (&w, &d, &s[1]);
+  assert_int_equal (receiver_stop_and_rollback (receiver, NULL), 0);
+  pthread_join (w.thread, NULL);
+  assert_int_equal (w.result, -1);
+  free_frames (s);
+  assert_int_equal (committed ().seq, 1);
+  receiver_conn_close (d.conn);
+}
+
+static void
+test_a_rollback_drops_the_stage (void **state)
+{
+  struct receiver_status status;
+  struct wire_session session;
+  struct sealed s[FRAMES_MAX];
+  struct client c;
+
+  (void) state;
+  guest_writes (2);
+  client_ready (&c, WIRE_SESSION_STAGE);
+  assert_int_equal (record_frames (&c, 0, s), 2);
+  assert_int_equal (client_write (&c, &s[0]), 0);
+  receiver_get_status (receiver, &status);
+  assert_true (status.is_staged && status.connected && status.has_known);
+  assert_int_equal (status.known.seq, 2);
+  assert_int_equal (status.loss_writes, 2);
+
+  assert_int_equal (receiver_stop_and_rollback (receiver, NULL), 0);
+  assert_false (is_staged ());
+  assert_int_equal (client_write (&c, &s[1]), -1);
+  session = session_page (WIRE_SESSION_STAGE);
+  assert_int_equal (client_session (&c, &session), -1);
+  assert_int_equal (errno, EPERM);
+  receiver_get_status (receiver, &status);
+  assert_false (status.connected || status.accept);
+  assert_int_equal (status.loss_writes, 2);
+
+  receiver_set_accept (receiver, true);
+  assert_int_equal (client_session (&c, &session), 0);
+  free_frames (s);
+  receiver_conn_close (c.conn);
+}
+
+static void
+test_connections_outlive_the_receiver (void **state)
+{
+  struct wire_status status;
+  struct client c;
+
+  (void) state;
+  guest_writes (1);
+  first_copy (&c);
+  receiver_free (receiver);
+  assert_int_equal (client_status (&c, &status), -1);
+  assert_int_equal (client_send (&c, FRAME_HEARTBEAT, NULL, 0), -1);
+  assert_int_equal (receiver_conn_flush (c.conn, NULL), -1);
+  receiver_conn_close (c.conn);
+  new_receiver ();
+}
+
+int
+main (void)
+{
+#define T(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
+  const struct CMUnitTest tests[] = {
+    T (test_nothing_before_auth),
+    T (test_one_try_to_authenticate),
+    T (test_auth_is_not_replayed),
+    T (test_odd_requests),
+    T (test_copy_and_stream),
+    T (test_frames_in_any_order),
+    T (test_a_replayed_frame_has_no_effect),
+    T (test_a_missing_frame_is_not_waited_for_ever),
+    T (test_damaged_frames),
+    T (test_bad_records_in_good_frames),
+    T (test_a_frame_of_another_session_or_place),
+    T (test_sessions_that_do_not_fit),
+    T (test_waiters_are_released),
+    T (test_a_rollback_drops_the_stage),
+    T (test_connections_outlive_the_receiver),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
