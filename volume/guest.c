@@ -17,12 +17,6 @@
 #define RUN_MAX (256u << 10)     /* one read of neighbouring units */
 #define READ_TRIES 3             /* looks at a block that does not verify */
 
-/* lz4's acceleration: thorough while a CPU is idle anyway, quick (half the
- * time, a few per cent larger) when compressing is what writers wait for.
- */
-#define ACCELERATION_THOROUGH 1
-#define ACCELERATION_QUICK 8
-
 uint64_t
 volume_size (const struct volume *v)
 {
@@ -265,23 +259,6 @@ append_units (struct volume *v, uint64_t block, unsigned count,
   return lost == -1 ? journal_wait_applied (v, slot.batch + 1) : 0;
 }
 
-static uint32_t
-encode_blocks (struct volume *v, const uint8_t *buf, unsigned count,
-               uint8_t *body)
-{
-  unsigned encoders = __atomic_add_fetch (&v->encoders, 1, __ATOMIC_RELAXED);
-  int acceleration = encoders * 2 > v->ncpus ? ACCELERATION_QUICK
-    : ACCELERATION_THOROUGH;
-  uint32_t length = 0;
-  unsigned i;
-
-  for (i = 0; i < count; ++i)
-    length += unit_encode (buf + i * VOLUME_BLOCK_SIZE, acceleration,
-                           body + length);
-  __atomic_sub_fetch (&v->encoders, 1, __ATOMIC_RELAXED);
-  return length;
-}
-
 static int
 write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
                      uint64_t block, uint64_t *ret_batch)
@@ -290,14 +267,19 @@ write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
     __attribute__ ((aligned (16)));
   CLEANUP_FREE uint8_t *large = NULL;
   uint8_t *body = small;
-  uint32_t length;
+  int acceleration = __atomic_load_n (&v->journal.acceleration,
+                                      __ATOMIC_RELAXED);
+  uint32_t length = 0;
+  unsigned i;
 
   if (count > SMALL_BLOCKS) {
     body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE));
     if (large == NULL)
       return -1;
   }
-  length = encode_blocks (v, buf, count, body);
+  for (i = 0; i < count; ++i)
+    length += unit_encode (buf + i * VOLUME_BLOCK_SIZE, acceleration,
+                           body + length);
   return append_units (v, block, count, body, length, ret_batch);
 }
 

@@ -96,6 +96,7 @@ struct journal {
   struct segment_summary summary;
 
   uint64_t next_seq, bytes;
+  int acceleration;            /* atomic: lz4's, chosen by the committer */
   uint64_t generation;         /* of guest writes; 0: open a new one */
   bool is_guest_writable;
   struct volume_point appended, durable_point, applied_point;
@@ -125,8 +126,6 @@ struct volume {
   uint32_t incarnation;        /* of this opening */
   uint64_t nblocks;
   unsigned commit_delay_ms;
-  unsigned ncpus;
-  unsigned encoders;           /* atomic: threads compressing just now */
 
   struct table map, regions;   /* what the disk shows */
   struct table stage_map, stage_regions;

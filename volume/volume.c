@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -456,7 +455,6 @@ volume_open (const struct volume_io *io, const char *path,
   v->io = io_or_real (io);
   v->commit_delay_ms = options && options->commit_delay_ms
     ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
-  v->ncpus = sysconf (_SC_NPROCESSORS_ONLN);
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
   pthread_mutex_init (&v->super_lock, NULL);
