@@ -194,7 +194,7 @@ pick_files ()
   done 2>/dev/null |
     awk -F'\t' -v max=$((files_mb << 20)) \
       '{ if (sum + $1 <= max && n < 12000 && !seen[$2]++) {
-           sum += $1; ++n; printf "%s\0", $2 } }'
+           sum += $1; ++n; print $2 } }' | tr '\n' '\0'
 }
 
 make_image ()
@@ -269,8 +269,8 @@ must "a writer flushes small writes" wait_for 30 has_flushed 200
 uri_b=$(disk_field b db01-copy NbdUri)
 must_be_refused "opening the copy is refused" . nbdinfo "$uri_b"
 say "\$ nbdinfo $uri_b"
-say "$(nbdinfo "$uri_b" 2>&1 | tail -n 1)"
-why=$(grep -hE 'secondary' "$tmp/site-b.log" | tail -n 1)
+say "$(nbdinfo "$uri_b" 2>&1 >/dev/null | tail -n 1)"
+why=$(grep -h secondary "$site_b/nbdkit.log" | tail -n 1)
 must "site-b says why" test -n "$why"
 say "why, says site-b: ${why#*error: }"
 is "its role is secondary" "$(disk_field b db01-copy Role)" secondary
@@ -355,9 +355,11 @@ if [ "$keep" ] && [ "$tap_failed" -eq 0 ]; then
 To end it:  kill $(echo $(site_pids "$site_b")) && rm -rf $tmp"
   exit 0
 fi
-say "Both sites are cleaned up. Type next:
+say "Both sites are cleaned up. To look at the second one yourself, type next:
 
-  ./quickstart --keep       the same, and leave the second site running
-  pairctl pair list         what such a site knows of its pairs
-  nbdinfo '$uri_b'"
+  ./quickstart --keep                    the same, and site-b stays
+  pairctl --site DIR/site-b pair list    what it knows of the pair
+  nbdinfo 'nbd+unix:///DISK?socket=DIR/site-b/nbd.sock'
+
+It prints these with the names filled in."
 the_end
