@@ -746,6 +746,43 @@ test_a_rollback_drops_the_stage (void **state)
   receiver_conn_close (c.conn);
 }
 
+/* What changed since the commit point, from the map, without the stream. */
+static void
+test_a_delta (void **state)
+{
+  struct wire_session session;
+  struct volume_status status;
+  uint8_t *buf = malloc (FRAME_PAYLOAD_MAX);
+  uint64_t block = 0, before;
+  struct client c;
+  ssize_t len;
+
+  (void) state;
+  assert_non_null (buf);
+  guest_writes (10);
+  first_copy (&c);
+  before = digest_of (secondary);
+  guest_writes (20);
+  assert_int_equal (volume_zero (primary, 1 << 20, 1 << 20, VOLUME_FUA), 0);
+
+  session = session_page (WIRE_SESSION_STAGE);
+  volume_get_status (primary, &status);
+  session.stage_since = committed ().seq;
+  session.stage_start = status.committed.seq;
+  assert_int_equal (client_session (&c, &session), 0);
+  while ((len = volume_delta_read (primary, session.stage_since, &block, buf,
+                                   FRAME_PAYLOAD_MAX, NULL)) > 0)
+    assert_int_equal (client_send (&c, FRAME_RECORDS, buf, len), 0);
+  assert_int_equal (len, 0);
+  /* Nothing of it shows before its commit. */
+  assert_int_equal (digest_of (secondary), before);
+  assert_int_equal (client_commit (&c), 0);
+  assert_int_equal (committed ().seq, status.committed.seq);
+  assert_int_equal (digest_of (primary), digest_of (secondary));
+  free (buf);
+  receiver_conn_close (c.conn);
+}
+
 static void
 test_connections_outlive_the_receiver (void **state)
 {
@@ -782,6 +819,7 @@ main (void)
     T (test_sessions_that_do_not_fit),
     T (test_waiters_are_released),
     T (test_a_rollback_drops_the_stage),
+    T (test_a_delta),
     T (test_connections_outlive_the_receiver),
   };
 

@@ -1,0 +1,274 @@
+/* The handshake: STATUS, AUTH and SESSION pages (see receiver-internal.h). */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "receiver-internal.h"
+#include "replica-internal.h"
+
+static void
+status_from_volume (struct volume *v, bool accept, struct wire_status *ret)
+{
+  struct volume_status status;
+
+  memset (ret, 0, sizeof *ret);
+  volume_get_status (v, &status);
+  ret->role = status.role;
+  ret->accept = accept;
+  ret->is_fenced = status.is_fenced;
+  ret->fence = status.fence;
+  ret->size = status.size;
+  ret->volume = status.uuid;
+  volume_lineage (v, &ret->lineage);
+  ret->committed = status.committed;
+  ret->next_seq = status.committed.seq + 1;
+  ret->generations = status.generations;
+  ret->stage_is_active = status.stage.is_active;
+  ret->stage_id = status.stage.id;
+  ret->stage_since = status.stage.since_seq;
+  ret->stage_start = status.stage.start_seq;
+  ret->stage_cursor = status.stage.cursor;
+  ret->stage_last = status.stage.last_seq;
+}
+
+int
+receiver_read_status (struct receiver_conn *c, void *page, struct error *err)
+{
+  struct receiver *r = c->r;
+  struct wire_status status;
+  struct error cause = ERROR_INIT;
+  bool accept;
+  int rc;
+
+  if (!receiver_conn_is_authenticated (c))
+    return receiver_refuse (c, err, WIRE_RESULT_UNAUTHENTICATED, "STATUS");
+  pthread_mutex_lock (&r->lock);
+  if (!receiver_enter_volume_locked (r)) {
+    receiver_refuse_locked (c, err, WIRE_RESULT_STALE,
+                            "the disk is closed here");
+    pthread_mutex_unlock (&r->lock);
+    return -1;
+  }
+  accept = r->accept;
+  pthread_mutex_unlock (&r->lock);
+
+  rc = receiver_flush_volume (r, &cause);
+  if (rc == 0)
+    status_from_volume (r->v, accept, &status);
+
+  pthread_mutex_lock (&r->lock);
+  receiver_leave_volume_locked (r);
+  if (rc == -1)
+    receiver_refuse_cause_locked (c, err, &cause);
+  pthread_mutex_unlock (&r->lock);
+  if (rc == -1)
+    return -1;
+  wire_status_encode (&status, &c->keys, page);
+  return 0;
+}
+
+int
+receiver_write_auth (struct receiver_conn *c, const void *page,
+                     struct error *err)
+{
+  struct receiver *r = c->r;
+  struct error cause = ERROR_INIT;
+  struct wire_auth auth;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->lock);
+
+  /* The nonce is good for one try. */
+  if (c->auth_tried)
+    return receiver_refuse_locked (c, err, WIRE_RESULT_UNAUTHENTICATED,
+                                   "AUTH was tried before on this connection");
+  c->auth_tried = true;
+  if (wire_auth_decode (page, &c->keys, &auth, &cause) == -1)
+    return receiver_refuse_cause_locked (c, err, &cause);
+  if (auth.version != WIRE_VERSION)
+    return receiver_refuse_locked (c, err, WIRE_RESULT_MISMATCH,
+                                   "the peer wants another protocol version");
+  c->is_authenticated = true;
+  return 0;
+}
+
+static bool
+receiver_accepts (struct receiver *r)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->lock);
+
+  return r->accept;
+}
+
+/* May this session be?  Called in the volume, without the lock. */
+static int
+check_session (struct receiver *r, const struct wire_session *session,
+               const struct volume_status *status,
+               enum wire_result_code *ret, struct error *err)
+{
+  struct uuid lineage;
+
+  if (session->fence < status->fence) {
+    *ret = WIRE_RESULT_FENCED;
+    return error_set (err, EPERM, "fence %llu here, %llu there",
+                      (unsigned long long) status->fence,
+                      (unsigned long long) session->fence);
+  }
+  if (status->role != VOLUME_ROLE_SECONDARY) {
+    *ret = WIRE_RESULT_NOT_ACCEPTED;
+    if (status->role == VOLUME_ROLE_PRIMARY &&
+        session->fence > status->fence &&
+        volume_meet_fence (r->v, session->fence, err) == -1) {
+      *ret = WIRE_RESULT_IO;
+      return -1;
+    }
+    return error_set (err, EPERM, "the disk is %s",
+                      volume_role_name (status->role));
+  }
+  if (!receiver_accepts (r)) {
+    *ret = WIRE_RESULT_NOT_ACCEPTED;
+    return error_set (err, EPERM, "replication is stopped");
+  }
+  *ret = WIRE_RESULT_MISMATCH;
+  if (session->size != status->size)
+    return error_set (err, EINVAL, "size %llu here, %llu there",
+                      (unsigned long long) status->size,
+                      (unsigned long long) session->size);
+  volume_lineage (r->v, &lineage);
+  if ((session->kind == WIRE_SESSION_STREAM || session->stage_since != 0) &&
+      !uuid_equal (&lineage, &session->lineage))
+    return error_set (err, EINVAL, "the disks have different lineages");
+  *ret = WIRE_RESULT_STALE;
+  if (session->next_seq != status->committed.seq + 1)
+    return error_set (err, ESTALE, "the commit point has moved on");
+  return 0;
+}
+
+/* Make the volume ready for what will come. */
+static int
+prepare_session (struct receiver *r, const struct wire_session *session,
+                 const struct volume_status *status, bool *ret_resumed,
+                 struct error *err)
+{
+  if (session->fence > status->fence &&
+      volume_set_role (r->v, VOLUME_ROLE_SECONDARY, &r->config.pair,
+                       session->fence, err) == -1)
+    return -1;
+  if (session->kind == WIRE_SESSION_STREAM) {
+    if (status->stage.is_active && volume_stage_drop (r->v, err) == -1)
+      return -1;
+    return volume_generations_set (r->v, &session->generations, err);
+  }
+  *ret_resumed = status->stage.is_active &&
+    status->stage.id == session->stage_id &&
+    status->stage.since_seq == session->stage_since &&
+    status->stage.start_seq == session->stage_start;
+  if (*ret_resumed)
+    return 0;
+  return volume_stage_begin (r->v, session->stage_id, session->stage_since,
+                             session->stage_start, session->salt,
+                             &session->lineage, err);
+}
+
+/* In the volume, so that no frame of the session before is being applied. */
+static int
+open_session (struct receiver *r, const struct wire_session *session,
+              bool *ret_resumed, enum wire_result_code *ret_code,
+              struct error *err)
+{
+  struct volume_status status;
+
+  if (receiver_flush_volume (r, err) == -1) {
+    *ret_code = receiver_code_of_errno (err->errnum);
+    return -1;
+  }
+  volume_get_status (r->v, &status);
+  if (check_session (r, session, &status, ret_code, err) == -1)
+    return -1;
+  pthread_mutex_lock (&r->lock);
+  receiver_end_session_locked (r);
+  pthread_mutex_unlock (&r->lock);
+  if (prepare_session (r, session, &status, ret_resumed, err) == -1) {
+    *ret_code = receiver_code_of_errno (err->errnum);
+    return -1;
+  }
+  return 0;
+}
+
+static void
+log_session (struct receiver *r, const struct wire_session *session,
+             bool is_resumed)
+{
+  log_line (&r->config.log, REPLICA_LOG_INFO,
+            "session %016llx: %s%s from seq %llu, primary at seq %llu",
+            (unsigned long long) session->id,
+            is_resumed ? "resumed " : "",
+            session->kind == WIRE_SESSION_STREAM ? "stream" :
+            session->stage_since == 0 ? "initial copy" : "delta",
+            (unsigned long long)
+            (session->kind == WIRE_SESSION_STREAM ? session->next_seq :
+             session->stage_since),
+            (unsigned long long) session->appended.seq);
+}
+
+static void
+install_session_locked (struct receiver_conn *c,
+                        const struct wire_session *session)
+{
+  struct receiver *r = c->r;
+
+  r->session = session->id;
+  r->session_conn = c;
+  r->next = r->flushed = 0;
+  r->has_known = true;
+  r->known = session->appended;
+  r->heard_ns = clock_mono_ns ();
+  memset (&r->scan, 0, sizeof r->scan);
+  memset (&c->result, 0, sizeof c->result);
+}
+
+int
+receiver_write_session (struct receiver_conn *c, const void *page,
+                        struct error *err)
+{
+  struct receiver *r = c->r;
+  struct error cause = ERROR_INIT;
+  enum wire_result_code code = WIRE_RESULT_OK;
+  struct wire_session session;
+  bool is_resumed = false;
+  int rc;
+
+  if (!receiver_conn_is_authenticated (c))
+    return receiver_refuse (c, err, WIRE_RESULT_UNAUTHENTICATED, "SESSION");
+  if (wire_session_decode (page, &c->keys, &session, &cause) == -1)
+    return receiver_refuse_cause (c, err, &cause);
+
+  pthread_mutex_lock (&r->lock);
+  if (!receiver_enter_volume_locked (r)) {
+    receiver_refuse_locked (c, err, WIRE_RESULT_STALE,
+                            "the disk is closed here");
+    pthread_mutex_unlock (&r->lock);
+    return -1;
+  }
+  pthread_mutex_unlock (&r->lock);
+
+  rc = open_session (r, &session, &is_resumed, &code, &cause);
+
+  pthread_mutex_lock (&r->lock);
+  receiver_leave_volume_locked (r);
+  if (rc == 0 && !r->accept) {   /* since it was looked at */
+    code = WIRE_RESULT_NOT_ACCEPTED;
+    rc = error_set (&cause, EPERM, "replication was stopped");
+  }
+  if (rc == 0)
+    install_session_locked (c, &session);
+  else
+    receiver_refuse_locked (c, err, code, cause.message);
+  pthread_mutex_unlock (&r->lock);
+  if (rc == 0)
+    log_session (r, &session, is_resumed);
+  return rc;
+}
