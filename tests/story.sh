@@ -269,7 +269,7 @@ must "a writer flushes small writes" wait_for 30 has_flushed 200
 uri_b=$(disk_field b db01-copy NbdUri)
 must_be_refused "opening the copy is refused" . nbdinfo "$uri_b"
 say "\$ nbdinfo $uri_b"
-say "$(nbdinfo "$uri_b" 2>&1 >/dev/null | tail -n 1)"
+say "$(nbdinfo "$uri_b" 2>&1 >/dev/null | head -n 1)"
 why=$(grep -h secondary "$site_b/nbdkit.log" | tail -n 1)
 must "site-b says why" test -n "$why"
 say "why, says site-b: ${why#*error: }"
