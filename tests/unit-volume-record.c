@@ -503,7 +503,7 @@ static void
 test_batch (void **state)
 {
   const struct batch b = { 8192, 4100, 3, 5 * SEGMENT + 4096,
-                           5 * SEGMENT, 70, 9 };
+                           5 * SEGMENT, 70, 9, 0xd1d1 };
   struct format_batch page, again;
   struct batch back, bad;
   size_t bit;
@@ -539,6 +539,44 @@ test_batch (void **state)
   HOSTILE (watermark, b.position + 1);
   HOSTILE (position, 6 * SEGMENT - 8192);
 #undef HOSTILE
+}
+
+/* The digest of a batch covers each header in it. */
+static void
+test_batch_digest (void **state)
+{
+  uint8_t *bytes = calloc (1, 64 << 10);
+  uint32_t at = sizeof (struct format_batch), unit, n = 0;
+  uint64_t digest, other;
+  struct made m;
+  size_t bit;
+  int type;
+
+  (void) state;
+  assert_non_null (bytes);
+  for (type = RECORD_WRITE; type <= RECORD_TYPE_MAX; ++type, ++n) {
+    make_each (&m, type);
+    memcpy (bytes + at, &m.header, sizeof m.header);
+    memcpy (bytes + at + sizeof m.header, m.body, m.record.length);
+    at += sizeof m.header + m.record.length;
+  }
+  assert_true (batch_digest (bytes, at, n, &digest));
+  assert_false (batch_digest (bytes, at, n - 1, &other));
+  assert_false (batch_digest (bytes, at, n + 1, &other));
+  assert_false (batch_digest (bytes, at - GRANULE, n, &other));
+  assert_false (batch_digest (bytes, at + GRANULE, n, &other));
+  assert_false (batch_digest (bytes, 0, n, &other));
+
+  /* the first record, its first unit's header, and the last mark */
+  unit = sizeof (struct format_batch) + sizeof (struct format_record);
+  for (bit = sizeof (struct format_batch) * 8; bit < at * 8ul; ++bit) {
+    if (bit == (unit + sizeof (struct format_unit)) * 8)
+      bit = (at - sizeof (struct format_mark)) * 8;
+    flip (bytes, bit);
+    assert_true (!batch_digest (bytes, at, n, &other) || other != digest);
+    flip (bytes, bit);
+  }
+  free (bytes);
 }
 
 static void
@@ -707,6 +745,7 @@ example_super (struct super *s)
   s->stage.lineage = (struct uuid) { { 0x40, 0x41 } };
   s->stage.cursor = 12;
   s->stage.last = 13;
+  s->stage.shown = (struct volume_point) { 0x88, 14, 15, 16 };
   for (i = 0; i < VOLUME_GENERATIONS_MAX + 2; ++i)
     generations_add (&s->generations, 100 + i, i * 10, &s->uuid);
   generations_add (&s->stage.generations, 0x77, 5, &s->lineage);
@@ -774,6 +813,7 @@ main (void)
     cmocka_unit_test (test_hostile_bodies),
     cmocka_unit_test (test_noise),
     cmocka_unit_test (test_batch),
+    cmocka_unit_test (test_batch_digest),
     cmocka_unit_test (test_segment_pages),
     cmocka_unit_test (test_marks),
     cmocka_unit_test (test_map_entries),

@@ -186,7 +186,7 @@ struct format_batch {
   le64 first_seq;           /* 32  next seq when it was opened */
   le32 incarnation;         /* 40 */
   le32 reserved1;           /* 44 */
-  le64 reserved2;           /* 48 */
+  le64 digest;              /* 48  of what it holds: batch_digest */
   le64 hash;                /* 56 */
 };
 static_assert (sizeof (struct format_batch) == 64, "layout");

@@ -145,13 +145,15 @@ submit (struct volume *v, uint64_t number)
   int r, saved = 0;
 
   if (!b->is_page) {
-    const struct batch header = {
+    struct batch header = {
       .length = b->length, .used = b->used, .records = b->records,
       .position = b->position,
       .watermark = __atomic_load_n (&j->durable_position, __ATOMIC_ACQUIRE),
       .first_seq = b->first_seq, .incarnation = v->incarnation,
     };
 
+    if (!batch_digest (memory, b->used, b->records, &header.digest))
+      abort ();                  /* we made all of it */
     batch_encode (&header, v->super.journal_salt,
                   (struct format_batch *) memory);
     memset (memory + b->used, 0, b->length - b->used);

@@ -333,6 +333,56 @@ record_verify_body (const struct record *r, const void *body, uint64_t salt,
 
 /* ------------------------------------------------------------------ */
 
+static bool
+add_body_digest (const struct record *r, const uint8_t *body, uint64_t *h)
+{
+  const size_t before = r->type == RECORD_WRITE ? 0 :
+    sizeof (struct format_locator);
+  struct unit_walk walk = unit_walk_start (r, body);
+  struct walked_unit u;
+  int more;
+
+  if (r->type != RECORD_WRITE && r->type != RECORD_DELTA &&
+      r->type != RECORD_MOVE) {
+    *h = XXH3_64bits_withSeed (body, r->length, *h);
+    return true;
+  }
+  while ((more = unit_walk_next (&walk, &u)) == 1)
+    *h = XXH3_64bits_withSeed (u.stored - before,
+                               before + sizeof (struct format_unit), *h);
+  return more == 0;
+}
+
+bool
+batch_digest (const void *batch, uint32_t used, uint32_t records,
+              uint64_t *ret)
+{
+  const uint8_t *p = batch;
+  uint32_t at = sizeof (struct format_batch), n;
+  const struct format_record *header;
+  struct record r;
+  uint64_t h = 0;
+
+  if (used < at)
+    return false;
+  for (n = 0; n < records; ++n) {
+    if (used - at < sizeof *header)
+      return false;
+    header = (const struct format_record *) (p + at);
+    at += sizeof *header;
+    r = (struct record) {
+      .type = header->type, .length = le32toh (header->length),
+      .block = le64toh (header->block), .nblocks = le32toh (header->nblocks),
+    };
+    h = XXH3_64bits_withSeed (header, sizeof *header, h);
+    if (r.length > used - at || !add_body_digest (&r, p + at, &h))
+      return false;
+    at += r.length;
+  }
+  *ret = h;
+  return at == used;
+}
+
 void
 batch_encode (const struct batch *batch, uint64_t journal_salt,
               struct format_batch *ret)
@@ -346,6 +396,7 @@ batch_encode (const struct batch *batch, uint64_t journal_salt,
   ret->watermark = htole64 (batch->watermark);
   ret->first_seq = htole64 (batch->first_seq);
   ret->incarnation = htole32 (batch->incarnation);
+  ret->digest = htole64 (batch->digest);
   ret->hash = htole64 (XXH3_64bits_withSeed
                        (ret, offsetof (struct format_batch, hash),
                         position_seed (journal_salt, batch->position)));
@@ -370,6 +421,7 @@ batch_decode (const struct format_batch *header, uint64_t journal_salt,
   ret->watermark = le64toh (header->watermark);
   ret->first_seq = le64toh (header->first_seq);
   ret->incarnation = le32toh (header->incarnation);
+  ret->digest = le64toh (header->digest);
   return ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
     ret->length <= segment_size - FORMAT_PAGE - offset &&
     ret->used >= sizeof *header && ret->used <= ret->length &&

@@ -137,7 +137,17 @@ struct batch {
   uint32_t length, used, records;
   uint64_t position, watermark, first_seq;
   uint32_t incarnation;
+  uint64_t digest;
 };
+
+/* One hash over the headers of all records and units and over marks, of a
+ * whole batch in memory: USED bytes.  Where power failed in a write there may
+ * be sectors that an earlier opening wrote to the same place and lost, with
+ * the same seqs: each of their records verifies, this does not.  False: it is
+ * not RECORDS whole records.
+ */
+extern bool batch_digest (const void *batch, uint32_t used, uint32_t records,
+                          uint64_t *ret);
 
 extern void batch_encode (const struct batch *batch, uint64_t journal_salt,
                           struct format_batch *ret);

@@ -191,6 +191,7 @@ replay_batch (struct replay *replay, struct error *err)
   struct volume *v = replay->v;
   struct batch batch;
   struct error why = ERROR_INIT;
+  uint64_t digest;
   int r;
 
   r = read_batch_header (replay, replay->position, &batch);
@@ -202,7 +203,9 @@ replay_batch (struct replay *replay, struct error *err)
                             "cannot read the journal at byte %llu",
                             (unsigned long long)
                             file_offset (replay, replay->position));
-  if (r == 0 || !walk_batch (replay, &batch, false, &why))
+  if (r == 0 || !walk_batch (replay, &batch, false, &why) ||
+      !batch_digest (replay->buf, batch.used, batch.records, &digest) ||
+      digest != batch.digest)
     return 0;
   if (!walk_batch (replay, &batch, true, &why)) {
     if (err)
