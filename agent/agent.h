@@ -77,7 +77,7 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen;
+  char *region, *zone, *dir, *listen, *data_listen, *data_address;
   char *site_secret_file, *nbdkit, *plugin;
   bool stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
@@ -338,7 +338,7 @@ extern void plugin_free (struct plugin *p, bool stop_nbdkit);
 
 extern bool plugin_is_alive (struct plugin *p);
 
-/* The address others reach our data at: HOST:PORT. */
+/* The address others reach our data at: HOST:PORT, data-address if given. */
 extern const char *plugin_data_address (struct plugin *p);
 
 /* control_call with the plugin's socket. */

@@ -121,7 +121,9 @@ plugin_is_alive (struct plugin *p)
 const char *
 plugin_data_address (struct plugin *p)
 {
-  return p->address;
+  const char *given = p->agent->settings.data_address;
+
+  return given ? given : p->address;
 }
 
 json_t *

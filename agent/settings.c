@@ -44,6 +44,8 @@ static const struct key keys[] = {
     "TCP address of the API, or none" },
   { "data-listen", KEY_TEXT, AT (data_listen), "127.0.0.1:10810", false,
     "HOST:PORT", "TCP address of nbdkit for the other sites, or none" },
+  { "data-address", KEY_TEXT, AT (data_address), NULL, false, "HOST:PORT",
+    "where the other sites find data-listen, if behind a forwarder" },
   { "peer", KEY_PEER, 0, NULL, false, "REGION=HOST:PORT",
     "another site and the address of its API; may be repeated" },
   { "site-secret-file", KEY_TEXT, AT (site_secret_file), NULL, false, "FILE",
