@@ -18,8 +18,9 @@
 #include "crypto.h"
 #include "plugin-internal.h"
 
-#define CALL_TIMEOUT_MS 2500
+#define CALL_TIMEOUT_MS 2200
 #define STATUS_TIMEOUT_MS 1000
+#define LIST_TIMEOUT_MS 10000
 #define BLOCK 4096
 #define SIZE_MIN (UINT64_C (1) << 20)
 #define SIZE_MAX_BYTES (UINT64_C (1) << 43)
@@ -312,48 +313,62 @@ disks_settle (struct agent *agent)
   }
 }
 
+static void
+adopt_disk (struct agent *agent, const json_t *status)
+{
+  struct disk disk = { .state = DISK_READY }, other;
+
+  if (!TEXT_SET (disk.id, json_text (status, "disk")) || !disk.id[0] ||
+      store_begin (agent->store) == -1)
+    return;
+  TEXT_SET (disk.name, disk.id);
+  disk.size = json_u64 (status, "size");
+  disk.capacity = json_u64 (status, "capacity");
+  disk.create_time = wall_ms () / 1000;
+  store_end (agent->store,
+             store_disk_get (agent->store, disk.id, &other) == 0 &&
+             store_disk_put (agent->store, &disk) == 0);
+}
+
 void
 plugin_adopt_disks (struct agent *agent)
 {
+  char after[DISK_ID_SIZE] = "";
   struct control_error err;
-  json_t *reply =
-    plugin_call (agent->plugin, json_pack ("{s:s}", "op", "disk.list"),
-                 CALL_TIMEOUT_MS, &err);
-  json_t *status;
+  json_t *reply, *request, *status;
   size_t i;
 
-  if (reply == NULL) {
-    log_warning ("plugin: cannot list its disks: %s", err.message);
-    return;
-  }
-  json_array_foreach (json_object_get (reply, "disks"), i, status) {
-    struct disk disk = { .state = DISK_READY };
-
-    if (!TEXT_SET (disk.id, json_text (status, "disk")) || !disk.id[0] ||
-        store_begin (agent->store) == -1)
-      continue;
-    TEXT_SET (disk.name, disk.id);
-    disk.size = json_u64 (status, "size");
-    disk.capacity = json_u64 (status, "capacity");
-    disk.create_time = wall_ms () / 1000;
-    store_end (agent->store,
-               store_disk_get (agent->store, disk.id,
-                               &(struct disk) { 0 }) == 0 &&
-               store_disk_put (agent->store, &disk) == 0);
-  }
-  json_decref (reply);
+  do {
+    request = json_pack ("{s:s}", "op", "disk.list");
+    if (after[0])
+      json_object_set_new (request, "after", json_string (after));
+    reply = plugin_call (agent->plugin, request, LIST_TIMEOUT_MS, &err);
+    if (reply == NULL) {
+      log_warning ("plugin: cannot list its disks: %s", err.message);
+      return;
+    }
+    json_array_foreach (json_object_get (reply, "disks"), i, status)
+      adopt_disk (agent, status);
+    TEXT_SET (after, json_text (reply, "next"));
+    json_decref (reply);
+  } while (after[0]);
 }
 
 /* ------------------------------------------------------------------ */
 /* DescribeDisks                                                        */
 
+/* *SILENT: the plugin does not answer, so it is not asked once more: the
+ * caller has 3 seconds for all disks.
+ */
 static json_t *
-describe_disk (struct agent *agent, const struct disk *disk)
+describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
   const struct settings *s = &agent->settings;
-  struct control_error err;
-  json_t *detail = disk_status (agent, disk->id, STATUS_TIMEOUT_MS, &err);
+  struct control_error err = { "unreachable",
+                               "the plugin did not answer in time" };
+  json_t *detail = *silent ? NULL
+    : disk_status (agent, disk->id, STATUS_TIMEOUT_MS, &err);
   bool attached = json_u64 (detail, "clients") > 0;
   bool failed = detail == NULL ||
     strcmp (json_text (detail, "state"), "failed") == 0;
@@ -361,6 +376,8 @@ describe_disk (struct agent *agent, const struct disk *disk)
   char *uri;
   int r;
 
+  if (detail == NULL && strcmp (err.code, "unreachable") == 0)
+    *silent = true;
   if (rec == NULL ||
       asprintf (&uri, "nbd+unix:///%s?socket=%s/nbd.sock", disk->id,
                 s->dir) == -1) {
@@ -402,6 +419,7 @@ action_describe_disks (struct agent *agent, struct request *req,
   struct paging paging;
   json_t *array = json_array ();
   uint64_t found = 0;
+  bool silent = false;
   ssize_t n, i;
 
   (void) token;
@@ -423,7 +441,8 @@ action_describe_disks (struct agent *agent, struct request *req,
          !in_comma_list (ids, list[i].name)))
       continue;
     if (found >= paging.offset && found < paging.offset + paging.limit)
-      json_array_append_new (array, describe_disk (agent, &list[i]));
+      json_array_append_new (array, describe_disk (agent, &list[i],
+                                                   &silent));
     found++;
   }
   paging_finish (&paging, found, answer->body);

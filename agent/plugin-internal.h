@@ -3,6 +3,8 @@
 #ifndef PAIRDISK_PLUGIN_INTERNAL_H
 #define PAIRDISK_PLUGIN_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "agent.h"
 
 /* Argument vector and environment of nbdkit, made before the fork. */
@@ -20,6 +22,12 @@ extern int plugin_command_make (struct plugin_command *c,
                                 const char *disks, const char *control,
                                 struct error *err);
 extern void plugin_command_release (struct plugin_command *c);
+
+/* Start it with the listening sockets FDS and its messages to LOG_FD.  The
+ * process is nobody's child that we could wait for.
+ */
+extern pid_t plugin_spawn (const struct plugin_command *c, const int fds[2],
+                           int log_fd, struct error *err);
 
 extern int plugin_listen_unix (const char *path, struct error *err);
 

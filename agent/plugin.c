@@ -19,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +29,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -57,7 +55,7 @@ struct plugin {
   pthread_mutex_t lock;          /* guards what follows */
   pid_t pid;                     /* 0: none */
   int pidfd;                     /* -1: none */
-  bool is_child, is_alive;
+  bool is_alive;
   char instance[UUID_STRING_SIZE];
 };
 
@@ -136,7 +134,9 @@ plugin_call (struct plugin *p, json_t *request, unsigned timeout_ms,
 /* ------------------------------------------------------------------ */
 /* Which process it is.                                                 */
 
-/* Field 22 of /proc/PID/stat: when it began.  0: no such process. */
+/* Field 22 of /proc/PID/stat: when it began.  0: no such process, or one
+ * that is dead and not yet collected.
+ */
 static unsigned long long
 process_start_time (pid_t pid)
 {
@@ -154,6 +154,8 @@ process_start_time (pid_t pid)
     return 0;
   text[n] = '\0';
   p = strrchr (text, ')');
+  if (p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X'))
+    return 0;
   for (field = 2; p && field < 22; ++field)
     p = strchr (p + 1, ' ');
   return p ? strtoull (p, NULL, 10) : 0;
@@ -188,34 +190,27 @@ read_pidfile (struct plugin *p)
   return pid;
 }
 
-static void
-take_process (struct plugin *p, pid_t pid, bool is_child)
+/* -1: it is gone. */
+static int
+take_process (struct plugin *p, pid_t pid)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
 
-  p->pid = pid;
-  p->is_child = is_child;
   p->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  p->pid = p->pidfd == -1 ? 0 : pid;
+  return p->pidfd == -1 ? -1 : 0;
 }
 
 static void
-drop_process (struct plugin *p, int *ret_status)
+drop_process (struct plugin *p)
 {
-  pid_t pid;
-  bool is_child;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
 
-  *ret_status = -1;
-  pthread_mutex_lock (&p->lock);
-  pid = p->pid;
-  is_child = p->is_child;
   if (p->pidfd >= 0)
     close (p->pidfd);
   p->pidfd = -1;
   p->pid = 0;
   p->is_alive = false;
-  pthread_mutex_unlock (&p->lock);
-  if (is_child && pid > 0)
-    waitpid (pid, ret_status, 0);
 }
 
 /* Wait for the process to end; true if it has, false if told to quit. */
@@ -299,7 +294,8 @@ adopt (struct plugin *p)
         return false;
     }
   }
-  take_process (p, pid, false);
+  if (take_process (p, pid) == -1)
+    return false;
   write_pidfile (p, pid);
   set_alive (p, "adopted");
   return true;
@@ -307,47 +303,6 @@ adopt (struct plugin *p)
 
 /* ------------------------------------------------------------------ */
 /* Starting it.                                                         */
-
-/* In the child: only async-signal-safe calls. */
-static void __attribute__ ((noreturn))
-child (const struct plugin_command *c, const int fds[2], int log_fd)
-{
-  char pid[16], text[32] = "LISTEN_PID=", *q = pid + sizeof pid;
-  sigset_t none;
-  int null_fd, high[2], i;
-  unsigned n = getpid ();
-
-  setsid ();
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-  *--q = '\0';
-  for (; n > 0; n /= 10)
-    *--q = '0' + n % 10;
-  memcpy (text + 11, q, strlen (q) + 1);
-  c->env[c->pid_index] = text;
-
-  /* Move both out of the way of 3 and 4, where they belong. */
-  for (i = 0; i < c->nfds; ++i) {
-    high[i] = fcntl (fds[i], F_DUPFD, 10);
-    if (high[i] == -1)
-      _exit (126);
-  }
-  for (i = 0; i < c->nfds; ++i) {
-    if (dup2 (high[i], 3 + i) == -1)
-      _exit (126);
-  }
-  null_fd = open ("/dev/null", O_RDWR);
-  if (null_fd >= 0)
-    dup2 (null_fd, STDIN_FILENO);
-  dup2 (log_fd, STDOUT_FILENO);
-  dup2 (log_fd, STDERR_FILENO);
-  if (syscall (SYS_close_range, 3 + c->nfds, ~0U, 0) == -1) {
-    for (i = 3 + c->nfds; i < 1024; ++i)
-      close (i);
-  }
-  execvpe (c->argv[0], c->argv, c->env);
-  _exit (127);
-}
 
 static int
 open_log (struct plugin *p)
@@ -391,28 +346,14 @@ spawn (struct plugin *p, struct error *err)
   if (plugin_command_make (&c, &p->agent->settings, p->disks, p->control,
                            err) == -1)
     return -1;
-  pid = fork ();
-  if (pid == 0)
-    child (&c, (int[2]) { unix_fd, tcp_fd }, log_fd);
+  pid = plugin_spawn (&c, (int[2]) { unix_fd, tcp_fd }, log_fd, err);
   plugin_command_release (&c);
   if (pid == -1)
-    return error_set_errno (err, errno, "fork");
-  take_process (p, pid, true);
+    return -1;
+  if (take_process (p, pid) == -1)
+    return error_set (err, ESRCH, "nbdkit ended at once, see '%s'", p->log);
   write_pidfile (p, pid);
   return 0;
-}
-
-static void
-say_ended (struct plugin *p, int status)
-{
-  char how[64] = "";
-
-  if (status != -1 && WIFEXITED (status))
-    snprintf (how, sizeof how, " with exit status %d", WEXITSTATUS (status));
-  else if (status != -1 && WIFSIGNALED (status))
-    snprintf (how, sizeof how, " by signal %d", WTERMSIG (status));
-  event_note (p->agent, LOG_LEVEL_ERROR, "plugin", "plugin-died", "", "",
-              "nbdkit ended%s, see '%s'", how, p->log);
 }
 
 /* From spawn until it answers.  False: it died or we quit. */
@@ -438,7 +379,6 @@ plugin_thread (void *opaque)
   struct error err = ERROR_INIT;
   unsigned backoff_ms = BACKOFF_MIN_MS;
   uint64_t since;
-  int status;
   bool is_there = adopt (p);
 
   while (!is_quitting (p, 0)) {
@@ -454,8 +394,9 @@ plugin_thread (void *opaque)
         if (is_quitting (p, 0))
           return NULL;
       }
-      drop_process (p, &status);
-      say_ended (p, status);
+      drop_process (p);
+      event_note (p->agent, LOG_LEVEL_ERROR, "plugin", "plugin-died", "", "",
+                  "nbdkit ended, see '%s'", p->log);
     }
     is_there = false;
     if (clock_mono_ns () - since > 10 * NS_PER_SEC)
@@ -486,7 +427,6 @@ static void
 stop_process (struct plugin *p)
 {
   struct pollfd pfd = { .fd = p->pidfd, .events = POLLIN };
-  int status;
 
   if (p->pid == 0)
     return;
@@ -496,7 +436,7 @@ stop_process (struct plugin *p)
     log_error ("plugin: nbdkit did not end in time, killing it");
     kill (p->pid, SIGKILL);
   }
-  drop_process (p, &status);
+  drop_process (p);
   unlink (p->pidfile);
   unlink (p->control);
   unlink (p->nbd);

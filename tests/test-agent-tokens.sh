@@ -1,0 +1,51 @@
+# A call repeated with its token has one effect, over a restart, too.
+
+source "${0%/*}/functions.sh"
+FAKE=1
+source "${0%/*}/agent-functions.sh"
+
+sites_up
+disk=$(value a CreateDisk DiskId DiskName=db01 Size=1048576 ClientToken=one)
+is 'the same call gives the same disk' \
+  "$(value a CreateDisk DiskId DiskName=db01 Size=1048576 ClientToken=one)" \
+  "$disk"
+is 'there is one' "$(value a DescribeDisks TotalCount)" 1
+refused 'the same token, other parameters' '400 .*IdempotentParameterMismatch' \
+  api a CreateDisk DiskName=db02 Size=1048576 ClientToken=one
+refused 'the same name without the token' '400 .*InvalidParameter.*DiskName' \
+  api a CreateDisk DiskName=db01 Size=1048576
+refused 'a token too long' '400 .*ClientToken' \
+  api a CreateDisk DiskName=db02 Size=1048576 \
+  ClientToken="$(printf 'x%.0s' {1..65})"
+is 'case matters in tokens' "$(value a CreateDisk DiskId DiskName=db03 \
+  Size=1048576 ClientToken=One | cut -c1-2)" d-
+site_kill a
+site_up a
+is 'after a restart, still the same disk' \
+  "$(value a CreateDisk DiskId DiskName=db01 Size=1048576 ClientToken=one)" \
+  "$disk"
+ok 'nonce and signature do not matter' api a CreateDisk DiskName=db01 \
+  Size=1048576 ClientToken=one SignatureNonce=1 Timestamp=2 Signature=3
+
+# Many at once: one does it, the others are told to wait or get its answer.
+for i in 1 2 3 4 5 6; do
+  api a CreateDisk DiskName=many Size=1048576 ClientToken=many \
+    >"$tmp/many.$i" 2>&1 &
+done
+wait $(jobs -p | grep -v -e "${site_pid[a]}" -e "${site_pid[b]}")
+is 'calls at the same time make one disk' \
+  "$(value a DescribeDisks TotalCount DiskIds=many)" 1
+ok 'each has the disk, or LastTokenProcessing' sh -c \
+  "! grep -LE '\"DiskId\"|LastTokenProcessing' '$tmp'/many.* | grep ."
+
+# Delete: no token needed.
+ok 'delete' api a DeleteDisk DiskId="$disk"
+refused 'again: not there' '404 .*NoSuchResource' api a DeleteDisk DiskId="$disk"
+
+# Disks that the plugin knows and the store does not are taken in.
+kill_pid "${site_pid[a]}" KILL
+rm -f "$tmp"/a/paird.db*
+site_up a
+is 'a lost store finds the disks again' "$(value a DescribeDisks TotalCount)" 2
+
+done_testing
