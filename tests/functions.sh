@@ -242,6 +242,9 @@ nbdkit_start ()
   nbdkit_pid=$started_pid
   wait_for 30 test -S "$dir.sock" || bail_out "nbdkit did not start:
 $(tail -n 5 "$tmp/$name.log")"
+  # The socket is there before the plugin is; an answer comes after both.
+  nbdinfo --size "$(nbd_uri "$dir" no-such-export)" >/dev/null 2>&1
+  return 0
 }
 
 # nbd_uri STATEDIR [DISK]
