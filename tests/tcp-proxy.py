@@ -8,12 +8,14 @@ connection, answered by one line:
   cut            close all connections
   cut-after N    close each connection after N more bytes towards the target
   freeze, thaw   pass nothing on, but keep the connections; go on
+  rate N         at most N bytes a second towards the target; 0: no limit
   bytes          bytes passed on towards the target, of all connections
 """
 import os
 import select
 import socket
 import sys
+import time
 
 port_file, target, control_path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
@@ -28,6 +30,7 @@ os.rename(port_file + ".new", port_file)
 pairs = {}          # socket -> its other end
 to_target = set()   # those whose bytes go to the target
 limit = None
+rate = 0
 frozen = False
 passed = 0
 
@@ -60,12 +63,14 @@ def accept():
 
 
 def command(line):
-    global limit, frozen
+    global limit, rate, frozen
     words = line.split()
     if words[0] == "cut":
         drop_all()
     elif words[0] == "cut-after":
         limit = int(words[1])
+    elif words[0] == "rate":
+        rate = int(words[1])
     elif words[0] in ("freeze", "thaw"):
         frozen = words[0] == "freeze"
     elif words[0] != "bytes":
@@ -91,6 +96,8 @@ def pass_on(sock):
         pairs[sock].sendall(data)
         if sock in to_target:
             passed += len(data)
+            if rate:
+                time.sleep(len(data) / rate)
             if limit == 0:
                 limit = None
                 drop_all()
