@@ -87,10 +87,12 @@ waiting=$!
 wait_for 30 grep -q '"PairIds"' "$PAIRDISK_SITE/calls"
 kill_pid "$agent_pid"
 rm -f "$PAIRDISK_SITE/api.sock"
+# The new one has forgotten the pair: it must not say so before it has it again.
+fake '{"drop": {"DescribeDiskReplicaPairs": 1000000}}'
 fake_agent
 run disk create d1 --size 1G
-fake '{}'
 run pair create --disk d1 --peer-disk d1 --name y
+fake '{}'
 run pair start y
 wait $waiting
 is "waiting outlives a restart of the agent" \
