@@ -2,50 +2,18 @@
 # pairctl against the real agents of two sites: a pair's whole life.
 
 source "${0%/*}/cli-functions.sh"
+source "${0%/*}/agent-functions.sh"
 requires nbdkit nbdcopy nbdinfo
 [ -x "$paird" ] || skip_all "paird is not built"
 [ -e "$plugin" ] || skip_all "the plugin is not built"
 
-port_a=$(free_port) port_b=$(free_port)
-until [ "$port_b" != "$port_a" ]; do port_b=$(free_port); done
-head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$tmp/secret"
-chmod 600 "$tmp/secret"
+at_a () { run --site "$tmp/a" "$@"; }
+at_b () { run --site "$tmp/b" "$@"; }
 
-# start_site NAME PORT PEER PEER-PORT; sets $site_pid.
-start_site ()
-{
-  mkdir -p -m 700 "$tmp/$1"
-  start "$1" "$paird" --region="$1" --zone="$1-1" --dir="$tmp/$1" \
-    --listen="127.0.0.1:$2" --data-listen=127.0.0.1:0 \
-    --peer="$3=127.0.0.1:$4" --site-secret-file="$tmp/secret" \
-    --plugin="$plugin"
-  site_pid=$started_pid
-}
-
-at_a () { run --site "$tmp/site-a" "$@"; }
-at_b () { run --site "$tmp/site-b" "$@"; }
-
-sees_peer ()
-{
-  "$pairctl" --site "$tmp/$1" site show >"$tmp/site" 2>/dev/null &&
-    grep -q '^data path: *alive' "$tmp/site" &&
-    grep -q '^peer: .*, reachable' "$tmp/site"
-}
-
-# nbdkit goes when its agent has gone; agents first, then they clean up.
-end_sites ()
-{
-  kill_pid "$pid_a"
-  kill_pid "$pid_b"
-}
-
-start_site site-a "$port_a" site-b "$port_b"
-pid_a=$site_pid
-start_site site-b "$port_b" site-a "$port_a"
-pid_b=$site_pid
-on_exit end_sites
-ok "both sites are up and see each other" \
-   eval 'wait_for 30 sees_peer site-a && wait_for 30 sees_peer site-b'
+sites_up
+at_a site show
+like "site" "$code:$out" \
+     "0:region: *site-a*data path: *alive*peer: *site-b/site-b-1 at*, reachable"
 
 at_a disk create vm1 --size 64M
 like "disk here" "$code:$err:$out" "0::created disk 'vm1' of 64.0 MiB: d-*"
@@ -87,7 +55,7 @@ is "one-shot" "$code:$err:$out" "0::pair 'vm1' is copied and stopped"
 at_a pair start vm1 --wait --timeout 60
 is "start again" "$code:$err:$out" "0::pair 'vm1' is replicating"
 
-kill_pid "$pid_a" KILL
+site_kill a
 at_a pair list
 like "no agent" "$code:$err" "4:*cannot reach the agent*hint: *"
 at_b pair failover vm1 --wait --timeout 60
