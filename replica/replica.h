@@ -96,11 +96,11 @@ struct sender_status {
   uint64_t done_bytes;      /* of the disk, looked at and shipped */
   uint64_t sent_bytes;      /* on the wire since sender_start */
   uint64_t rate_bps;        /* bytes a second, of the last seconds */
-  uint64_t lag_writes, lag_bytes;
+  uint64_t lag_writes, lag_bytes;   /* without peer_committed: all there is */
   double lag_seconds;       /* age of the oldest record not committed there */
   bool has_peer_committed;
   struct volume_point peer_committed;
-  bool initial_done;        /* the peer has had a commit point since */
+  bool initial_done;        /* the peer was seen with a commit point */
   uint64_t connects;        /* sessions opened since sender_start */
   uint64_t connected_ms;    /* age of this session, 0: none */
 };
