@@ -69,6 +69,13 @@ fi
 
 the_end ()
 {
+  local log
+  if [ "$tap_failed" -gt 0 ]; then
+    for log in "$tmp"/site-*/nbdkit.log; do
+      [ -s "$log" ] && diag "--- last lines of $log ---
+$(tail -n 10 "$log")"
+    done
+  fi
   [ "$tap" ] && done_testing
   [ "$tap_failed" -eq 0 ]
   exit
