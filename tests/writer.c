@@ -325,8 +325,8 @@ catch_up (struct guest *g)
              newest);
     return -1;
   }
-  printf ("the disk is back as after write %" PRIu64 " of %" PRIu64
-          ", %" PRIu64 " flushed\n", newest, g->n, g->flushed);
+  printf ("the disk is there as after write %" PRIu64 ", %" PRIu64
+          " flushed\n", newest, g->flushed);
   g->n = newest;
   return 1;
 }
