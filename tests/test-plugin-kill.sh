@@ -3,8 +3,7 @@
 source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 
-rounds=${PAIRDISK_LONG:+50}
-rounds=${rounds:-8}
+rounds=${PAIRDISK_ROUNDS:-50}
 seed=${PAIRDISK_SEED:-$RANDOM}
 diag "seed $seed"
 RANDOM=$seed
@@ -94,7 +93,7 @@ for ((round = 1; round <= rounds; round++)); do
   load_pid=$!
   started_pids+=("$load_pid")
   # Any moment will do; this only has to differ from round to round.
-  sleep "0.$((RANDOM % 900 + 100))"
+  sleep "0.$((RANDOM % 400 + 100))"
   kill_pid "$nbdkit_pid" KILL
   wait "$load_pid"
   nbdkit_start "$state"
