@@ -17,8 +17,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/functions.sh"
 requires jq nbdkit nbdcopy nbdinfo python3
 
 writer=$top_builddir/tests/writer
-declare -A agent_pid api_port data_port agent_options
+declare -A agent_pid api_port data_port agent_options nbdkit_kills
 agent_options=([a]="" [b]="")
+nbdkit_kills=([a]=0 [b]=0)
 disk_a=db01
 disk_b=db01-copy
 
@@ -112,7 +113,26 @@ agent_kill () { kill_pid "${agent_pid[$1]}" KILL; }
 nbdkit_kill ()
 {
   local pid
-  pid=$(nbdkit_of "$1") && kill_pid "$pid" KILL
+  pid=$(nbdkit_of "$1") || return
+  nbdkit_kills[$1]=$((nbdkit_kills[$1] + 1))
+  kill_pid "$pid" KILL
+}
+
+# Nothing died that was not killed here: an agent would start it again, and
+# nobody would notice.
+nobody_crashed ()
+{
+  local site died
+  for site in a b; do
+    died=$(grep -c plugin-died "$tmp/paird-$site.log")
+    [ "$died" -le "${nbdkit_kills[$site]}" ] || {
+      echo "nbdkit of $site died $died times, ${nbdkit_kills[$site]} wanted:"
+      cat "$tmp/$site/nbdkit.log"
+      return 1
+    }
+    ! grep -E 'Sanitizer|runtime error|Assertion' "$tmp/paird-$site.log" \
+      "$tmp/$site/nbdkit.log" || return 1
+  done
 }
 
 # The whole site at once, as when its machine is lost.

@@ -18,7 +18,7 @@ writer_patience=0
 writer_start 1
 pair_make >/dev/null || bail_out 'no pair'
 
-# ---- no copy to fail over to --------------------------------------------------
+# ---- no copy to fail over to ------------------------------------------------
 
 proxy rate $((4 << 20)) >/dev/null
 on a pair start db01 >/dev/null
@@ -29,7 +29,7 @@ proxy rate 0 >/dev/null
 ok 'the copy goes on' wait_status a normal
 wait_status b normal >/dev/null
 
-# ---- the first site is lost in mid-write --------------------------------------
+# ---- the first site is lost in mid-write ------------------------------------
 
 has_flushed 100 || wait_for 30 has_flushed 100
 site_kill a
@@ -44,7 +44,7 @@ before=$(disk_field b $disk_b .Detail.appended.seq)
 ok 'it takes writes' takes_writes "$uri_b"
 ok 'the pair is listed' grep -q failovered <<<"$(on b pair list)"
 
-# ---- the first site comes back ------------------------------------------------
+# ---- the first site comes back ----------------------------------------------
 
 agent_start a
 ok 'the old primary is fenced' wait_for 30 is_fenced
@@ -66,7 +66,7 @@ wait_for 30 site_is_up a
 ok 'still fenced after a restart' wait_for 10 is_fenced
 ok 'and takes no writes' refuses_writes "$uri_a"
 
-# ---- dissolve it: both disks are usable ---------------------------------------
+# ---- dissolve it: both disks are usable -------------------------------------
 
 ok 'delete' on b pair delete db01 --wait --timeout 30
 ok 'both disks stand alone' wait_for 30 disk_is a $disk_a .Role standalone
@@ -74,7 +74,7 @@ is 'the other one, too' "$(disk_field b $disk_b .Role)" standalone
 ok 'the old primary may be written again' takes_writes "$uri_a"
 ok 'the new one, too' takes_writes "$uri_b"
 
-# ---- failover while the first site lives --------------------------------------
+# ---- failover while the first site lives ------------------------------------
 
 disk_b=second
 on b disk create $disk_b --size 96M >/dev/null
@@ -89,4 +89,5 @@ ok 'failover at the second' on b pair failover db01 --wait --timeout 30
 ok 'the first one stops its guest at once' wait_for 5 is_gone "$writer_pid"
 ok 'it is fenced' wait_for 10 is_fenced
 ok 'both sites say so' wait_status a failovered
+ok 'nothing died by itself' nobody_crashed
 done_testing

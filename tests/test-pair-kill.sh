@@ -11,7 +11,8 @@ source "${0%/*}/pair-functions.sh"
 
 rounds=${PAIRDISK_ROUNDS:-${PAIRDISK_LONG:+20}}
 rounds=${rounds:-2}
-victims=${PAIRDISK_VICTIMS:-primary secondary agent-a agent-b connection several}
+all=(primary secondary agent-a agent-b connection)
+victims=${PAIRDISK_VICTIMS:-${all[*]} several}
 seed=${PAIRDISK_SEED:-$RANDOM}
 diag "PAIRDISK_SEED=$seed PAIRDISK_ROUNDS=$rounds PAIRDISK_VICTIMS='$victims'"
 RANDOM=$seed
@@ -23,7 +24,6 @@ wire_rate=$((32 << 20))
 # cursor (8 of 2 MiB, 4 MiB), and what the process at work had in its hands.
 cut_cost=$((26 << 20))
 
-all=(primary secondary agent-a agent-b connection)
 strike ()
 {
   local i
@@ -131,4 +131,5 @@ done
 ok 'nothing flushed was lost' writer_stop
 is 'no read failed its checksum' \
   "$(disk_field a $disk_a '.Detail.errors | "\(.checksum) \(.read)"')" '0 0'
+ok 'nothing died by itself' nobody_crashed
 done_testing

@@ -20,7 +20,7 @@ fill 32 1
 writer_start 1
 ok 'a guest writes' wait_for 20 has_flushed 10
 
-# ---- create -------------------------------------------------------------------
+# ---- create -----------------------------------------------------------------
 
 on b disk create small --size 64M >/dev/null
 refused 'create: disks of two sizes' '67108864|64 MiB|size' \
@@ -50,7 +50,7 @@ refused 'attaching the copy is refused' . nbdinfo "$uri_b"
 ok 'and its site says why' grep -q secondary "$tmp/b/nbdkit.log"
 refused 'nothing to fail over to yet' InvalidStatus on b pair failover db01
 
-# ---- start, stop, start -------------------------------------------------------
+# ---- start, stop, start -----------------------------------------------------
 
 ok 'start' on a pair start db01 --wait --timeout 60
 ok 'normal at the source' wait_status a normal
@@ -73,7 +73,7 @@ ok 'normal again' wait_status a normal
 ok 'both disks are equal again' at_rest
 ok 'only what differs was sent' test "$(sent_since "$bytes")" -lt $((16 << 20))
 
-# ---- one-shot -----------------------------------------------------------------
+# ---- one-shot ---------------------------------------------------------------
 
 on a pair stop db01 --wait --timeout 60 >/dev/null
 writer_start 1
@@ -87,11 +87,13 @@ refused 'another one at once' ManualSyncLimit on a pair start db01 --one-shot
 is 'a refused call has no effect' "$(pair_field a .Status)" stopped
 point_ns=$(disk_field b $disk_b .Detail.committed.time_ns)
 
-# ---- delete -------------------------------------------------------------------
+# ---- delete -----------------------------------------------------------------
 
 ok 'delete' on a pair delete db01 --wait --timeout 60
-is 'no pair at the source' "$(on a pair list --json | jq ".ReplicaPairs | length")" 0
-is 'no pair at the destination' "$(on b pair list --json | jq ".ReplicaPairs | length")" 0
+is 'no pair at the source' \
+  "$(on a pair list --json | jq -c .ReplicaPairs)" '[]'
+is 'no pair at the destination' \
+  "$(on b pair list --json | jq -c .ReplicaPairs)" '[]'
 is 'the source stands alone' "$(disk_field a db01 .Role)" standalone
 is 'the copy stands alone' "$(disk_field b $disk_b .Role)" standalone
 ok 'the copy opens, as of the one-shot' writer_verify "$uri_b" "$point_ns"
@@ -101,7 +103,7 @@ head -c 1048576 /dev/urandom >"$tmp/other"
 ok 'the copy takes writes' nbdcopy --flush "$tmp/other" "$uri_b"
 writer_start 1
 
-# ---- again --------------------------------------------------------------------
+# ---- again ------------------------------------------------------------------
 
 ok 'a new pair of the same disks' pair_make
 ok 'start' on a pair start db01
@@ -111,4 +113,5 @@ ok 'the guest never lost its disk' \
   sh -c "! grep -q 'went away' '$tmp/writer.log'"
 ok 'no secret in any log' sh -c \
   "! grep -rqE '[0-9a-f]{64}' '$tmp'/*.log '$tmp'/a/*.log '$tmp'/b/*.log"
+ok 'nothing died by itself' nobody_crashed
 done_testing

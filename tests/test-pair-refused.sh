@@ -12,7 +12,7 @@ agent_start b --site-secret-file="$tmp/other"
 wait_for 30 site_is_up a || bail_out 'site a does not start'
 wait_for 30 site_is_up b || bail_out 'site b does not start'
 
-# ---- the secret of the sites --------------------------------------------------
+# ---- the secret of the sites ------------------------------------------------
 
 disks_make 64M
 fill 8 1
@@ -55,7 +55,7 @@ ok 'and is mended' wait_for 30 sees_peer a
 ok 'the pair is normal' wait_status a normal
 wait_status b normal >/dev/null
 
-# ---- the secret of the pair ---------------------------------------------------
+# ---- the secret of the pair -------------------------------------------------
 
 # Whatever connects to the data port without it gets nothing.
 uuid=$(disk_field b $disk_b .Detail.pair)
@@ -85,4 +85,5 @@ stream failed'
 is 'and changes nothing' "$(digest b $disk_b)" "$before"
 nbdcopy --flush "$tmp/data" "$uri_a"
 ok 'the pair is not disturbed' same_content
+ok 'nothing died by itself' nobody_crashed
 done_testing
