@@ -51,6 +51,9 @@ struct volume_io {
   /* Write zeros that are on the medium, and grow the file if needed. */
   int (*zero_fill) (struct io_file *file, uint64_t offset, uint64_t len);
 
+  /* Give the blocks of the range back; what is read there is undefined. */
+  int (*punch) (struct io_file *file, uint64_t offset, uint64_t len);
+
   /* Exactly LEN bytes; EIO when the file is shorter.  Sees every completed
    * write.  Cheap for small reads of recently read data.
    */
