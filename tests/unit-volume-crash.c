@@ -37,6 +37,26 @@ struct round {
 };
 
 static void
+print_finding (void *opaque, const struct volume_finding *f)
+{
+  (void) opaque;
+  fprintf (stderr, "# %s at %" PRIu64 ", block %" PRId64 ": %s\n", f->file,
+           f->position, f->block, f->what);
+}
+
+/* A crash damages nothing. */
+static void
+check_crashed (struct round *r)
+{
+  struct volume_check_result result;
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_check (sim_io (r->sim), "disk", print_finding, NULL, NULL,
+                       &result, &err) == 0, "%s", err.message);
+  CHECK (result.findings == 0, "%" PRIu64 " findings", result.findings);
+}
+
+static void
 round_begin (struct round *r, uint64_t seed, uint64_t size,
              uint64_t capacity)
 {
@@ -63,6 +83,7 @@ round_end (struct round *r)
   CHECK (r->v, "%s", err.message);
   check_all (r->v, &r->model);
   CHECK (volume_close (r->v, &err) == 0, "%s", err.message);
+  check_crashed (r);
   sim_free (r->sim);
   model_release (&r->model);
   free (r->buf);
@@ -85,6 +106,7 @@ recover_volume (struct round *r)
 {
   struct error err = ERROR_INIT;
 
+  check_crashed (r);
   while (random_chance (&r->rng, 30)) {
     arm_crash (r);
     r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
@@ -95,6 +117,7 @@ recover_volume (struct round *r)
       volume_abandon (r->v);
     }
     sim_restart (r->sim);
+    check_crashed (r);
   }
   r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
   CHECK (r->v, "%s", err.message);

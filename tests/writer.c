@@ -1,10 +1,13 @@
 /* A guest that knows what it wrote.
  *
- *   writer run URI OFFSET LENGTH SEED RATE LOG
+ *   writer run URI OFFSET LENGTH SEED RATE LOG [PATIENCE]
  *     Small writes into [OFFSET, OFFSET+LENGTH) of a disk, one after another,
  *     a flush after every few; each flush that was acknowledged is a line in
  *     LOG, synced, before the next write is sent.  RATE is flushes a second.
- *     Ends (exit 0) when the disk goes away, or on SIGTERM.
+ *     Ends (exit 0) when the disk goes away, or on SIGTERM.  With PATIENCE
+ *     it waits that many seconds for the disk to come back, verifies what is
+ *     there as below and goes on after it; so it does at the start when LOG
+ *     has lines from before.
  *
  *   writer verify URI OFFSET LENGTH SEED LOG [POINT_NS]
  *     The area must be exactly what it was after some write M: writes 1 to M
@@ -29,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +46,7 @@
 #define MAX_SECTORS 32          /* 16 KiB: small, often not whole blocks */
 #define MAX_AREA (UINT64_C (1) << 30)
 #define READ_SIZE (1 << 20)
+#define RETRY_NS (20 * NS_PER_MSEC)
 #define MAGIC UINT64_C (0x7265747269727770)
 
 struct area {
@@ -103,13 +108,13 @@ write_content (const struct area *a, uint64_t n, size_t length, uint8_t *ret)
 }
 
 static struct nbd_handle *
-open_disk (const struct area *a)
+try_open (const struct area *a)
 {
   struct nbd_handle *nbd = nbd_create ();
 
   if (nbd == NULL || nbd_connect_uri (nbd, a->uri) == -1) {
-    fprintf (stderr, "writer: cannot open the disk: %s\n", nbd_get_error ());
-    exit (EXIT_FAILURE);
+    nbd_close (nbd);
+    return NULL;
   }
   if (nbd_get_size (nbd) < (int64_t) (a->offset + a->length)) {
     fprintf (stderr, "writer: the disk is too small\n");
@@ -118,77 +123,25 @@ open_disk (const struct area *a)
   return nbd;
 }
 
-/* ------------------------------------------------------------------ */
-/* run                                                                  */
-
-static void
-wait_until (uint64_t mono_ns)
+static struct nbd_handle *
+open_disk (const struct area *a)
 {
-  struct timespec ts = {
-    .tv_sec = mono_ns / NS_PER_SEC, .tv_nsec = mono_ns % NS_PER_SEC
-  };
+  struct nbd_handle *nbd = try_open (a);
 
-  clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-}
-
-static int
-run (const struct area *a, uint64_t rate, const char *log)
-{
-  struct nbd_handle *nbd = open_disk (a);
-  uint8_t buf[MAX_SECTORS * SECTOR];
-  uint64_t n = 0, flushed = 0, next = clock_mono_ns (), sent_ns;
-  CLEANUP_CLOSE int fd = -1;
-  unsigned i, burst;
-  char line[100];
-  int len;
-
-  fd = open (log, O_WRONLY | O_CREAT | O_EXCL | O_DSYNC | O_CLOEXEC, 0600);
-  if (fd == -1) {
-    fprintf (stderr, "writer: %s: %m\n", log);
-    return EXIT_FAILURE;
+  if (nbd == NULL) {
+    fprintf (stderr, "writer: cannot open the disk: %s\n", nbd_get_error ());
+    exit (EXIT_FAILURE);
   }
-  while (!terminated) {
-    wait_until (next);
-    next += NS_PER_SEC / rate;
-    burst = 1 + mix (a->seed + n) % 4;
-    for (i = 0; i < burst; ++i) {
-      struct write w = write_place (a, ++n);
-
-      write_content (a, n, w.length, buf);
-      sent_ns = clock_wall_ns ();
-      if (nbd_pwrite (nbd, buf, w.length, a->offset + w.offset, 0) == -1)
-        goto gone;
-    }
-    if (nbd_flush (nbd, 0) == -1)
-      goto gone;
-    flushed = n;
-    len = snprintf (line, sizeof line, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                    n, sent_ns, clock_wall_ns ());
-    if (write_full (fd, line, len) == -1) {
-      fprintf (stderr, "writer: %s: %m\n", log);
-      return EXIT_FAILURE;
-    }
-  }
-  printf ("stopped: %" PRIu64 " writes sent, %" PRIu64 " flushed\n",
-          n, flushed);
-  nbd_shutdown (nbd, 0);
-  nbd_close (nbd);
-  return EXIT_SUCCESS;
-
- gone:
-  printf ("the disk went away: %" PRIu64 " writes sent, %" PRIu64
-          " flushed (%s)\n", n, flushed, nbd_get_error ());
-  nbd_close (nbd);
-  return EXIT_SUCCESS;
+  return nbd;
 }
 
 /* ------------------------------------------------------------------ */
 /* verify                                                               */
 
+/* NULL: the disk went away. */
 static uint8_t *
-read_area (const struct area *a)
+read_area (const struct area *a, struct nbd_handle *nbd)
 {
-  struct nbd_handle *nbd = open_disk (a);
   uint8_t *buf = malloc (a->length);
   uint64_t o;
 
@@ -200,12 +153,10 @@ read_area (const struct area *a)
     size_t len = a->length - o < READ_SIZE ? a->length - o : READ_SIZE;
 
     if (nbd_pread (nbd, buf + o, len, a->offset + o, 0) == -1) {
-      fprintf (stderr, "writer: reading the disk: %s\n", nbd_get_error ());
-      exit (EXIT_FAILURE);
+      free (buf);
+      return NULL;
     }
   }
-  nbd_shutdown (nbd, 0);
-  nbd_close (nbd);
   return buf;
 }
 
@@ -302,10 +253,18 @@ log_agrees (const char *log, uint64_t newest, uint64_t point_ns,
 static int
 verify (const struct area *a, const char *log, uint64_t point_ns)
 {
-  CLEANUP_FREE uint8_t *buf = read_area (a);
-  uint64_t newest = newest_write (a, buf), due, flushed;
+  struct nbd_handle *nbd = open_disk (a);
+  CLEANUP_FREE uint8_t *buf = read_area (a, nbd);
+  uint64_t newest, due, flushed;
   double age;
 
+  if (buf == NULL) {
+    fprintf (stderr, "writer: reading the disk: %s\n", nbd_get_error ());
+    return EXIT_FAILURE;
+  }
+  nbd_shutdown (nbd, 0);
+  nbd_close (nbd);
+  newest = newest_write (a, buf);
   if (!log_agrees (log, newest, point_ns, &due, &flushed, &age) ||
       !is_as_after (a, newest, buf))
     return EXIT_FAILURE;
@@ -314,6 +273,159 @@ verify (const struct area *a, const char *log, uint64_t point_ns)
           " (%.3f s)\n", newest, due, flushed,
           flushed > newest ? flushed - newest : 0, age);
   return EXIT_SUCCESS;
+}
+
+/* ------------------------------------------------------------------ */
+/* run                                                                  */
+
+static void
+wait_until (uint64_t mono_ns)
+{
+  struct timespec ts = {
+    .tv_sec = mono_ns / NS_PER_SEC, .tv_nsec = mono_ns % NS_PER_SEC
+  };
+
+  clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+}
+
+/* One run: what was sent and acknowledged so far. */
+struct guest {
+  const struct area *area;
+  const char *log;
+  int fd;
+  struct nbd_handle *nbd;       /* NULL: not connected */
+  uint64_t n, flushed;          /* newest write sent, flushed */
+};
+
+static void
+leave (struct guest *g)
+{
+  nbd_close (g->nbd);
+  g->nbd = NULL;
+}
+
+/* The disk is back.  What does it hold?  Go on after that.
+ * 1: it is fine; 0: it went away again; -1: it is wrong.
+ */
+static int
+catch_up (struct guest *g)
+{
+  CLEANUP_FREE uint8_t *buf = read_area (g->area, g->nbd);
+  uint64_t newest, due;
+  double age;
+
+  if (buf == NULL)
+    return 0;
+  newest = newest_write (g->area, buf);
+  if (!log_agrees (g->log, newest, UINT64_MAX, &due, &g->flushed, &age) ||
+      !is_as_after (g->area, newest, buf))
+    return -1;
+  if (newest > g->n) {
+    fprintf (stderr, "writer: write %" PRIu64 " is there and was never sent\n",
+             newest);
+    return -1;
+  }
+  printf ("the disk is there as after write %" PRIu64 ", %" PRIu64
+          " flushed\n", newest, g->flushed);
+  g->n = newest;
+  return 1;
+}
+
+/* Like catch_up, from no connection, within SECONDS. */
+static int
+come_back (struct guest *g, uint64_t seconds)
+{
+  uint64_t deadline = clock_mono_ns () + seconds * NS_PER_SEC;
+  int r = 0;
+
+  while (r == 0 && !terminated && clock_mono_ns () < deadline) {
+    g->nbd = try_open (g->area);
+    if (g->nbd != NULL)
+      r = catch_up (g);
+    if (r == 0) {
+      leave (g);
+      wait_until (clock_mono_ns () + RETRY_NS);
+    }
+  }
+  if (r == 0 && !terminated)
+    fprintf (stderr, "writer: the disk did not come back\n");
+  return r;
+}
+
+/* A few writes and a flush.  1: acknowledged; 0: the disk went away; -1. */
+static int
+burst (struct guest *g)
+{
+  const struct area *a = g->area;
+  uint8_t buf[MAX_SECTORS * SECTOR];
+  unsigned i, count = 1 + mix (a->seed + g->n) % 4;
+  uint64_t sent_ns = 0;
+  char line[100];
+  int len;
+
+  for (i = 0; i < count; ++i) {
+    struct write w = write_place (a, ++g->n);
+
+    write_content (a, g->n, w.length, buf);
+    sent_ns = clock_wall_ns ();
+    if (nbd_pwrite (g->nbd, buf, w.length, a->offset + w.offset, 0) == -1)
+      return 0;
+  }
+  if (nbd_flush (g->nbd, 0) == -1)
+    return 0;
+  g->flushed = g->n;
+  len = snprintf (line, sizeof line, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                  g->n, sent_ns, clock_wall_ns ());
+  if (write_full (g->fd, line, len) == -1) {
+    fprintf (stderr, "writer: %s: %m\n", g->log);
+    return -1;
+  }
+  return 1;
+}
+
+static int
+run (const struct area *a, uint64_t rate, const char *log, uint64_t patience)
+{
+  struct guest g = { .area = a, .log = log };
+  uint64_t next;
+  struct stat st;
+  int r = 1;
+
+  g.fd = open (log, O_WRONLY | O_CREAT | O_APPEND | O_DSYNC | O_CLOEXEC, 0600);
+  if (g.fd == -1 || fstat (g.fd, &st) == -1) {
+    fprintf (stderr, "writer: %s: %m\n", log);
+    return EXIT_FAILURE;
+  }
+  if (st.st_size > 0) {
+    g.n = UINT64_MAX;            /* not known any more */
+    r = come_back (&g, patience);
+  }
+  else
+    g.nbd = open_disk (a);
+  next = clock_mono_ns ();
+  while (r == 1 && !terminated) {
+    wait_until (next);
+    next += NS_PER_SEC / rate;
+    r = burst (&g);
+    if (r == 0 && !terminated && patience > 0) {
+      leave (&g);
+      r = come_back (&g, patience);
+      next = clock_mono_ns ();
+    }
+  }
+  if (terminated)
+    printf ("stopped: %" PRIu64 " writes sent, %" PRIu64 " flushed\n",
+            g.n, g.flushed);
+  else if (r == 0)
+    printf ("the disk went away: %" PRIu64 " writes sent, %" PRIu64
+            " flushed (%s)\n", g.n, g.flushed,
+            nbd_get_error () ? : "not there");
+  if (r == 1)
+    nbd_shutdown (g.nbd, 0);
+  leave (&g);
+  close (g.fd);
+  return r == -1 || (r == 0 && patience > 0 && !terminated) ? EXIT_FAILURE
+    : EXIT_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ */
@@ -337,12 +449,13 @@ int
 main (int argc, char **argv)
 {
   struct area a;
-  bool is_run = argc == 8 && strcmp (argv[1], "run") == 0;
+  bool is_run = (argc == 8 || argc == 9) && strcmp (argv[1], "run") == 0;
   bool is_verify =
     (argc == 7 || argc == 8) && strcmp (argv[1], "verify") == 0;
 
   if (!is_run && !is_verify) {
-    fprintf (stderr, "usage: writer run URI OFFSET LENGTH SEED RATE LOG\n"
+    fprintf (stderr, "usage: writer run URI OFFSET LENGTH SEED RATE LOG "
+             "[PATIENCE]\n"
              "       writer verify URI OFFSET LENGTH SEED LOG [POINT_NS]\n");
     return EXIT_FAILURE;
   }
@@ -366,7 +479,7 @@ main (int argc, char **argv)
       fprintf (stderr, "writer: the rate must be 1 to 1000000\n");
       return EXIT_FAILURE;
     }
-    return run (&a, rate, argv[7]);
+    return run (&a, rate, argv[7], argc == 9 ? number (argv[8]) : 0);
   }
   return verify (&a, argv[6], argc == 8 ? number (argv[7]) : UINT64_MAX);
 }

@@ -622,6 +622,7 @@ volume_set_role (struct volume *v, enum volume_role role,
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
   struct journal *j = &v->journal;
   bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
+  bool goes_on;                  /* guests may write before and after */
 
   if (fence < v->super.fence)
     return error_set (err, EPERM, "fence %llu is below %llu",
@@ -629,7 +630,8 @@ volume_set_role (struct volume *v, enum volume_role role,
                       (unsigned long long) v->super.fence);
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
-    j->is_guest_writable = false;
+    goes_on = j->is_guest_writable && role != VOLUME_ROLE_SECONDARY;
+    j->is_guest_writable = goes_on;
   }
   if (journal_flush_applied (v) == -1)
     return error_set (err, errno, "cannot flush: %s", v->failure);
@@ -649,7 +651,8 @@ volume_set_role (struct volume *v, enum volume_role role,
   }
   if (checkpoint (v, false, err) == -1)
     return -1;
-  set_writer (v);
+  if (!goes_on)
+    set_writer (v);
   return 0;
 }
 

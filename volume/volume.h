@@ -198,8 +198,9 @@ extern int volume_digest (struct volume *v, uint64_t *ret, struct error *err);
  * Becoming a secondary keeps the content until the first commit of a stage.
  * Leaving secondary for primary or standalone (a promotion) drops a stage
  * that is not complete, and the next guest write opens a new generation.
- * The caller sees to it that no guest is writing (role checks happen in every
- * volume_write, so a late one gets EROFS).
+ * Between standalone and primary guests go on writing.  Before a volume
+ * becomes secondary the caller sees to it that no guest is writing (role
+ * checks happen in every volume_write, so a late one gets EROFS).
  */
 extern int volume_set_role (struct volume *v, enum volume_role role,
                             const struct uuid *pair, uint64_t fence,
