@@ -144,6 +144,26 @@ prepare_locked (struct volume *v)
   }
 }
 
+/* Direct writes leave nothing in the page cache.  What was just written is
+ * likely to be read, and when it leaves the staging ring it should be found
+ * there, as it would be on a buffered file.
+ */
+static void
+prefetch_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment;
+
+  for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
+    segment = segments_find_lap (&v->segments, j->prefetched + 1);
+    if (segment == SEGMENT_NONE)
+      continue;
+    pthread_mutex_unlock (&j->lock);
+    v->io->prefetch (j->file, segment * v->segments.size, v->segments.size);
+    pthread_mutex_lock (&j->lock);
+  }
+}
+
 static void
 note_durable (struct volume *v)
 {
@@ -172,6 +192,7 @@ checkpoint_maintainer (void *volume)
     }
     j->is_maintenance_due = false;
     prepare_locked (v);
+    prefetch_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
       CHECKPOINT_BYTES;

@@ -166,6 +166,7 @@ rotate (struct volume *v)
                     (c->segment + 1) * size - FORMAT_PAGE) == -1)
       return -1;
     c->is_segment_closed = true;
+    v->io->prefetch (v->journal.file, c->segment * size, size);
   }
   segment = take_segment (v);
   if (segment == SEGMENT_NONE)

@@ -293,6 +293,12 @@ real_punch (struct io_file *file, uint64_t offset, uint64_t len)
                     offset, len);
 }
 
+static void
+real_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  posix_fadvise (file->fd, offset, len, POSIX_FADV_WILLNEED);
+}
+
 static int
 real_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
 {
@@ -647,6 +653,7 @@ const struct volume_io volume_io_real = {
   .reserve = real_reserve,
   .zero_fill = real_zero_fill,
   .punch = real_punch,
+  .prefetch = real_prefetch,
   .read = real_read,
   .read_medium = real_read_medium,
   .write = real_write,

@@ -63,6 +63,9 @@ struct volume_io {
   int (*read_medium) (struct io_file *file, void *buf, size_t len,
                       uint64_t offset);
 
+  /* The range will be read soon: a hint that may be ignored. */
+  void (*prefetch) (struct io_file *file, uint64_t offset, uint64_t len);
+
   /* Not durable before sync.  Page-aligned. */
   int (*write) (struct io_file *file, const void *buf, size_t len,
                 uint64_t offset);

@@ -99,6 +99,7 @@ journal_start (struct volume *v, uint64_t position,
       j->offset = FORMAT_PAGE;
     j->summary = (struct segment_summary) { .lap = j->lap };
   }
+  j->prefetched = j->lap;
   j->acceleration = ACCELERATION_THOROUGH;
   j->next_seq = point->seq + 1;
   j->bytes = point->bytes;

@@ -108,6 +108,7 @@ struct journal {
   uint64_t durable_position;   /* atomic */
   uint64_t applied_position;   /* end of the last batch applied: a summary
                                   to come may leave a gap after it */
+  uint64_t prefetched;         /* lap: this one and those below */
   uint64_t checkpointed;       /* position of the last checkpoint */
   bool is_committer_idle, is_stopping;
   unsigned wakes;              /* calls of volume_wake_waiters */
