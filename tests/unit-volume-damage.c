@@ -2,6 +2,9 @@
  * short or missing.  A read then gives the right bytes or an error, and so
  * does open; never anything else.
  *
+ * volume_check names every block that cannot be read, and finds something
+ * where open refuses.
+ *
  * PAIRDISK_LONG=1 tries every byte in use, else a sample of them.
  */
 
@@ -35,7 +38,10 @@ struct fixture {
   struct model model;
   struct sim_snapshot *snapshot;
   uint64_t rng;
-  uint64_t opened, refused, bad_blocks;
+  uint64_t opened, refused, bad_blocks, found;
+  bool *is_named;              /* by the last check, by block */
+  uint64_t findings;           /* of the last check */
+  FILE *null;
 };
 
 static struct volume *
@@ -43,6 +49,34 @@ open_volume (struct fixture *f, struct error *err)
 {
   *err = (struct error) ERROR_INIT;
   return volume_open (sim_io (f->sim), "disk", &options, err);
+}
+
+static void
+take_finding (void *opaque, const struct volume_finding *finding)
+{
+  struct fixture *f = opaque;
+
+  CHECK (finding->file[0] && finding->what[0], "a finding says nothing");
+  if (finding->block >= 0)
+    f->is_named[finding->block] = true;
+}
+
+static void
+check_and_dump (struct fixture *f, const char *what, uint64_t offset)
+{
+  struct volume_check_result result = { 0 };
+  struct error err = ERROR_INIT;
+  int r;
+
+  memset (f->is_named, 0, f->model.nblocks * sizeof *f->is_named);
+  r = volume_check (sim_io (f->sim), "disk", take_finding, NULL, f, &result,
+                    &err);
+  CHECK (r == 0 || err.message[0], "'%s' at %" PRIu64 ": no message", what,
+         offset);
+  f->findings = r == -1 ? 1 : result.findings;
+  f->found += f->findings > 0;
+  if (random_chance (&f->rng, 5))
+    volume_dump (sim_io (f->sim), "disk", ~0u, f->null, NULL);
 }
 
 /* A disk with some of everything.  IS_CLEAN: closed; else power failed when
@@ -65,6 +99,9 @@ fixture_make (struct fixture *f, bool is_clean)
   CHECK (volume_create (sim_io (f->sim), "disk", &params, &err) == 0, "%s",
          err.message);
   model_init (&f->model, MIB);
+  f->is_named = calloc (f->model.nblocks, sizeof *f->is_named);
+  f->null = fopen ("/dev/null", "w");
+  CHECK (f->is_named && f->null, "no memory");
   v = open_volume (f, &err);
   CHECK (v, "%s", err.message);
   for (i = 0; i < 60; ++i) {
@@ -96,6 +133,8 @@ fixture_make (struct fixture *f, bool is_clean)
     sim_restart (f->sim);
   }
   f->snapshot = sim_snapshot_take (f->sim);
+  check_and_dump (f, "", 0);
+  CHECK (f->findings == 0, "nothing is wrong yet, says nobody but the check");
   free (buf);
 }
 
@@ -103,7 +142,10 @@ static void
 fixture_release (struct fixture *f)
 {
   printf ("# opened %" PRIu64 ", refused %" PRIu64 ", blocks not readable %"
-          PRIu64 "\n", f->opened, f->refused, f->bad_blocks);
+          PRIu64 ", found by check %" PRIu64 "\n", f->opened, f->refused,
+          f->bad_blocks, f->found);
+  fclose (f->null);
+  free (f->is_named);
   sim_snapshot_free (f->snapshot);
   sim_free (f->sim);
   model_release (&f->model);
@@ -121,6 +163,8 @@ check_blocks (struct fixture *f, struct volume *v)
   for (i = 0; i < f->model.nblocks; ++i)
     if (try_read (v, &f->model, BLOCK, i * BLOCK) == -1) {
       CHECK (errno == EIO, "%s", strerror (errno));
+      CHECK (f->is_named[i], "block %" PRIu64 " cannot be read and the check "
+             "does not name it", i);
       f->bad_blocks++;
     }
 }
@@ -134,10 +178,14 @@ check_damaged (struct fixture *f, bool may_lose_last, const char *what,
 {
   uint64_t low, high;
   struct error err;
-  struct volume *v = open_volume (f, &err);
+  struct volume *v;
   uint8_t *content;
 
+  check_and_dump (f, what, offset);
+  v = open_volume (f, &err);
   if (v == NULL) {
+    CHECK (f->findings > 0, "'%s' at %" PRIu64 ": open says %s, the check "
+           "found nothing", what, offset, err.message);
     CHECK (err.message[0] && err.errnum > 0, "'%s' at %" PRIu64
            ": no message", what, offset);
     CHECK (errno == EUCLEAN || errno == EIO || errno == ENOENT,

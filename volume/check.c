@@ -365,11 +365,25 @@ check_lap (struct check *c, const struct offline_lap *lap)
 }
 
 static void
+check_length (struct check *c)
+{
+  uint64_t i, end = 0, size;
+
+  for (i = 0; i < c->o.nlaps; ++i)
+    if ((c->o.lap[i].segment + 1) * c->o.super.segment_size > end)
+      end = (c->o.lap[i].segment + 1) * c->o.super.segment_size;
+  if (c->o.io->size (c->o.journal, &size) == 0 && size < end)
+    finding (c, "journal", size, -1, "the journal is cut short: %" PRIu64
+             " bytes, %" PRIu64 " are in use", size, end);
+}
+
+static void
 check_journal (struct check *c)
 {
   const struct super *s = &c->o.super;
   uint64_t i, newest = s->position / s->segment_size, next = newest;
 
+  check_length (c);
   c->end = s->position;
   c->watermark = s->durable_hint;
   c->incarnation = s->incarnation;

@@ -644,7 +644,10 @@ volume_set_role (struct volume *v, enum volume_role role,
     v->super.role = role;
     v->super.pair = pair ? *pair : null;
     v->super.fence = fence;
-    if (fence >= v->super.met_fence)
+    /* In no pair there is nobody to stop for; later pairs begin above. */
+    if (role == VOLUME_ROLE_STANDALONE && fence < v->super.met_fence)
+      v->super.fence = v->super.met_fence;
+    if (v->super.fence >= v->super.met_fence)
       v->super.flags &= ~SUPER_FENCED;
     if (was_secondary && role != VOLUME_ROLE_SECONDARY)
       v->super.flags |= SUPER_NEW_WRITER;

@@ -207,7 +207,8 @@ extern int volume_set_role (struct volume *v, enum volume_role role,
                             struct error *err);
 
 /* A peer with FENCE was met, higher than ours: refuse guest writes from now
- * on, also after restart, until volume_set_role gives a fence >= FENCE.
+ * on, also after restart, until volume_set_role gives a fence >= FENCE or
+ * makes the volume standalone (which takes FENCE for its own).
  */
 extern int volume_meet_fence (struct volume *v, uint64_t fence,
                               struct error *err);
