@@ -338,8 +338,12 @@ extern void plugin_free (struct plugin *p, bool stop_nbdkit);
 
 extern bool plugin_is_alive (struct plugin *p);
 
-/* The address others reach our data at: HOST:PORT, data-address if given. */
-extern const char *plugin_data_address (struct plugin *p);
+/* The address others reach our data at: HOST:PORT, data-address if given.
+ * Returns RET.
+ */
+#define DATA_ADDRESS_SIZE 256
+extern const char *plugin_data_address (struct plugin *p,
+                                        char ret[DATA_ADDRESS_SIZE]);
 
 /* control_call with the plugin's socket. */
 extern json_t *plugin_call (struct plugin *p, json_t *request,

@@ -453,6 +453,7 @@ action_describe_site (struct agent *agent, struct request *req,
                       const struct work_token *token, struct answer *answer)
 {
   const struct settings *s = &agent->settings;
+  char data[DATA_ADDRESS_SIZE];
   char *nbd;
 
   (void) req;
@@ -467,7 +468,7 @@ action_describe_site (struct agent *agent, struct request *req,
                "Version", PACKAGE_VERSION,
                "Peers", peers_describe (agent),
                "NbdSocket", nbd,
-               "DataAddress", plugin_data_address (agent->plugin),
+               "DataAddress", plugin_data_address (agent->plugin, data),
                "PluginAlive", (int) plugin_is_alive (agent->plugin));
   free (nbd);
 }

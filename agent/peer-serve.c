@@ -199,12 +199,14 @@ check_destination (struct agent *agent, const char *id_or_name,
 static json_t *
 serve_hello (struct agent *agent, const json_t *body)
 {
+  char data[DATA_ADDRESS_SIZE];
+
   (void) body;
   return json_pack ("{s:s, s:s, s:s, s:s}",
                     "region", agent->settings.region,
                     "zone", agent->settings.zone,
                     "version", PACKAGE_VERSION,
-                    "data", plugin_data_address (agent->plugin));
+                    "data", plugin_data_address (agent->plugin, data));
 }
 
 static json_t *

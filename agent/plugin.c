@@ -47,7 +47,6 @@
 struct plugin {
   struct agent *agent;
   char *control, *nbd, *log, *pidfile, *disks;
-  char address[256];
   pthread_t thread;
   bool has_thread;
   int quit_fd;                   /* eventfd: end the thread */
@@ -56,6 +55,7 @@ struct plugin {
   pid_t pid;                     /* 0: none */
   int pidfd;                     /* -1: none */
   bool is_alive;
+  char address[DATA_ADDRESS_SIZE];   /* what TCP is bound to */
   char instance[UUID_STRING_SIZE];
 };
 
@@ -117,11 +117,13 @@ plugin_is_alive (struct plugin *p)
 }
 
 const char *
-plugin_data_address (struct plugin *p)
+plugin_data_address (struct plugin *p, char ret[DATA_ADDRESS_SIZE])
 {
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
   const char *given = p->agent->settings.data_address;
 
-  return given ? given : p->address;
+  text_set (ret, DATA_ADDRESS_SIZE, given ? given : p->address);
+  return ret;
 }
 
 json_t *
@@ -325,6 +327,7 @@ spawn (struct plugin *p, struct error *err)
   CLEANUP_CLOSE int unix_fd = -1;
   CLEANUP_CLOSE int tcp_fd = -1;
   CLEANUP_CLOSE int log_fd = -1;
+  char address[DATA_ADDRESS_SIZE];
   pid_t pid;
 
   if (mkdir (p->disks, 0700) == -1 && errno != EEXIST)
@@ -334,10 +337,13 @@ spawn (struct plugin *p, struct error *err)
   if (unix_fd == -1)
     return -1;
   if (strcmp (p->agent->settings.data_listen, "none") != 0) {
-    tcp_fd = listen_tcp (p->agent->settings.data_listen, p->address,
-                         sizeof p->address, err);
+    tcp_fd = listen_tcp (p->agent->settings.data_listen, address,
+                         sizeof address, err);
     if (tcp_fd == -1)
       return -1;
+    pthread_mutex_lock (&p->lock);
+    TEXT_SET (p->address, address);
+    pthread_mutex_unlock (&p->lock);
   }
   log_fd = open_log (p);
   if (log_fd == -1)

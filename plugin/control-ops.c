@@ -397,6 +397,7 @@ op_pair_clear (struct call *call)
   static const struct linkfile no_link;
   struct disk *disk = call->disk;
   struct volume_status status;
+  uint64_t fence;
   int r = 0;
 
   /* The role goes first: a link file of another pair than the volume's means
@@ -406,9 +407,12 @@ op_pair_clear (struct call *call)
   volume_get_status (disk->volume, &status);
   if (status.stage.is_active)
     r = volume_stage_drop (disk->volume, &call->error);
-  if (r == 0 && status.role != VOLUME_ROLE_STANDALONE)
+
+  /* A disk on its own has no other side to be fenced from. */
+  fence = status.is_fenced ? status.met_fence : status.fence;
+  if (r == 0 && (status.role != VOLUME_ROLE_STANDALONE || status.is_fenced))
     r = volume_set_role (disk->volume, VOLUME_ROLE_STANDALONE, &no_pair,
-                         status.fence, &call->error);
+                         fence, &call->error);
   disk_role_changed (disk);
   if (r == 0)
     r = disk_set_link (disk, &no_link, &call->error);

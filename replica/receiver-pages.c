@@ -11,8 +11,10 @@
 #include "replica-internal.h"
 
 static void
-status_from_volume (struct volume *v, bool accept, struct wire_status *ret)
+status_from_volume (const struct receiver *r, bool accept,
+                    struct wire_status *ret)
 {
+  struct volume *v = r->v;
   struct volume_status status;
 
   memset (ret, 0, sizeof *ret);
@@ -24,6 +26,10 @@ status_from_volume (struct volume *v, bool accept, struct wire_status *ret)
   ret->size = status.size;
   ret->volume = status.uuid;
   volume_lineage (v, &ret->lineage);
+  ret->is_given_up = status.role == VOLUME_ROLE_SECONDARY &&
+    !uuid_is_null (&r->config.lineage) &&
+    uuid_equal (&ret->lineage, &r->config.lineage) &&
+    status.committed.seq == r->config.seq;
   ret->committed = status.committed;
   ret->next_seq = status.committed.seq + 1;
   ret->generations = status.generations;
@@ -58,7 +64,7 @@ receiver_read_status (struct receiver_conn *c, void *page, struct error *err)
 
   rc = receiver_flush_volume (r, &cause);
   if (rc == 0)
-    status_from_volume (r->v, accept, &status);
+    status_from_volume (r, accept, &status);
 
   pthread_mutex_lock (&r->lock);
   receiver_leave_volume_locked (r);

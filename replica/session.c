@@ -257,6 +257,8 @@ decide (struct session *n, const struct volume_status *status,
   volume_lineage (n->s->v, &lineage);
   view_of_self (status, &lineage, &n->self_view);
   view_of_peer (&n->peer, &n->peer_view);
+  if (n->peer.is_given_up)
+    n->self_view.loser = n->peer.volume;
   decision = pair_decide (&n->self_view, &n->peer_view);
   log_decision (n, &decision);
 
@@ -272,9 +274,7 @@ decide (struct session *n, const struct volume_status *status,
     /* The peer's own writes beyond the common point are not in our regions:
      * a delta would leave them standing.
      */
-    if (decision.peer_beyond > 0)
-      return refuse_rule (&decision, err);
-    plan_stage (n, decision.common.seq, status);
+    plan_stage (n, decision.peer_beyond > 0 ? 0 : decision.common.seq, status);
     return SESSION_END_UNSET;
   case PAIR_ACTION_INITIAL:
   case PAIR_ACTION_DROP_INITIAL:

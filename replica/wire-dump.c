@@ -77,9 +77,9 @@ dump_handshake (const void *page, FILE *fp)
 static void
 dump_status (const struct wire_status *status, FILE *fp)
 {
-  fprintf (fp, "STATUS\n  role: %s accept: %d fenced: %d\n",
+  fprintf (fp, "STATUS\n  role: %s accept: %d fenced: %d given up: %d\n",
            volume_role_name (status->role), status->accept,
-           status->is_fenced);
+           status->is_fenced, status->is_given_up);
   fprintf (fp, "  fence: %" PRIu64 " size: %" PRIu64 " next_seq: %" PRIu64
            "\n", status->fence, status->size, status->next_seq);
   dump_uuid (fp, "volume", &status->volume);

@@ -323,6 +323,7 @@ wire_status_encode (const struct wire_status *status,
   put_u32 (&k, status->role);
   put_u32 (&k, status->accept);
   put_u32 (&k, status->is_fenced);
+  put_u32 (&k, status->is_given_up);
   put_u32 (&k, status->stage_is_active);
   put_u64 (&k, status->fence);
   put_u64 (&k, status->size);
@@ -351,6 +352,7 @@ wire_status_decode (const void *page, const struct wire_keys *keys,
   ret->role = get_bounded (&k, 1, VOLUME_ROLE_MAX);
   ret->accept = get_bounded (&k, 0, 1);
   ret->is_fenced = get_bounded (&k, 0, 1);
+  ret->is_given_up = get_bounded (&k, 0, 1);
   ret->stage_is_active = get_bounded (&k, 0, 1);
   ret->fence = get_u64 (&k);
   ret->size = get_u64 (&k);

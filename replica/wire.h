@@ -80,6 +80,8 @@ struct wire_auth {
 struct wire_status {
   enum volume_role role;
   bool accept, is_fenced;
+  bool is_given_up;              /* its own content, which the pair was made
+                                    to replace */
   uint64_t fence;
   uint64_t size;
   struct uuid volume, lineage;

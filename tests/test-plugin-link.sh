@@ -114,6 +114,13 @@ fails("EPERM", h.pwrite, b"x" * 4096, 0)'
 kill_pid "$pid_a"
 start_a
 ok 'also after a restart' nbd_python "$uri_a" 'assert h.is_read_only()'
+ok 'taken out of the pair' answers '"ok":true' "$a" \
+  '{"op":"pair.clear","disk":"d"}'
+is 'it is a disk of its own' \
+  "$(status "$a" d "(s['role'], s['fence'], s['fenced'])")" \
+  "('standalone', 2, False)"
+ok 'and is written to' nbd_python "$uri_a" '
+h.pwrite(b"x" * 4096, 0, nbd.CMD_FLAG_FUA)'
 kill_pid "$pid_a"
 kill_pid "$pid_b"
 

@@ -396,12 +396,11 @@ run (const struct area *a, uint64_t rate, const char *log, uint64_t patience)
     fprintf (stderr, "writer: %s: %m\n", log);
     return EXIT_FAILURE;
   }
+  g.nbd = open_disk (a);
   if (st.st_size > 0) {
     g.n = UINT64_MAX;            /* not known any more */
-    r = come_back (&g, patience);
+    r = catch_up (&g);
   }
-  else
-    g.nbd = open_disk (a);
   next = clock_mono_ns ();
   while (r == 1 && !terminated) {
     wait_until (next);

@@ -534,6 +534,7 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->role = super->role;
   ret->pair = super->pair;
   ret->fence = super->fence;
+  ret->met_fence = super->met_fence;
   ret->is_fenced = super->flags & SUPER_FENCED;
   ret->generations = super->generations;
   ret->oldest_seq = super->oldest_seq;

@@ -162,7 +162,8 @@ struct volume_status {
   enum volume_role role;
   struct uuid pair;          /* null when standalone */
   uint64_t fence;
-  bool is_fenced;            /* a higher fence number was met: no writes */
+  uint64_t met_fence;        /* the highest met at a peer, 0: none */
+  bool is_fenced;            /* it is higher than ours: no writes */
   bool is_failed;            /* a journal write failed: read-only for good */
   char failure[240];
   struct volume_point appended;  /* newest record acknowledged */

@@ -1,0 +1,51 @@
+# The man page and --help name the same keys, with the same defaults; the
+# configuration file takes them all.
+
+source "${0%/*}/functions.sh"
+requires podchecker
+
+pod=$top_srcdir/agent/paird.pod
+ok 'the POD is well-formed' podchecker -warnings "$pod"
+in_help=$("$paird" --help | grep -oE '^  --[a-z-]+=?' | tr -d ' ' | sort -u)
+ok 'there are some' grep -q -- '--region=' <<<"$in_help"
+in_pod=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' "$pod" |
+  sed -n 's/^=item B<\(--[a-z-]*=\{0,1\}\)>.*/\1/p' | sort -u)
+# --help and --version share a line of the help.
+in_help=$(printf '%s\n--version\n' "$in_help" | sort -u)
+is '--help and the man page name the same keys' "$in_help" "$in_pod"
+
+defaults ()
+{
+  "$paird" --help | awk '/^  --/ { key = $1; sub(/=.*/, "", key) }
+    match($0, /\(default: [^)]*\)/) {
+      print key, substr($0, RSTART + 10, RLENGTH - 11) }'
+}
+while read -r key value; do
+  case $value in REGION-a) continue ;; esac
+  ok "default of $key" grep -q "Default: C<$value>" \
+    <(sed -n "/^=item B<$key=/,/^=item/p" "$pod")
+done < <(defaults)
+
+# Every key is also a key of the file.
+for key in $("$paird" --help | sed -n 's/^  --\([a-z-]*\)=.*/\1/p'); do
+  case $key in
+    config) continue ;;
+    peer) value=x=localhost:1 ;;
+    stop-plugin-on-exit) value=no ;;
+    *) value=x ;;
+  esac
+  # An unknown key is the error of the second line only.
+  printf '%s = %s # a comment\nnosuchkey = 1\n' "$key" "$value" \
+    >"$tmp/conf"
+  refused "$key in the file" "line 2: unknown key 'nosuchkey'" \
+    "$paird" --config="$tmp/conf"
+done
+refused 'a line that is none' "line 1: 'hello' is not" \
+  sh -c "echo hello >'$tmp/conf'; '$paird' --config='$tmp/conf'"
+refused 'an unknown option' "unknown key 'colour'" "$paird" --colour=red
+refused 'no region' 'region is not given' "$paird" --dir="$tmp/x"
+refused 'a peer without an address' 'REGION=HOST:PORT' \
+  "$paird" --region=r --dir="$tmp/x" --peer=b
+ok '--version' "$paird" --version
+
+done_testing

@@ -1,0 +1,204 @@
+/* The agent's store: what was committed is there, what was not is not. */
+
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "agent.h"
+
+static char dir[] = "/tmp/pairdisk-store-XXXXXX";
+static char path[64];
+
+static struct store *
+reopen (struct store *s)
+{
+  struct error err = ERROR_INIT;
+
+  store_close (s);
+  s = store_open (path, &err);
+  if (s == NULL)
+    fail_msg ("%s", err.message);
+  return s;
+}
+
+static int
+setup (void **state)
+{
+  assert_non_null (mkdtemp (dir));
+  snprintf (path, sizeof path, "%s/paird.db", dir);
+  *state = reopen (NULL);
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  char name[80];
+
+  store_close (*state);
+  unlink (path);
+  snprintf (name, sizeof name, "%s-wal", path);
+  unlink (name);
+  snprintf (name, sizeof name, "%s-shm", path);
+  unlink (name);
+  rmdir (dir);
+  return 0;
+}
+
+static void
+pairs (void **state)
+{
+  struct record *a = calloc (1, sizeof *a), *b = calloc (1, sizeof *b), *list;
+  struct settings here = { .region = (char *) "here", .zone = (char *) "here" };
+  struct store *s = *state;
+  const struct record_field *f;
+  uint64_t n = 1;
+
+  for (f = record_fields; f->name; ++f) {
+    char *at = (char *) a + f->offset;
+
+    if (f->kind == RECORD_TEXT)
+      text_set (at, f->size, strstr (f->name, "source_") == f->name &&
+                strcmp (f->name, "source_disk") != 0 ? "here" : f->name);
+    else if (f->kind == RECORD_U64)
+      *(uint64_t *) at = UINT64_C (1) << 40 | n++;
+  }
+  a->status = PAIR_STOPPED;
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_pair_put (s, a), 0);
+  assert_int_equal (store_end (s, false), 0);
+  store_enter (s);
+  assert_int_equal (store_pair_get (s, "id", b), 0);
+  store_leave (s);
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_pair_put (s, a), 0);
+  assert_int_equal (store_end (s, true), 0);
+  *state = s = reopen (s);
+  store_enter (s);
+  assert_int_equal (store_pair_get (s, "id", b), 1);
+  assert_memory_equal (a, b, sizeof *a);
+  assert_int_equal (store_pair_of_disk (s, &here, "source_disk", b), 1);
+  assert_int_equal (store_pair_of_disk (s, &here, "destination_disk", b), 0);
+  assert_int_equal (store_pair_list (s, &list), 1);
+  store_leave (s);
+  free (list);
+
+  /* A tombstone holds no disk. */
+  a->status = PAIR_DELETED;
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_pair_put (s, a), 0);
+  assert_int_equal (store_pair_of_disk (s, &here, "source_disk", b), 0);
+  assert_int_equal (store_pair_remove (s, "id"), 0);
+  assert_int_equal (store_end (s, true), 0);
+  free (a);
+  free (b);
+}
+
+static void
+disks (void **state)
+{
+  struct disk a = { .id = "d-one", .name = "two", .state = DISK_READY,
+                    .size = 1 }, b;
+  struct disk other = { .id = "two", .name = "three", .state = DISK_READY };
+  struct store *s = *state;
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_disk_put (s, &a), 0);
+  assert_int_equal (store_disk_put (s, &other), 0);
+  /* An id goes before a name. */
+  assert_int_equal (store_disk_get (s, "two", &b), 1);
+  assert_string_equal (b.id, "two");
+  assert_int_equal (store_disk_remove (s, "two"), 0);
+  assert_int_equal (store_disk_get (s, "two", &b), 1);
+  assert_string_equal (b.id, "d-one");
+  assert_int_equal (store_disk_get (s, "x' OR '1'='1", &b), 0);
+  assert_int_equal (store_end (s, true), 0);
+}
+
+static void
+events (void **state)
+{
+  struct event e = { .kind = "test", .pair = "p" }, *list;
+  struct event_filter filter = { .pair = "p", .max = 3 };
+  struct store *s = *state;
+  unsigned i;
+
+  assert_int_equal (store_begin (s), 0);
+  for (i = 1; i <= 5; ++i) {
+    e.time_ms = i;
+    assert_int_equal (store_event_add (s, &e), 0);
+  }
+  /* The newest, oldest first. */
+  assert_int_equal (store_event_list (s, &filter, &list), 3);
+  assert_int_equal (list[0].time_ms, 3);
+  assert_int_equal (list[2].time_ms, 5);
+  filter.after = list[0].id;
+  free (list);
+  assert_int_equal (store_event_list (s, &filter, &list), 2);
+  assert_int_equal (list[0].time_ms, 4);
+  free (list);
+  filter.pair = "q";
+  assert_int_equal (store_event_list (s, &filter, &list), 0);
+  free (list);
+  assert_int_equal (store_end (s, true), 0);
+}
+
+static void
+tokens (void **state)
+{
+  struct store *s = *state;
+  char digest[65], *answer;
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_token_get (s, "k", digest, &answer), 0);
+  assert_int_equal (store_token_put (s, "k", "d", "{}"), 0);
+  assert_int_equal (store_token_get (s, "k", digest, &answer), 1);
+  assert_string_equal (digest, "d");
+  assert_string_equal (answer, "{}");
+  free (answer);
+  assert_int_equal (store_prune (s), 0);
+  assert_int_equal (store_token_get (s, "k", digest, &answer), 1);
+  free (answer);
+  assert_int_equal (store_end (s, true), 0);
+}
+
+static void
+newer_schema (void **state)
+{
+  struct error err = ERROR_INIT;
+  sqlite3 *db;
+
+  store_close (*state);
+  assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+  assert_int_equal (sqlite3_exec (db, "PRAGMA user_version = 99", NULL, NULL,
+                                  NULL), SQLITE_OK);
+  sqlite3_close (db);
+  *state = store_open (path, &err);
+  assert_null (*state);
+  assert_non_null (strstr (err.message, "99"));
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (pairs),
+    cmocka_unit_test (disks),
+    cmocka_unit_test (events),
+    cmocka_unit_test (tokens),
+    cmocka_unit_test (newer_schema),
+  };
+
+  return cmocka_run_group_tests (tests, setup, teardown);
+}

@@ -1,0 +1,471 @@
+/* What a volume does when it is full, when the disk under it fails, and when
+ * it is not to be written: the error is the right one, it is final or ends
+ * as promised, and no data is wrong meanwhile or afterwards.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "io-sim.h"
+#include "volume-internal.h"
+#include "volume-model.h"
+
+#define BLOCK VOLUME_BLOCK_SIZE
+#define MIB (UINT64_C (1) << 20)
+
+static const struct volume_options options = {
+  .staging_bytes = 6 << 20, .commit_delay_ms = 1
+};
+
+struct fixture {
+  struct sim *sim;
+  uint64_t rng;
+  struct volume *v;
+  struct model model;
+  uint8_t *buf;
+};
+
+static void
+open_volume (struct fixture *f)
+{
+  struct error err = ERROR_INIT;
+
+  f->v = volume_open (sim_io (f->sim), "disk", &options, &err);
+  CHECK (f->v, "%s", err.message);
+}
+
+static void
+begin (struct fixture *f, uint64_t seed, uint64_t size, uint64_t capacity)
+{
+  const struct volume_params params = { size, capacity, 4 * MIB };
+  struct error err = ERROR_INIT;
+
+  memset (f, 0, sizeof *f);
+  f->rng = seed;
+  f->sim = sim_new (seed);
+  f->buf = malloc (RANDOM_WRITE_MAX);
+  CHECK (f->buf, "no memory");
+  CHECK (volume_create (sim_io (f->sim), "disk", &params, &err) == 0, "%s",
+         err.message);
+  model_init (&f->model, size);
+  open_volume (f);
+}
+
+static void
+end (struct fixture *f)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (f->v, &err) == 0, "%s", err.message);
+  open_volume (f);
+  check_all (f->v, &f->model);
+  CHECK (volume_close (f->v, &err) == 0, "%s", err.message);
+  sim_free (f->sim);
+  model_release (&f->model);
+  free (f->buf);
+}
+
+static void
+fill_noise (struct fixture *f, size_t len)
+{
+  size_t i;
+
+  for (i = 0; i < len / 8; ++i)
+    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
+}
+
+/* One record's worth of incompressible blocks; the model has them only if
+ * the volume took them.
+ */
+static int
+write_noise (struct fixture *f, uint64_t offset, uint64_t count)
+{
+  int r;
+
+  fill_noise (f, count);
+  r = volume_write (f->v, f->buf, count, offset, 0);
+  if (r == 0)
+    model_write (&f->model, f->buf, count, offset);
+  return r;
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+test_full_journal (void **state)
+{
+  const uint64_t size = 2 * MIB, count = 64 * BLOCK;
+  uint64_t offset = 0, written = 0;
+  struct volume_status status;
+  struct fixture f;
+  int i;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 1, size, 32 * MIB);
+  while (write_noise (&f, offset, count) == 0) {
+    written += count;
+    offset = (offset + count) % size;
+    CHECK (written < 64 * MIB, "more went in than there is room for");
+  }
+  CHECK (errno == ENOSPC, "%s", strerror (errno));
+  CHECK (written > 20 * MIB, "full after %" PRIu64 " bytes", written);
+  check_all (f.v, &f.model);        /* nothing of the refused write */
+  CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+  volume_get_status (f.v, &status);
+  CHECK (!status.is_failed && status.used <= status.capacity, "%s",
+         status.failure);
+
+  /* Still so, and still readable, after opening it again and a crash. */
+  for (i = 0; i < 2; ++i) {
+    struct error err = ERROR_INIT;
+
+    if (i == 0)
+      CHECK (volume_close (f.v, &err) == 0, "%s", err.message);
+    else {
+      sim_crash (f.sim, 1);
+      volume_abandon (f.v);
+      sim_restart (f.sim);
+    }
+    open_volume (&f);
+    check_all (f.v, &f.model);
+    while (write_noise (&f, 0, count) == 0)
+      ;
+    CHECK (errno == ENOSPC, "%s", strerror (errno));
+    check_all (f.v, &f.model);
+    CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+  }
+  end (&f);
+}
+
+/* The file system under it is full: ENOSPC, until it has room again. */
+static void
+test_full_file_system (void **state)
+{
+  const uint64_t count = 64 * BLOCK;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 2, 2 * MIB, 128 * MIB);
+  CHECK (write_noise (&f, 0, count) == 0, "%s", strerror (errno));
+  sim_fail (f.sim, SIM_SPACE, 0, ENOSPC, true);
+  for (i = 0; i < 1000 && write_noise (&f, i % 7 * count, count) == 0; ++i)
+    ;
+  CHECK (i < 1000 && errno == ENOSPC, "%s", strerror (errno));
+  check_all (f.v, &f.model);
+  CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+
+  sim_fail (f.sim, 0, 0, 0, false);
+  for (i = 0; i < 100; ++i) {
+    /* The first may still be told of the last try. */
+    if (write_noise (&f, i % 7 * count, count) == -1)
+      CHECK (errno == ENOSPC && i < 3, "%s", strerror (errno));
+  }
+  check_all (f.v, &f.model);
+  end (&f);
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+test_journal_write_fails (void **state)
+{
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 3, 2 * MIB, 64 * MIB);
+  for (i = 0; i < 20; ++i)
+    CHECK (write_noise (&f, i * BLOCK, BLOCK) == 0, "%s", strerror (errno));
+  CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+  model_adopt (&f.model, f.model.data);
+
+  sim_fail (f.sim, SIM_QUEUE, 0, EIO, false);     /* just once */
+  fill_noise (&f, BLOCK);
+  model_write (&f.model, f.buf, BLOCK, 0);
+  CHECK (volume_write (f.v, f.buf, BLOCK, 0, VOLUME_FUA) == -1 &&
+         errno == EIO, "a lost write was reported as durable");
+  CHECK (volume_flush (f.v) == -1 && errno == EIO, "flush after a failure");
+  CHECK (write_noise (&f, BLOCK, BLOCK) == -1 && errno == EIO, "%s",
+         strerror (errno));
+  CHECK (volume_flush (f.v) == -1 && errno == EIO, "it was tried again");
+  volume_get_status (f.v, &status);
+  CHECK (status.is_failed && status.failure[0], "nobody was told");
+  for (i = 1; i < 20; ++i)
+    check_read (f.v, &f.model, BLOCK, i * BLOCK);
+  CHECK (volume_close (f.v, &err) == -1 && err.message[0],
+         "closed as if nothing had happened");
+
+  /* What was flushed is there, and perhaps what failed. */
+  open_volume (&f);
+  {
+    uint8_t *content = read_all (f.v);
+    uint64_t low, high;
+
+    CHECK (model_match (&f.model, content, 0, f.model.nblocks, 0, &low,
+                        &high), "not the disk of any moment");
+    model_adopt (&f.model, content);
+    free (content);
+  }
+  CHECK (write_noise (&f, 0, BLOCK) == 0, "%s", strerror (errno));
+  end (&f);
+}
+
+static void
+test_checkpoint_fails (void **state)
+{
+  static const unsigned kinds[] = { SIM_MAPSYNC, SIM_WRITE, SIM_SYNC };
+  struct error err;
+  struct fixture f;
+  unsigned i, nth;
+
+  (void) state;
+  test_round_seed (0);
+  for (i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
+    for (nth = 0; nth < 3; ++nth) {
+      begin (&f, 4 + i, 2 * MIB, 64 * MIB);
+      CHECK (write_noise (&f, 0, 8 * BLOCK) == 0, "%s", strerror (errno));
+      CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+      sim_fail (f.sim, kinds[i], nth, EIO, false);
+      err = (struct error) ERROR_INIT;
+      if (checkpoint (f.v, false, &err) == -1) {
+        CHECK (err.message[0], "no message");
+        CHECK (write_noise (&f, 0, BLOCK) == -1 && errno == EIO,
+               "a failed sync was forgiven");
+        check_all (f.v, &f.model);
+      }
+      sim_fail (f.sim, 0, 0, 0, false);
+      sim_crash (f.sim, i + nth);
+      volume_abandon (f.v);
+      sim_restart (f.sim);
+      open_volume (&f);
+      check_all (f.v, &f.model);
+      end (&f);
+    }
+}
+
+/* Any operation fails, once or for good, while a guest works: each read is
+ * right or EIO, and what was flushed is there afterwards.
+ */
+static void
+fault_round (uint64_t seed)
+{
+  static const int errnums[] = { EIO, ENOSPC };
+  struct random_range range = { 0, 2 * MIB, 4 };
+  struct error err = ERROR_INIT;
+  uint64_t durable = 0, low, high, offset;
+  unsigned ops = 150, kind;
+  struct fixture f;
+  uint8_t *content;
+  int r = 0;
+
+  begin (&f, seed, 2 * MIB, 512 * MIB);
+  sim_fail (f.sim, 1u << random_below (&f.rng, 6),
+            random_below (&f.rng, 100), errnums[random_below (&f.rng, 2)],
+            random_chance (&f.rng, 50));
+  while (ops-- > 0) {
+    kind = random_below (&f.rng, 100);
+    r = 0;
+    if (kind < 60)
+      r = random_write (&f.rng, f.v, &f.model, &range, f.buf, 0);
+    else if (kind < 75) {
+      r = volume_flush (f.v);
+      if (r == 0)
+        durable = f.model.step;
+    }
+    else if (kind < 97) {
+      offset = random_below (&f.rng, f.model.size - 30000);
+      if (try_read (f.v, &f.model, 30000, offset) == -1)
+        CHECK (errno == EIO || errno == ENOSPC, "%s", strerror (errno));
+    }
+    else
+      checkpoint (f.v, false, &err);
+    if (r == -1) {
+      CHECK (errno == EIO || errno == ENOSPC, "%s", strerror (errno));
+      break;                     /* the model does not know how much */
+    }
+  }
+  if (random_chance (&f.rng, 50)) {
+    if (volume_close (f.v, &err) == 0)
+      durable = r == 0 ? f.model.step : durable;
+    sim_fail (f.sim, 0, 0, 0, false);
+  }
+  else {
+    sim_crash (f.sim, random_next (&f.rng));
+    volume_abandon (f.v);
+    sim_restart (f.sim);
+  }
+  open_volume (&f);
+  content = read_all (f.v);
+  if (!model_match (&f.model, content, 0, f.model.nblocks, durable, &low,
+                    &high)) {
+    model_explain (&f.model, content, 0, f.model.nblocks, durable);
+    CHECK (false, "not the disk of any moment");
+  }
+  model_adopt (&f.model, content);
+  free (content);
+  end (&f);
+}
+
+static void
+test_random_faults (void **state)
+{
+  uint64_t i, rounds = test_begin (150);
+
+  (void) state;
+  for (i = 0; i < rounds; ++i)
+    fault_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+test_bounds (void **state)
+{
+  const uint64_t size = MIB;
+  struct fixture f;
+  uint8_t b[2 * BLOCK] = { 1 };
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 5, size, 0);
+  CHECK (volume_size (f.v) == size, "size");
+#define REFUSED(call)                                                   \
+  CHECK ((call) == -1 && errno == EINVAL, "taken: " #call)
+  REFUSED (volume_read (f.v, b, 1, size));
+  REFUSED (volume_read (f.v, b, 2, size - 1));
+  REFUSED (volume_read (f.v, b, 1, UINT64_MAX));
+  REFUSED (volume_write (f.v, b, 1, size, 0));
+  REFUSED (volume_write (f.v, b, 2, size - 1, 0));
+  REFUSED (volume_write (f.v, b, BLOCK, UINT64_MAX - 100, 0));
+  REFUSED (volume_zero (f.v, 1, size, 0));
+  REFUSED (volume_zero (f.v, UINT64_MAX, 1, 0));
+  REFUSED (volume_zero (f.v, size + 1, 0, VOLUME_TRIM));
+  REFUSED (volume_extents (f.v, size + 1, 0, NULL, NULL));
+#undef REFUSED
+  CHECK (volume_read (f.v, b, 0, size) == 0 &&
+         volume_write (f.v, b, 0, size, VOLUME_FUA) == 0 &&
+         volume_zero (f.v, 0, size, 0) == 0, "nothing is too much");
+  check_all (f.v, &f.model);
+  CHECK (volume_write (f.v, b, 1, size - 1, 0) == 0, "the last byte");
+  model_write (&f.model, b, 1, size - 1);
+  check_all (f.v, &f.model);
+  end (&f);
+}
+
+static void
+test_one_at_a_time (void **state)
+{
+  const struct volume_io *io;
+  const struct volume_params params = { MIB, 0, 0 };
+  struct volume_check_result result;
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+  struct fixture f;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 6, MIB, 0);
+  io = sim_io (f.sim);
+  CHECK (volume_open (io, "disk", NULL, &err) == NULL && errno == EBUSY &&
+         err.hint[0], "opened twice");
+  CHECK (volume_destroy (io, "disk", &err) == -1 && errno == EBUSY,
+         "destroyed in use");
+  CHECK (volume_check (io, "disk", NULL, NULL, NULL, &result, &err) == -1 &&
+         errno == EBUSY, "checked in use");
+  CHECK (volume_dump (io, "disk", VOLUME_DUMP_SUPER, stderr, &err) == -1 &&
+         errno == EBUSY, "dumped in use");
+  CHECK (volume_probe (io, "disk", &status, &err) == 0 &&
+         status.size == MIB, "not probed in use");
+  CHECK (volume_create (io, "disk", &params, &err) == -1 && errno == EEXIST,
+         "created over another");
+  check_all (f.v, &f.model);
+  CHECK (volume_open (io, "none", NULL, &err) == NULL && errno == ENOENT,
+         "opened nothing");
+  CHECK (volume_destroy (io, "none", &err) == -1, "destroyed nothing");
+  end (&f);
+}
+
+/* Role and fence hold through a crash, and a late write is refused. */
+static void
+test_roles (void **state)
+{
+  const struct uuid pair = { { 1, 2, 3 } };
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 20; ++i) {
+    test_round_seed (i);
+    begin (&f, i, MIB, 0);
+    CHECK (write_noise (&f, 0, BLOCK) == 0, "%s", strerror (errno));
+    CHECK (volume_set_role (f.v, VOLUME_ROLE_SECONDARY, &pair, 5, &err) == 0,
+           "%s", err.message);
+    CHECK (write_noise (&f, 0, BLOCK) == -1 && errno == EROFS,
+           "a guest wrote to a secondary");
+    CHECK (volume_set_role (f.v, VOLUME_ROLE_PRIMARY, &pair, 4, &err) == -1
+           && errno == EPERM, "the fence was lowered");
+    sim_crash (f.sim, i);
+    volume_abandon (f.v);
+    sim_restart (f.sim);
+
+    open_volume (&f);
+    volume_get_status (f.v, &status);
+    CHECK (status.role == VOLUME_ROLE_SECONDARY && status.fence == 5 &&
+           uuid_equal (&status.pair, &pair), "the role was lost");
+    CHECK (write_noise (&f, 0, BLOCK) == -1 && errno == EROFS,
+           "a guest wrote to a secondary");
+    check_all (f.v, &f.model);
+    CHECK (volume_set_role (f.v, VOLUME_ROLE_PRIMARY, &pair, 6, &err) == 0,
+           "%s", err.message);
+    CHECK (write_noise (&f, BLOCK, BLOCK) == 0, "%s", strerror (errno));
+    CHECK (volume_meet_fence (f.v, 7, &err) == 0, "%s", err.message);
+    CHECK (write_noise (&f, 0, BLOCK) == -1 && errno == EROFS,
+           "a fenced volume was written");
+    CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
+    sim_crash (f.sim, i + 100);
+    volume_abandon (f.v);
+    sim_restart (f.sim);
+
+    open_volume (&f);
+    volume_get_status (f.v, &status);
+    CHECK (status.is_fenced, "the fence was forgotten");
+    CHECK (write_noise (&f, 0, BLOCK) == -1 && errno == EROFS,
+           "a fenced volume was written");
+    check_all (f.v, &f.model);
+    CHECK (volume_set_role (f.v, VOLUME_ROLE_STANDALONE, NULL, 7, &err) == 0,
+           "%s", err.message);
+    CHECK (write_noise (&f, 0, BLOCK) == 0, "%s", strerror (errno));
+    end (&f);
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_full_journal),
+    cmocka_unit_test (test_full_file_system),
+    cmocka_unit_test (test_journal_write_fails),
+    cmocka_unit_test (test_checkpoint_fails),
+    cmocka_unit_test (test_random_faults),
+    cmocka_unit_test (test_bounds),
+    cmocka_unit_test (test_one_at_a_time),
+    cmocka_unit_test (test_roles),
+  };
+
+  return cmocka_run_group_tests_name ("volume faults", tests, NULL, NULL);
+}
