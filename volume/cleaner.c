@@ -34,7 +34,7 @@
 
 #define ROUND_BYTES (UINT64_C (48) << 20)   /* moved in one round, at most */
 #define ROUND_SEGMENTS 16u
-#define GAIN_MIN 0.03            /* of a segment: below, it is not worth it */
+#define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
 
