@@ -28,6 +28,7 @@
 #include "control.h"
 #include "disks.h"
 #include "guest.h"
+#include "log.h"
 #include "replica.h"
 #include "size.h"
 
@@ -142,6 +143,7 @@ pairdisk_get_ready (void)
 {
   struct error error = ERROR_INIT;
 
+  log_before_fork ();
   if (lock_dir (&error) == -1 ||
       disks_probe (dir, print_disk_error, &error) == -1 ||
       control_listen (control_path, &error) == -1) {
@@ -156,6 +158,7 @@ pairdisk_after_fork (void)
 {
   struct error error = ERROR_INIT;
 
+  log_after_fork ();
   if (disks_open_all (dir, print_disk_error, &error) == -1 ||
       control_start (&error) == -1) {
     print_error (&error);

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "disks.h"
+#include "log.h"
 #include "replication.h"
 
 void
@@ -24,7 +25,6 @@ replication_release (struct replication *r)
   pthread_mutex_destroy (&r->lock);
 }
 
-/* nbdkit has one level for the log that is always on. */
 static void
 log_line (void *opaque, enum replica_log_level level, const char *line)
 {
@@ -33,7 +33,7 @@ log_line (void *opaque, enum replica_log_level level, const char *line)
   if (level == REPLICA_LOG_ERROR)
     nbdkit_error ("disk '%s': %s", disk->name, line);
   else
-    nbdkit_debug ("disk '%s': %s", disk->name, line);
+    log_info ("disk '%s': %s", disk->name, line);
 }
 
 int

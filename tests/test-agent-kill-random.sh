@@ -2,10 +2,11 @@
 # it is back both sites agree, a call that was answered has its effect, and
 # the plugins are as the records say.
 #
-# PAIRDISK_SEED=N repeats a run; make check-long makes more rounds.
+# PAIRDISK_SEED=N repeats a run; make check-long makes more rounds; FAKE= in
+# the environment takes the real plugin.
 
 source "${0%/*}/functions.sh"
-FAKE=1
+FAKE=${FAKE-1}
 source "${0%/*}/agent-functions.sh"
 
 seed=${PAIRDISK_SEED:-$(date +%s)}
@@ -27,12 +28,17 @@ settled ()
   settled_status=$a
 }
 
+link_is_off ()
+{
+  disk_is a "$disk_a" link null || disk_is a "$disk_a" link.state off
+}
+
 # plugins_match STATUS
 plugins_match ()
 {
   case $1 in
     created|stopped)
-      disk_is a "$disk_a" role primary && disk_is a "$disk_a" link null &&
+      disk_is a "$disk_a" role primary && link_is_off &&
         disk_is b "$disk_b" source.accept false ;;
     normal)
       disk_is a "$disk_a" link.state stream &&

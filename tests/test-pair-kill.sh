@@ -83,7 +83,7 @@ initial_round ()
   on a pair start db01 >/dev/null || bail_out "not started"
   random_ms 2000
   round "$2 in the initial copy, round $1" "$2" \
-    $(((fill_mb << 20) + (16 << 20) + cut_cost))
+    $((((fill_mb + 8) << 20) + cut_cost))
 }
 
 stream_round ()

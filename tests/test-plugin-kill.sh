@@ -3,8 +3,7 @@
 source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 
-rounds=${PAIRDISK_LONG:+50}
-rounds=${rounds:-8}
+rounds=${PAIRDISK_ROUNDS:-50}
 seed=${PAIRDISK_SEED:-$RANDOM}
 diag "seed $seed"
 RANDOM=$seed
@@ -45,6 +44,7 @@ if mode == "write":
     flushed, begun = load("flushed"), load("begun")
     version = max(begun)
     written = {}
+    open(tmp + "/loading", "w").close()
     try:
         while True:
             version += 1
@@ -93,8 +93,10 @@ for ((round = 1; round <= rounds; round++)); do
   /usr/bin/python3 "$tmp/load.py" "$uri" "$tmp" $((seed + round)) write &
   load_pid=$!
   started_pids+=("$load_pid")
+  wait_for 30 test -e "$tmp/loading" || bail_out 'the load does not begin'
+  rm "$tmp/loading"
   # Any moment will do; this only has to differ from round to round.
-  sleep "0.$((RANDOM % 900 + 100))"
+  sleep "0.$((RANDOM % 400 + 100))"
   kill_pid "$nbdkit_pid" KILL
   wait "$load_pid"
   nbdkit_start "$state"

@@ -57,6 +57,8 @@ ok 'promotion now finds no copy' answers '"code":"no-commit-point"' "$b" \
 ok 'accept' answers '"ok":true' "$b" '{"op":"replica.accept","disk":"copy"}'
 ok 'the first copy ends in step' wait_for 60 in_step
 ok 'with the same content' same_content
+ok 'the log has the reason of the full copy' \
+  grep -q "disk 'd': decide: rule=peer-new action=initial" "$tmp/nbdkit-a.log"
 refused 'the secondary is not attached' 'No such file' \
   nbdinfo "$(nbd_uri "$b" copy)"
 

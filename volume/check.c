@@ -480,8 +480,7 @@ check_table (struct check *c, const struct table *map,
     seq = check_entry (c, map, salt, block);
     newest = regions->entry ? table_get (regions, block >> REGION_SHIFT) : 0;
     /* After a crash either table may show what the other does not yet. */
-    if (regions->entry && seq > newest &&
-        (s->flags & SUPER_CLEAN || seq <= s->point.seq))
+    if (regions->entry && seq > newest && s->flags & SUPER_CLEAN)
       finding (c, "regions", FORMAT_PAGE + (block >> REGION_SHIFT) * 8, block,
                "the region is older (%" PRIu64 ") than the block (%" PRIu64
                ")", newest, seq);
