@@ -70,7 +70,7 @@ may_be_cleaned (struct volume *v, uint64_t i, uint64_t pinned_lap)
   const struct segment *s = &v->segments.table[i];
   uint64_t lap = segment_lap (&v->segments, i);
 
-  if (lap == 0 || s->is_cleaned || s->is_bad)
+  if (lap == 0 || s->is_victim || s->is_bad)
     return false;
   if (lap_is_cold (lap))
     return lap != v->cold.lap || v->cold.is_segment_closed;
@@ -519,7 +519,7 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
       v->segments.table[i].is_bad = true;
       continue;
     }
-    v->segments.table[i].is_cleaned = true;    /* not chosen twice */
+    v->segments.table[i].is_victim = true;
     victim[n++] = i;
   }
   if (n == 0)
@@ -531,20 +531,25 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   for (k = 0; k < n; ++k) {
     /* What the map still refers to here could not be found: keep it. */
     if (__atomic_load_n (&v->segments.table[victim[k]].live,
-                         __ATOMIC_ACQUIRE) != 0) {
-      v->segments.table[victim[k]].is_cleaned = false;
+                         __ATOMIC_ACQUIRE) != 0)
       v->segments.table[victim[k]].is_bad = true;
-    }
-    else
+    else {
+      ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
+
       give_up_history (v, victim[k]);
+      v->segments.table[victim[k]].is_cleaned = true;
+    }
   }
-  return free_segments (v) == -1 ? -1 : 1;
+  state = free_segments (v) == -1 ? -1 : 1;
+  goto out;
 
  err:
   haul_empty (h);
+  state = -1;
+ out:
   for (k = 0; k < n; ++k)
-    v->segments.table[victim[k]].is_cleaned = false;
-  return -1;
+    v->segments.table[victim[k]].is_victim = false;
+  return state;
 }
 
 /* ------------------------------------------------------------------ */

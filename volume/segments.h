@@ -22,8 +22,11 @@ struct segment {
   uint64_t first_seq;
   uint32_t live;               /* atomic, granules */
   bool is_prepared;            /* free, and its blocks are there */
+  bool is_victim;              /* the cleaner is at it */
   bool is_cleaned;             /* nothing in it is needed: free with the next
-                                  checkpoint */
+                                  checkpoint (set under checkpoint_lock, for
+                                  one that began before does not cover what
+                                  was moved out of it) */
   bool is_bad;                 /* holds a unit that does not verify: stays */
   uint64_t born;               /* the hot lap when it was opened: its age */
 };
