@@ -389,14 +389,19 @@ ask_peer_disk (struct peer *peer, const char *disk)
   return status;
 }
 
-/* What can only be had by asking; REC is not locked meanwhile.  *RET_FENCE is
- * the fence number of our disk.
- */
+/* What can only be had by asking: the record is not locked meanwhile. */
+struct gathered {
+  struct pair_facts facts;       /* those that the record does not know */
+  bool knows_point;              /* the destination's plugin was asked; else
+                                    the record counts */
+  uint64_t disk_fence;           /* of our disk */
+};
+
 static void
 gather (struct agent *agent, const struct record *rec,
-        const struct verb *verb, struct pair_facts *facts,
-        uint64_t *ret_fence)
+        const struct verb *verb, struct gathered *ret)
 {
+  struct pair_facts *facts = &ret->facts;
   struct peer *peer = peer_find (agent, other_region (agent, rec));
   bool at_source = is_source (agent, rec);
   struct control_error err;
@@ -414,24 +419,27 @@ gather (struct agent *agent, const struct record *rec,
   facts->destination_attached = at_source ? there : here;
   facts->peer_reachable = peer && peer_is_reachable (peer);
   if (!at_source && strcmp (json_text (ours, "role"), "secondary") == 0 &&
-      strcmp (json_text (ours, "pair"), rec->uuid) == 0 &&
-      json_is_object (json_object_get (ours, "committed")))
-    facts->has_completed_point = true;
-  *ret_fence = json_u64 (ours, "fence");
+      strcmp (json_text (ours, "pair"), rec->uuid) == 0) {
+    ret->knows_point = true;
+    facts->has_completed_point =
+      json_is_object (json_object_get (ours, "committed"));
+  }
+  ret->disk_fence = json_u64 (ours, "fence");
   json_decref (ours);
   json_decref (theirs);
 }
 
 static void
 facts_of_record (const struct request *req, const struct record *rec,
-                 struct pair_facts *facts)
+                 const struct gathered *g, struct pair_facts *facts)
 {
   uint64_t now = wall_ms ();
 
+  *facts = g->facts;
   facts->at_source = strcmp (req->region, rec->source_region) == 0;
   facts->at_destination = strcmp (req->region, rec->destination_region) == 0;
-  if (rec->has_point)
-    facts->has_completed_point = true;
+  if (!g->knows_point)
+    facts->has_completed_point = rec->has_point;
   facts->copies_difference = facts->has_completed_point;
   facts->had_oneshot = rec->oneshot_time != 0;
   facts->seconds_since_oneshot =
@@ -468,20 +476,20 @@ prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
 static bool
 carry_out (struct agent *agent, const struct request *req,
            const struct verb *verb, const struct work_token *token,
-           const struct pair_facts *gathered, uint64_t disk_fence,
-           struct record *rec, struct answer *answer)
+           const struct gathered *gathered, struct record *rec,
+           struct answer *answer)
 {
-  struct pair_facts facts = *gathered;
+  struct pair_facts facts;
   struct pair_transition t;
 
-  facts_of_record (req, rec, &facts);
+  facts_of_record (req, rec, gathered, &facts);
   t = pair_apply (rec->status, verb->event, &facts);
   if (t.outcome == PAIR_REFUSED) {
     refuse (answer, &t);
     return false;
   }
   if ((t.outcome == PAIR_MOVED || t.work != PAIR_WORK_NONE) &&
-      prepare_work (rec, t.work, disk_fence) &&
+      prepare_work (rec, t.work, gathered->disk_fence) &&
       record_move (agent, rec, t.status, true, req->client, verb->kind,
                    "") == -1) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
@@ -513,8 +521,7 @@ run_verb (struct agent *agent, const struct request *req,
           struct answer *answer)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  struct pair_facts facts = { 0 };
-  uint64_t disk_fence = 0;
+  struct gathered gathered = { .disk_fence = 0 };
   bool ok = false;
   int r = rec ? read_pair (agent, req, rec) : -1;
 
@@ -523,11 +530,10 @@ run_verb (struct agent *agent, const struct request *req,
                   NULL, NULL);
     return;
   }
-  gather (agent, rec, verb, &facts, &disk_fence);
+  gather (agent, rec, verb, &gathered);
   if (store_begin (agent->store) == 0) {
     if (store_pair_get (agent->store, rec->id, rec) == 1)
-      ok = carry_out (agent, req, verb, token, &facts, disk_fence, rec,
-                      answer);
+      ok = carry_out (agent, req, verb, token, &gathered, rec, answer);
     if (store_end (agent->store, ok) == -1)
       ok = false;
   }

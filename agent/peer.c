@@ -394,6 +394,9 @@ take_refusal (struct agent *agent, const struct record *rec,
   struct runtime *rt;
   enum api_error code = api_error_find (json_text (refused, "code"));
 
+  /* What passes by itself is no refusal: ask again. */
+  if (code == API_SERVICE_UNAVAILABLE || code == API_INTERNAL)
+    return;
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, rec->id);
   if (rt) {

@@ -3,6 +3,7 @@
 # the commit point, nothing that was flushed is lost, nothing is copied twice.
 #
 #   PAIRDISK_VICTIMS   some of: primary secondary agent-a agent-b connection
+#                      several (three of these in a row)
 #   PAIRDISK_ROUNDS    of each, odd ones in the initial copy (2; 20 for long)
 #   PAIRDISK_SEED      as a run before printed it
 
@@ -10,7 +11,7 @@ source "${0%/*}/pair-functions.sh"
 
 rounds=${PAIRDISK_ROUNDS:-${PAIRDISK_LONG:+20}}
 rounds=${rounds:-2}
-victims=${PAIRDISK_VICTIMS:-primary secondary agent-a agent-b connection}
+victims=${PAIRDISK_VICTIMS:-primary secondary agent-a agent-b connection several}
 seed=${PAIRDISK_SEED:-$RANDOM}
 diag "PAIRDISK_SEED=$seed PAIRDISK_ROUNDS=$rounds PAIRDISK_VICTIMS='$victims'"
 RANDOM=$seed
@@ -22,9 +23,17 @@ wire_rate=$((32 << 20))
 # cursor (8 of 2 MiB, 4 MiB), and what the process at work had in its hands.
 cut_cost=$((26 << 20))
 
+all=(primary secondary agent-a agent-b connection)
 strike ()
 {
+  local i
   case $1 in
+    several)
+      for i in 1 2 3; do
+        strike "${all[RANDOM % 5]}"
+        random_ms 500
+      done
+      ;;
     primary) nbdkit_kill a ;;
     secondary) nbdkit_kill b ;;
     connection) proxy cut >/dev/null ;;
@@ -76,6 +85,8 @@ round ()
 
 initial_round ()
 {
+  local strikes=1
+  [ "$2" = several ] && strikes=3
   disk_b=copy-$1
   on b disk create "$disk_b" --size 96M >/dev/null || bail_out "no disk"
   pair_make >/dev/null || bail_out "no pair"
@@ -83,14 +94,16 @@ initial_round ()
   on a pair start db01 >/dev/null || bail_out "not started"
   random_ms 2000
   round "$2 in the initial copy, round $1" "$2" \
-    $((((fill_mb + 8) << 20) + cut_cost))
+    $((((fill_mb + 8) << 20) + strikes * cut_cost))
 }
 
 stream_round ()
 {
+  local strikes=1
+  [ "$2" = several ] && strikes=3
   begin
   random_ms 1000
-  round "$2 in streaming, round $1" "$2" $cut_cost
+  round "$2 in streaming, round $1" "$2" $((strikes * cut_cost))
 }
 
 pair_unmake ()
