@@ -525,6 +525,25 @@ sim_reserve (struct io_file *file, uint64_t offset, uint64_t len)
   return result (e);
 }
 
+/* What is read there afterwards is undefined: leave it. */
+static int
+sim_punch (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  (void) offset;
+  (void) len;
+  LOCK (file->sim);
+
+  return result (begin (file->sim, file->boot, SIM_SPACE));
+}
+
+static void
+sim_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  (void) file;
+  (void) offset;
+  (void) len;
+}
+
 static int
 sim_zero_fill (struct io_file *file, uint64_t offset, uint64_t len)
 {
@@ -933,6 +952,7 @@ sim_new (uint64_t seed)
     .open = sim_open, .close = sim_close,
     .size = sim_size, .resize = sim_resize,
     .reserve = sim_reserve, .zero_fill = sim_zero_fill,
+    .punch = sim_punch, .prefetch = sim_prefetch,
     .read = sim_read, .read_medium = sim_read,
     .write = sim_write, .sync = sim_sync,
     .map = sim_map, .map_sync = sim_map_sync, .unmap = sim_unmap,

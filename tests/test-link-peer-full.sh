@@ -5,16 +5,22 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 source "${0%/*}/link-functions.sh"
 
-sites 16M
+sites 64M
 control "$b" '{"op":"disk.delete","disk":"d"}' >/dev/null
-ask "$b" disk.create "\"size\":$((16 << 20)),\"capacity\":$((32 << 20))"
+ask "$b" disk.create "\"size\":$((64 << 20)),\"capacity\":$((32 << 20))"
 pair
 fill 1 10
 link_start
 wait_synced || bail_out 'no initial copy'
-# 100 MB compressed: more than the journal there, less than that here.
-for i in 2 3 4; do fill "$i" 300 || break; done
-ok 'the reason is told' wait_for 20 link_is "'full' in (l['reason'] or '')"
+# More live data than the journal there has room for (it is given the least
+# capacity there is, 48 MiB), and less than that here.
+nbd_python "$(nbd_uri "$a" d)" "
+import random
+r = random.Random(7)
+for i in range(1000):
+    h.pwrite(r.randbytes(65536), i * 65536)
+h.flush()" || bail_out 'the primary took no more'
+ok 'the reason is told' wait_for 40 link_is "'full' in (l['reason'] or '')"
 seq=$(status "$b" d "s['committed']['seq']")
 ok 'the peer has a point' test "$seq" -ge 10
 ok 'the lag is told' link_is "l['lag']['writes'] > 0 and l['lag']['seconds'] > 0"

@@ -224,6 +224,43 @@ one_round (uint64_t seed)
   round_end (&r);
 }
 
+/* So little room that the cleaner is at work all the time: power fails while
+ * it moves, while it frees, and while the checkpoint between is written.
+ */
+static void
+cleaning_round (uint64_t seed)
+{
+  const uint64_t size = 12 * MIB;
+  struct random_range range = { 0, size, 60 };
+  struct volume_status status;
+  unsigned lives;
+  struct round r;
+
+  round_begin (&r, seed, size, 48 * MIB);
+  lives = 2 + random_below (&r.rng, 4);
+  recover_volume (&r);
+  while (lives-- > 0) {
+    if (random_chance (&r.rng, 30))
+      range.end = MIB * (1 + random_below (&r.rng, 12));
+    one_life (&r, &range, 50 + random_below (&r.rng, 250));
+    recover_volume (&r);
+    check_recovered (&r);
+  }
+  volume_get_status (r.v, &status);
+  CHECK (status.used <= status.capacity, "%" PRIu64 " used", status.used);
+  round_end (&r);
+}
+
+static void
+test_crash_cleaning (void **state)
+{
+  uint64_t i, rounds = test_begin (40);
+
+  (void) state;
+  for (i = 0; i < rounds; ++i)
+    cleaning_round (test_round_seed (i));
+}
+
 static void
 test_crash (void **state)
 {
@@ -509,6 +546,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_crash),
+    cmocka_unit_test (test_crash_cleaning),
     cmocka_unit_test (test_crash_threads),
     cmocka_unit_test (test_crash_in_create),
     cmocka_unit_test (test_lost_writes_stay_lost),

@@ -211,6 +211,7 @@ make_each (struct made *m, enum format_record_type type)
     break;
   case RECORD_ZERO:
   case RECORD_TRIM:
+  case RECORD_KEEP_ZERO:
     finish (m, type, 17, 40000, 0);
     break;
   case RECORD_DELTA:
@@ -255,7 +256,8 @@ test_records_golden (void **state)
     [RECORD_STAGE_BEGIN] = "record-stage-begin",
     [RECORD_STAGE_CURSOR] = "record-stage-cursor",
     [RECORD_STAGE_COMMIT] = "record-stage-commit",
-    [RECORD_STAGE_DROP] = "record-stage-drop"
+    [RECORD_STAGE_DROP] = "record-stage-drop",
+    [RECORD_KEEP_ZERO] = "record-keep-zero"
   };
   uint8_t bytes[sizeof (struct format_record) + (16 << 10)];
   struct made m;
@@ -586,7 +588,7 @@ test_segment_pages (void **state)
   const struct segment_header h = { 12, 70, 1700000000000000000, SEGMENT_HOT,
                                     9 };
   const struct segment_summary s = { 12, 1 << 20, 200, 4000, 9000, 70, 4070,
-                                     3, 90000, 1700000000000000001 };
+                                     3, 90000, 1700000000000000001, 5 };
   struct format_segment hp, hp2;
   struct format_summary sp, sp2;
   struct segment_header hb;
@@ -736,6 +738,7 @@ example_super (struct super *s)
   s->map_slot = s->segments_slot = 1;
   s->segments_hash = 0x5060;
   s->durable_hint = 7 * SEGMENT + 12288;
+  s->cold_position = (COLD_LAP_BASE + 2) * s->segment_size + 8192;
   s->oldest_seq = 9;
   s->oldest_position = SEGMENT;
   s->stage.id = 0x7080;

@@ -29,9 +29,8 @@ static void
 store_entry (struct volume *v, struct table *map, uint64_t block,
              uint64_t entry)
 {
-  uint64_t old = table_get (map, block);
+  uint64_t old = table_exchange (map, block, entry);
 
-  table_set (map, block, entry);
   if (v->is_replaying)
     return;
   if (entry_kind (old) == ENTRY_DATA)
@@ -80,6 +79,41 @@ apply_units (struct volume *v, const struct record *record, const void *body,
   }
   if (record->type == RECORD_WRITE)
     touch_regions (to.regions, record->block, record->nblocks, record->seq);
+  return 0;
+}
+
+/* Units that the cleaner moved, where the map (of the disk or of the stage)
+ * still shows where they came from.
+ */
+int
+apply_move (struct volume *v, const struct record *record, const void *body,
+            uint64_t body_offset)
+{
+  struct unit_walk walk = unit_walk_start (record, body);
+  struct walked_unit u;
+  uint64_t entry;
+  int more;
+
+  while ((more = unit_walk_next (&walk, &u)) == 1) {
+    if (u.block >= v->nblocks)
+      break;
+    entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
+                        unit_stored_size (&u.unit));
+    if (!table_replace (&v->map, u.block, u.origin, entry) &&
+        !(v->is_staging &&
+          table_replace (&v->stage_map, u.block, u.origin, entry)))
+      continue;
+    if (v->is_replaying)
+      continue;
+    segments_account (&v->segments, entry_position (u.origin),
+                      -(int64_t) entry_length (u.origin));
+    segments_account (&v->segments, entry_position (entry),
+                      entry_length (entry));
+  }
+  if (more != 0) {
+    errno = EUCLEAN;
+    return -1;
+  }
   return 0;
 }
 
@@ -139,8 +173,10 @@ apply_record (struct volume *v, const struct record *record,
     return apply_units (v, record, body, body_offset);
 
   case RECORD_MOVE:
-    errno = EUCLEAN;
-    return -1;
+    return apply_move (v, record, body, body_offset);
+
+  case RECORD_KEEP_ZERO:
+    return 0;                  /* for who rebuilds the map */
 
   case RECORD_STAGE_BEGIN:
   case RECORD_STAGE_CURSOR:

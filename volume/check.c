@@ -40,6 +40,7 @@ struct check {
   uint64_t done, total;
   struct volume_check_result result;
 
+  uint64_t position;           /* where replay of this stream starts */
   uint64_t stage_salt;         /* of a stage begun behind the checkpoint */
   uint32_t incarnation;        /* of the last batch behind the checkpoint */
   uint64_t watermark;          /* highest seen */
@@ -128,7 +129,8 @@ position_in (const struct check *c, const struct offline_lap *lap,
 static bool
 is_checkpointed (const struct check *c, uint64_t position)
 {
-  return position < c->o.super.position;
+  return position < (lap_is_cold (position / c->o.super.segment_size)
+                     ? c->o.super.cold_position : c->o.super.position);
 }
 
 static bool
@@ -193,7 +195,9 @@ static bool
 check_records (struct check *c, const struct offline_lap *lap,
                const struct batch *batch, bool is_tail)
 {
-  bool is_keyed = batch->position >= c->o.super.oldest_position;
+  /* What the cleaner moved before a stage was shown has older keys. */
+  bool is_keyed = !lap_is_cold (lap->lap) &&
+    batch->position >= c->o.super.oldest_position;
   uint32_t at = sizeof (struct format_batch), n;
   uint64_t offset = file_offset (c, lap, batch->position %
                                  c->o.super.segment_size);
@@ -339,10 +343,10 @@ check_lap (struct check *c, const struct offline_lap *lap)
   has_summary = offline_read_summary (&c->o, lap, &summary) == 1;
 
   if (is_checkpointed (c, base)) {
-    at = s->position < end ? s->position - base :
+    at = c->position < end ? c->position - base :
       has_summary ? summary.data_end : size - FORMAT_PAGE;
     check_batches (c, lap, at);
-    if (s->position >= end) {
+    if (c->position >= end) {
       if (!has_summary)
         finding (c, "journal", file_offset (c, lap, size - FORMAT_PAGE), -1,
                  "the summary of segment %" PRIu64 " is damaged",
@@ -377,21 +381,23 @@ check_length (struct check *c)
              " bytes, %" PRIu64 " are in use", size, end);
 }
 
+/* One stream of laps, the hot ones or the cold ones: [I, END) of the table. */
 static void
-check_journal (struct check *c)
+check_stream (struct check *c, uint64_t i, uint64_t end, uint64_t position,
+              uint64_t watermark)
 {
   const struct super *s = &c->o.super;
-  uint64_t i, newest = s->position / s->segment_size, next = newest;
+  uint64_t newest = position / s->segment_size, next = newest;
 
-  check_length (c);
-  c->end = s->position;
-  c->watermark = s->durable_hint;
+  c->position = c->end = position;
+  c->watermark = watermark;
   c->incarnation = s->incarnation;
-  if (s->position % s->segment_size != 0 &&
-      (c->o.nlaps == 0 || c->o.lap[c->o.nlaps - 1].lap < newest))
+  c->is_ended = false;
+  if (position % s->segment_size != 0 &&
+      (i == end || c->o.lap[end - 1].lap < newest))
     finding (c, "journal", 0, -1, "the segment of the last checkpoint is "
              "gone");
-  for (i = 0; i < c->o.nlaps; ++i) {
+  for (; i < end; ++i) {
     c->is_in_use[c->o.lap[i].segment] = true;
     /* Behind the checkpoint laps follow each other without a gap. */
     if (c->o.lap[i].lap >= newest && c->o.lap[i].lap != next++)
@@ -402,6 +408,19 @@ check_journal (struct check *c)
   if (!(s->flags & SUPER_CLEAN) && c->watermark > c->end)
     finding (c, "journal", 0, -1, "the journal ends at position %" PRIu64
              " and was durable up to %" PRIu64, c->end, c->watermark);
+}
+
+static void
+check_journal (struct check *c)
+{
+  const struct super *s = &c->o.super;
+  uint64_t cold = 0;
+
+  check_length (c);
+  while (cold < c->o.nlaps && !lap_is_cold (c->o.lap[cold].lap))
+    cold++;
+  check_stream (c, 0, cold, s->position, s->durable_hint);
+  check_stream (c, cold, c->o.nlaps, s->cold_position, s->cold_position);
 }
 
 /* ------------------------------------------------------------------ */

@@ -30,6 +30,7 @@ snapshot (struct volume *v, struct super *ret)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
   *ret = v->super;
   ret->position = position;
+  ret->cold_position = v->cold.position;
   ret->point = j->applied_point;
   ret->incarnation = v->incarnation;
   return position;
@@ -72,8 +73,6 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
   CLEANUP_FREE struct super *super = malloc (sizeof *super);
-  uint64_t lap, hash;
-  unsigned slot;
   int saved;
 
   if (super == NULL)
@@ -84,20 +83,10 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
   else
     super->flags &= ~SUPER_CLEAN;
 
-  /* A segment of which nothing but its header page could be known is found
-   * again by that page.
-   */
-  lap = super->position / super->segment_size;
-  if (super->position % super->segment_size == 0)
-    lap--;
-
-  slot = !v->super_written.segments_slot;
+  super->segments_slot = !v->super_written.segments_slot;
   if (sync_tables (v) == -1 ||
-      segments_save (&v->segments, v->io, v->segments_file, &super->uuid,
-                     slot, lap, &hash) == -1)
+      segments_save (&v->segments, v->io, v->segments_file, super) == -1)
     goto err;
-  super->segments_slot = slot;
-  super->segments_hash = hash;
   if (write_super (v, super) == -1)
     goto err;
 
@@ -118,18 +107,6 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
  * and after a pause a note of how far the journal was durable, so that rot
  * in its last batch is told apart from a torn tail.
  */
-
-static int
-prepare (struct volume *v, uint64_t segment)
-{
-  uint64_t size = v->super.segment_size, have;
-
-  if (v->io->size (v->journal.file, &have) == -1)
-    return -1;
-  if ((segment + 1) * size <= have)
-    return v->io->reserve (v->journal.file, segment * size, size);
-  return v->io->zero_fill (v->journal.file, segment * size, size);
-}
 
 static uint64_t
 segment_to_prepare_locked (struct volume *v)
@@ -155,7 +132,8 @@ prepare_locked (struct volume *v)
     if (segment == SEGMENT_NONE)
       return;
     pthread_mutex_unlock (&j->lock);
-    r = prepare (v, segment);
+    r = v->io->zero_fill (j->file, segment * v->segments.size,
+                          v->segments.size);
     saved = errno;
     pthread_mutex_lock (&j->lock);
     if (r == -1)
@@ -163,6 +141,26 @@ prepare_locked (struct volume *v)
     else
       v->segments.table[segment].is_prepared = true;
     pthread_cond_broadcast (&j->progress);
+  }
+}
+
+/* Direct writes leave nothing in the page cache.  What was just written is
+ * likely to be read, and when it leaves the staging ring it should be found
+ * there, as it would be on a buffered file.
+ */
+static void
+prefetch_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment;
+
+  for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
+    segment = segments_find_lap (&v->segments, j->prefetched + 1);
+    if (segment == SEGMENT_NONE)
+      continue;
+    pthread_mutex_unlock (&j->lock);
+    v->io->prefetch (j->file, segment * v->segments.size, v->segments.size);
+    pthread_mutex_lock (&j->lock);
   }
 }
 
@@ -194,6 +192,7 @@ checkpoint_maintainer (void *volume)
     }
     j->is_maintenance_due = false;
     prepare_locked (v);
+    prefetch_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
       CHECKPOINT_BYTES;

@@ -39,7 +39,7 @@ find_start (struct volume *v, uint64_t first)
   }
   for (i = 0; i < v->segments.count; ++i) {
     lap = segment_lap (&v->segments, i);
-    if (lap == 0 || lap < oldest)
+    if (lap == 0 || lap < oldest || lap_is_cold (lap))
       continue;
     if (lap != oldest &&
         __atomic_load_n (&v->segments.table[i].first_seq, __ATOMIC_RELAXED) >

@@ -29,6 +29,7 @@ record_type_name (enum format_record_type type)
   case RECORD_STAGE_CURSOR: return "stage-cursor";
   case RECORD_STAGE_COMMIT: return "stage-commit";
   case RECORD_STAGE_DROP: return "stage-drop";
+  case RECORD_KEEP_ZERO: return "keep-zero";
   }
   return "unknown";
 }

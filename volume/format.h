@@ -15,7 +15,9 @@
  * A unit:     16 byte header, stored data padded to 16 bytes
  *
  * A logical position counts bytes of all segments ever used: lap *
- * segment_size + offset, where lap numbers the uses of segments from 1.
+ * segment_size + offset, where lap numbers the uses of segments: from 1 for
+ * hot ones (records as they came), from COLD_LAP_BASE for cold ones (units
+ * that the cleaner moved).
  * Every hash in the journal but a unit's is seeded with the volume's journal
  * salt and the logical position, so that what an earlier lap left behind
  * never passes.
@@ -99,7 +101,8 @@ struct format_super {
   le64 shown_seq;           /*  304 */
   le64 shown_time_ns;       /*  312 */
   le64 shown_bytes;         /*  320 */
-  uint8_t reserved2[696];   /*  328 */
+  le64 cold_position;       /*  328  like position, of the cold segments */
+  uint8_t reserved2[688];   /*  336 */
   le32 generation_count;    /* 1024 */
   le32 reserved3;           /* 1028 */
   struct format_generation generations[32]; /* 1032 */
@@ -152,6 +155,8 @@ struct format_segment {
 };
 static_assert (sizeof (struct format_segment) == 64, "layout");
 
+#define COLD_LAP_BASE (UINT64_C (1) << 32)
+
 #define SEGMENT_HOT  1u              /* records in the order of their seq */
 #define SEGMENT_COLD 2u              /* units moved by the cleaner */
 
@@ -169,7 +174,8 @@ struct format_summary {
   le64 first_block;         /* 56  blocks touched lie in */
   le64 end_block;           /* 64  [first_block, end_block) */
   le64 closed_ns;           /* 72 */
-  uint8_t reserved[40];     /* 80 */
+  le64 zeros;               /* 80  records and units that say "zero" */
+  uint8_t reserved[32];     /* 88 */
   le64 hash;                /* 120 */
 };
 static_assert (sizeof (struct format_summary) == 128, "layout");
@@ -205,7 +211,8 @@ enum format_record_type {
   RECORD_STAGE_CURSOR = 7,  /* their seq is that of the record before */
   RECORD_STAGE_COMMIT = 8,
   RECORD_STAGE_DROP = 9,
-  RECORD_TYPE_MAX = RECORD_STAGE_DROP
+  RECORD_KEEP_ZERO = 10,    /* moved: the blocks have read as zeros since seq */
+  RECORD_TYPE_MAX = RECORD_KEEP_ZERO
 };
 
 struct format_record {

@@ -15,6 +15,7 @@
 
 #define SMALL_BLOCKS 8u          /* up to this a record is made on the stack */
 #define RUN_MAX (256u << 10)     /* one read of neighbouring units */
+#define RUN_GAP (FORMAT_PAGE + 128)   /* headers and padding passed over */
 #define READ_TRIES 3             /* looks at a block that does not verify */
 
 uint64_t
@@ -96,16 +97,17 @@ static int
 expand_run (struct volume *v, const uint8_t *stored, uint64_t block,
             const uint64_t *entry, unsigned count, uint8_t *buf)
 {
+  const uint8_t *p;
   struct unit unit;
   unsigned i;
 
   for (i = 0; i < count; ++i) {
-    if (!fetched_unit_is_valid (v, stored, block + i, entry[i], &unit) ||
-        !unit_expand (stored, &unit, buf)) {
+    p = stored + (entry_position (entry[i]) - entry_position (entry[0]));
+    if (!fetched_unit_is_valid (v, p, block + i, entry[i], &unit) ||
+        !unit_expand (p, &unit, buf)) {
       if (read_block_again (v, block + i, buf) == -1)
         return -1;
     }
-    stored += entry_length (entry[i]);
     buf += VOLUME_BLOCK_SIZE;
   }
   return 0;
@@ -134,12 +136,31 @@ read_run (struct volume *v, uint64_t block, const uint64_t *entry,
   return 0;
 }
 
+/* How far a run that begins at ENTRY[0] and has LENGTH bytes reaches with
+ * NEXT; 0: NEXT is not part of it.
+ */
+static uint32_t
+run_with (const struct volume *v, const uint64_t *entry, uint32_t length,
+          uint64_t next)
+{
+  uint64_t start = entry_position (entry[0]), position;
+
+  if (entry_kind (next) != ENTRY_DATA)
+    return 0;
+  position = entry_position (next);
+  if (position < start + length || position > start + length + RUN_GAP ||
+      position - start + entry_length (next) > RUN_MAX ||
+      position / v->super.segment_size != start / v->super.segment_size)
+    return 0;
+  return position - start + entry_length (next);
+}
+
 /* Up to VOLUME_RECORD_BLOCKS_MAX whole blocks. */
 static int
 read_blocks (struct volume *v, uint64_t block, unsigned count, uint8_t *buf)
 {
   uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
-  uint32_t length;
+  uint32_t length, longer;
   unsigned i, n;
 
   for (i = 0; i < count; ++i)
@@ -155,11 +176,11 @@ read_blocks (struct volume *v, uint64_t block, unsigned count, uint8_t *buf)
     }
     else {
       length = entry_length (entry[i]);
-      while (i + n < count && entry_kind (entry[i + n]) == ENTRY_DATA &&
-             entry_position (entry[i + n]) ==
-             entry_position (entry[i]) + length &&
-             length + entry_length (entry[i + n]) <= RUN_MAX)
-        length += entry_length (entry[i + n++]);
+      while (i + n < count &&
+             (longer = run_with (v, &entry[i], length, entry[i + n])) != 0) {
+        length = longer;
+        ++n;
+      }
       if (read_run (v, block + i, &entry[i], n, length,
                     buf + i * VOLUME_BLOCK_SIZE) == -1)
         return -1;

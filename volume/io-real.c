@@ -287,6 +287,19 @@ real_zero_fill (struct io_file *file, uint64_t offset, uint64_t len)
 }
 
 static int
+real_punch (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  return fallocate (file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    offset, len);
+}
+
+static void
+real_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  posix_fadvise (file->fd, offset, len, POSIX_FADV_WILLNEED);
+}
+
+static int
 real_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
 {
   return pread_full (file->fd, buf, len, offset);
@@ -639,6 +652,8 @@ const struct volume_io volume_io_real = {
   .resize = real_resize,
   .reserve = real_reserve,
   .zero_fill = real_zero_fill,
+  .punch = real_punch,
+  .prefetch = real_prefetch,
   .read = real_read,
   .read_medium = real_read_medium,
   .write = real_write,

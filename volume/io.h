@@ -51,6 +51,9 @@ struct volume_io {
   /* Write zeros that are on the medium, and grow the file if needed. */
   int (*zero_fill) (struct io_file *file, uint64_t offset, uint64_t len);
 
+  /* Give the blocks of the range back; what is read there is undefined. */
+  int (*punch) (struct io_file *file, uint64_t offset, uint64_t len);
+
   /* Exactly LEN bytes; EIO when the file is shorter.  Sees every completed
    * write.  Cheap for small reads of recently read data.
    */
@@ -59,6 +62,9 @@ struct volume_io {
   /* The same but from the medium, past any cache: a second opinion. */
   int (*read_medium) (struct io_file *file, void *buf, size_t len,
                       uint64_t offset);
+
+  /* The range will be read soon: a hint that may be ignored. */
+  void (*prefetch) (struct io_file *file, uint64_t offset, uint64_t len);
 
   /* Not durable before sync.  Page-aligned. */
   int (*write) (struct io_file *file, const void *buf, size_t len,

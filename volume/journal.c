@@ -41,6 +41,7 @@ journal_init_locks (struct volume *v)
   pthread_cond_init (&j->progress, &attr);
   pthread_cond_init (&j->committer_cond, &attr);
   pthread_cond_init (&j->maintainer_cond, &attr);
+  pthread_cond_init (&j->cleaner_cond, &attr);
   pthread_condattr_destroy (&attr);
 }
 
@@ -69,6 +70,7 @@ journal_release (struct volume *v)
   if (j->queue)
     v->io->queue_close (j->queue);
   ring_release (&j->ring);
+  pthread_cond_destroy (&j->cleaner_cond);
   pthread_cond_destroy (&j->maintainer_cond);
   pthread_cond_destroy (&j->committer_cond);
   pthread_cond_destroy (&j->progress);
@@ -97,6 +99,7 @@ journal_start (struct volume *v, uint64_t position,
       j->offset = FORMAT_PAGE;
     j->summary = (struct segment_summary) { .lap = j->lap };
   }
+  j->prefetched = j->lap;
   j->acceleration = ACCELERATION_THOROUGH;
   j->next_seq = point->seq + 1;
   j->bytes = point->bytes;
@@ -484,6 +487,7 @@ write_header_locked (struct volume *v, uint64_t segment)
   j->is_segment_closed = false;
   j->summary = (struct segment_summary) { .lap = j->lap };
   v->segments.table[segment].is_prepared = false;
+  v->segments.table[segment].born = j->lap;
   __atomic_store_n (&v->segments.table[segment].first_seq, j->next_seq,
                     __ATOMIC_RELAXED);
   __atomic_store_n (&v->segments.table[segment].lap, j->lap,
@@ -493,6 +497,20 @@ write_header_locked (struct volume *v, uint64_t segment)
                          size, (struct format_segment *) memory);
 }
 
+/* Has the cleaner found nothing to win, and has nothing become dead since? */
+static bool
+is_exhausted_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  if (j->is_exhausted && segments_live (&v->segments) +
+      v->super.segment_size / 4 < j->exhausted_live)
+    j->is_exhausted = false;
+  if (!j->is_exhausted)
+    pthread_cond_signal (&j->cleaner_cond);
+  return j->is_exhausted;
+}
+
 /* Go on in another segment.  1: done; 0: something had to be waited for,
  * look again; -1: there is no space.
  */
@@ -500,15 +518,21 @@ static int
 rotate_locked (struct volume *v, enum journal_how how)
 {
   struct journal *j = &v->journal;
-  uint64_t segment, first = j->head, end;
+  uint64_t segment, free_segments, first = j->head, end;
 
   if (j->head + 2 > j->tail + JOURNAL_BATCHES ||
       !ring_has_room (j, position_of (v, j->lap + 1, FORMAT_PAGE))) {
     wait_progress_locked (v);
     return 0;
   }
-  if (how != JOURNAL_MARK &&
-      segments_count_free (&v->segments) <= SEGMENTS_RESERVED) {
+  free_segments = segments_count_free (&v->segments);
+  if (free_segments < cleaner_low (v))
+    pthread_cond_signal (&j->cleaner_cond);
+  if (how != JOURNAL_MARK && free_segments <= SEGMENTS_RESERVED) {
+    if (!is_exhausted_locked (v)) {
+      wait_progress_locked (v);
+      return 0;
+    }
     errno = ENOSPC;
     return -1;
   }
@@ -655,6 +679,8 @@ summarize_locked (struct journal *j, const struct record *r)
   }
   if (r->length > 0)
     s->units += r->nblocks;
+  else
+    s->zeros++;
   if (s->end_block == 0 || r->block < s->first_block)
     s->first_block = r->block;
   if (r->block + r->nblocks > s->end_block)

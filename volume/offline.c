@@ -28,7 +28,8 @@ is_after_checkpoint (const struct offline *o,
                      const struct segment_header *header)
 {
   return !(o->super.flags & SUPER_CLEAN) &&
-    header->lap >= o->super.position / o->super.segment_size &&
+    header->lap >= (lap_is_cold (header->lap) ? o->super.cold_position
+                    : o->super.position) / o->super.segment_size &&
     header->incarnation >= o->super.incarnation;
 }
 

@@ -67,6 +67,7 @@ record_length_is_valid (const struct record *r)
                                  sizeof (struct format_locator));
   case RECORD_ZERO:
   case RECORD_TRIM:
+  case RECORD_KEEP_ZERO:
     return r->nblocks >= 1 && r->nblocks <= RECORD_ZERO_BLOCKS_MAX &&
       r->length == 0;
   case RECORD_STAGE_BEGIN:
@@ -307,6 +308,7 @@ record_verify_body (const struct record *r, const void *body, uint64_t salt,
   switch (r->type) {
   case RECORD_ZERO:
   case RECORD_TRIM:
+  case RECORD_KEEP_ZERO:
     return r->block < nblocks && r->nblocks <= nblocks - r->block;
   case RECORD_STAGE_BEGIN:
   case RECORD_STAGE_CURSOR:
@@ -489,6 +491,7 @@ segment_summary_encode (const struct segment_summary *summary,
   ret->first_block = htole64 (summary->first_block);
   ret->end_block = htole64 (summary->end_block);
   ret->closed_ns = htole64 (summary->closed_ns);
+  ret->zeros = htole64 (summary->zeros);
   ret->hash = htole64 (XXH3_64bits_withSeed
                        (ret, offsetof (struct format_summary, hash),
                         position_seed (journal_salt,
@@ -520,6 +523,7 @@ segment_summary_decode (const struct format_summary *summary,
   ret->first_block = le64toh (summary->first_block);
   ret->end_block = le64toh (summary->end_block);
   ret->closed_ns = le64toh (summary->closed_ns);
+  ret->zeros = le64toh (summary->zeros);
   return ret->data_end >= FORMAT_PAGE && ret->data_end % FORMAT_PAGE == 0 &&
     ret->data_end <= segment_size - FORMAT_PAGE;
 }

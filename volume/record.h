@@ -37,7 +37,7 @@ struct record {
 static inline bool
 record_type_is_mark (enum format_record_type type)
 {
-  return type >= RECORD_STAGE_BEGIN;
+  return type >= RECORD_STAGE_BEGIN && type <= RECORD_STAGE_DROP;
 }
 
 /* Seed of the hashes of what stands at logical position POS. */
@@ -177,7 +177,7 @@ struct segment_summary {
   uint64_t lap;
   uint32_t data_end, batches;
   uint64_t records, units, first_seq, last_seq, first_block, end_block;
-  uint64_t closed_ns;
+  uint64_t closed_ns, zeros;
 };
 
 extern void segment_summary_encode (const struct segment_summary *summary,

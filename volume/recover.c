@@ -79,7 +79,9 @@ find_laps (struct replay *replay, struct error *err)
                               (unsigned long long) i);
     if (segment_header_decode (&page, &v->super.uuid, v->super.journal_salt,
                                size, &header) &&
-        header.lap >= floor && header.incarnation >= v->super.incarnation)
+        header.lap >= floor &&
+        lap_is_cold (header.lap) == lap_is_cold (floor) &&
+        header.incarnation >= v->super.incarnation)
       replay->found[replay->nfound++] = (struct found_lap) {
         header.lap, i, header.first_seq, header.incarnation
       };
@@ -160,7 +162,10 @@ walk_batch (struct replay *replay, const struct batch *batch, bool apply,
           return false;
         salt = mark.salt;      /* what follows is keyed with */
       }
-      else if (!record_verify_body (&r, body, salt, v->nblocks))
+      else if (!record_verify_body (&r, body, salt, v->nblocks) &&
+               !(r.type == RECORD_MOVE && v->is_staging &&
+                 record_verify_body (&r, body, v->super.content_salt,
+                                     v->nblocks)))
         return false;
     }
     else {
@@ -304,6 +309,8 @@ enter_lap (struct replay *replay, uint64_t lap)
     segment = found->segment;
     v->segments.table[segment].first_seq = found->first_seq;
     v->segments.table[segment].lap = lap;
+    v->segments.table[segment].born = lap_is_cold (lap)
+      ? v->super.position / v->super.segment_size : lap;
   }
   replay->segment = segment;
   if (replay->position % v->super.segment_size == 0)
@@ -321,7 +328,7 @@ replay_all (struct replay *replay, struct error *err)
     if (replay->position % size != 0)
       return error_set (err, EUCLEAN,
                         "the segment of the last checkpoint is gone");
-    return replay->v->super.durable_hint > replay->position
+    return replay->watermark > replay->position
       ? error_set (err, EUCLEAN, "the newest segment of the journal is gone")
       : 0;
   }
@@ -369,33 +376,63 @@ recount_live (struct volume *v)
     count_live (v, &v->stage_map);
 }
 
+static int
+replay_stream (struct replay *replay, struct error *err)
+{
+  int r;
+
+  r = find_laps (replay, err);
+  if (r == 0)
+    r = replay_all (replay, err);
+  free (replay->found);
+  return r;
+}
+
+/* First what the cleaner moved, as far as the map still shows where from,
+ * then what guests and the peer wrote: the two have no order between them,
+ * and whatever was written after a move is newer than it.
+ */
+static int
+replay_both (struct volume *v, struct replay *cold, struct replay *hot,
+             struct error *err)
+{
+  int r;
+
+  hot->buf = cold->buf = malloc (BATCH_HARD + FORMAT_PAGE);
+  if (hot->buf == NULL)
+    return error_set_errno (err, errno, "cannot replay the journal");
+  v->is_replaying = true;
+  r = replay_stream (cold, err);
+  if (r == 0)
+    r = replay_stream (hot, err);
+  v->is_replaying = false;
+  v->has_point_after_mark = false;
+  free (hot->buf);
+  if (r == -1)
+    return -1;
+  recount_live (v);
+  if (v->super.role != VOLUME_ROLE_SECONDARY)
+    v->super.flags |= SUPER_NEW_WRITER;
+  return 0;
+}
+
 int
 recover (struct volume *v, struct error *err)
 {
-  struct replay replay = {
+  struct replay hot = {
     .v = v, .position = v->super.position, .point = v->super.point,
     .incarnation = v->super.incarnation, .watermark = v->super.durable_hint,
   };
-  int r = 0;
+  struct replay cold = {
+    .v = v, .position = v->super.cold_position,
+    .incarnation = v->super.incarnation,
+    .watermark = v->super.cold_position,
+  };
 
-  if (!(v->super.flags & SUPER_CLEAN)) {
-    replay.buf = malloc (BATCH_HARD + FORMAT_PAGE);
-    if (replay.buf == NULL)
-      return error_set_errno (err, errno, "cannot replay the journal");
-    v->is_replaying = true;
-    r = find_laps (&replay, err);
-    if (r == 0)
-      r = replay_all (&replay, err);
-    v->is_replaying = false;
-    if (r == 0)
-      recount_live (v);
-    if (v->super.role != VOLUME_ROLE_SECONDARY)
-      v->super.flags |= SUPER_NEW_WRITER;
-    free (replay.found);
-    free (replay.buf);
-  }
-  v->has_point_after_mark = false;
-  if (r == 0)
-    journal_start (v, replay.position, &replay.point);
-  return r;
+  if (!(v->super.flags & SUPER_CLEAN) &&
+      replay_both (v, &cold, &hot, err) == -1)
+    return -1;
+  journal_start (v, hot.position, &hot.point);
+  cold_start (v, cold.position);
+  return 0;
 }

@@ -64,20 +64,29 @@ segments_load (struct segments *segments, const struct volume_io *io,
     segments->table[i].lap = le64toh (entry[i].lap);
     segments->table[i].first_seq = le64toh (entry[i].first_seq);
     segments->table[i].live = le32toh (entry[i].live);
+    segments->table[i].born = lap_is_cold (segments->table[i].lap)
+      ? super->position / super->segment_size : segments->table[i].lap;
   }
   return 0;
 }
 
+/* Does LAP begin before the position that replay starts from? */
+static bool
+lap_is_known (const struct super *super, uint64_t lap)
+{
+  return lap * super->segment_size <
+    (lap_is_cold (lap) ? super->cold_position : super->position);
+}
+
 int
 segments_save (const struct segments *segments, const struct volume_io *io,
-               struct io_file *file, const struct uuid *uuid, unsigned slot,
-               uint64_t lap, uint64_t *ret_hash)
+               struct io_file *file, struct super *super)
 {
   size_t size = slot_size (segments->count);
   CLEANUP_FREE uint8_t *buf = aligned_alloc (FORMAT_PAGE, size);
   struct format_segtable *header = (void *) buf;
   struct format_segentry *entry;
-  uint64_t i, segment_lap_now;
+  uint64_t i, lap;
 
   if (buf == NULL)
     return -1;
@@ -85,23 +94,24 @@ segments_save (const struct segments *segments, const struct volume_io *io,
   header->magic = htole32 (SEGTABLE_MAGIC);
   header->version = htole32 (FORMAT_VERSION);
   header->count = htole64 (segments->count);
-  memcpy (header->uuid, uuid->byte, sizeof header->uuid);
+  memcpy (header->uuid, super->uuid.byte, sizeof header->uuid);
   entry = (void *) (header + 1);
   for (i = 0; i < segments->count; ++i) {
-    segment_lap_now = segment_lap (segments, i);
-    if (segment_lap_now == 0 || segment_lap_now > lap)
+    lap = segment_lap (segments, i);
+    if (lap == 0 || segments->table[i].is_cleaned ||
+        !lap_is_known (super, lap))
       continue;
-    entry[i].lap = htole64 (segment_lap_now);
+    entry[i].lap = htole64 (lap);
     entry[i].first_seq = htole64 (__atomic_load_n
                                   (&segments->table[i].first_seq,
                                    __ATOMIC_RELAXED));
     entry[i].live = htole32 (__atomic_load_n (&segments->table[i].live,
                                               __ATOMIC_RELAXED));
   }
-  if (io->write (file, buf, size, slot * size) == -1 ||
+  if (io->write (file, buf, size, super->segments_slot * size) == -1 ||
       io->sync (file) == -1)
     return -1;
-  *ret_hash = XXH3_64bits (buf, size);
+  super->segments_hash = XXH3_64bits (buf, size);
   return 0;
 }
 
@@ -126,6 +136,16 @@ segments_find_free (const struct segments *segments, bool prepared)
         segments->table[i].is_prepared == prepared)
       return i;
   return SEGMENT_NONE;
+}
+
+uint64_t
+segments_live (const struct segments *segments)
+{
+  uint64_t i, live = 0;
+
+  for (i = 0; i < segments->count; ++i)
+    live += __atomic_load_n (&segments->table[i].live, __ATOMIC_RELAXED);
+  return live * GRANULE;
 }
 
 uint64_t

@@ -22,6 +22,13 @@ struct segment {
   uint64_t first_seq;
   uint32_t live;               /* atomic, granules */
   bool is_prepared;            /* free, and its blocks are there */
+  bool is_victim;              /* the cleaner is at it */
+  bool is_cleaned;             /* nothing in it is needed: free with the next
+                                  checkpoint (set under checkpoint_lock, for
+                                  one that began before does not cover what
+                                  was moved out of it) */
+  bool is_bad;                 /* holds a unit that does not verify: stays */
+  uint64_t born;               /* the hot lap when it was opened: its age */
 };
 
 struct segments {
@@ -39,13 +46,13 @@ extern int segments_load (struct segments *segments,
                           const struct volume_io *io, struct io_file *file,
                           const struct super *super, struct error *err);
 
-/* Write the table to SLOT, durably, leaving out laps after LAP (those are
- * found again by replay).  Sets the hash that goes into the super.
+/* Write the table to the slot that SUPER names, durably, leaving out what
+ * is cleaned and laps that begin at or after SUPER's positions (those are
+ * found again by replay).  Sets SUPER's hash of it.
  */
 extern int segments_save (const struct segments *segments,
                           const struct volume_io *io, struct io_file *file,
-                          const struct uuid *uuid, unsigned slot,
-                          uint64_t lap, uint64_t *ret_hash);
+                          struct super *super);
 
 /* The segment in its LAPth use, or SEGMENT_NONE. */
 extern uint64_t segments_find_lap (const struct segments *segments,
@@ -55,6 +62,15 @@ extern uint64_t segments_find_lap (const struct segments *segments,
 extern uint64_t segments_find_free (const struct segments *segments,
                                     bool prepared);
 extern uint64_t segments_count_free (const struct segments *segments);
+
+/* Bytes that the map refers to, in all segments. */
+extern uint64_t segments_live (const struct segments *segments);
+
+static inline bool
+lap_is_cold (uint64_t lap)
+{
+  return lap >= COLD_LAP_BASE;
+}
 
 static inline uint64_t
 segment_lap (const struct segments *segments, uint64_t i)

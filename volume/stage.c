@@ -162,8 +162,7 @@ merge_stage (struct volume *v)
     entry = table_get (&v->stage_map, i);
     if (entry_kind (entry) == ENTRY_UNWRITTEN)
       continue;
-    old = table_get (&v->map, i);
-    table_set (&v->map, i, entry);
+    old = table_exchange (&v->map, i, entry);
     if (!v->is_replaying && entry_kind (old) == ENTRY_DATA)
       segments_account (&v->segments, entry_position (old),
                         -(int64_t) entry_length (old));
@@ -306,6 +305,11 @@ change_stage (struct volume *v, enum format_record_type type,
               const struct mark *mark, const struct volume_point *next,
               struct error *err)
 {
+  /* The cleaner does not look before it is written down which tables are
+   * the disk and by which salts they are keyed.
+   */
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->tables_lock);
+
   {
     /* No checkpoint looks at the tables while they change. */
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);

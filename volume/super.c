@@ -84,6 +84,7 @@ super_encode (const struct super *super, struct format_super *ret)
   ret->segments_slot = htole32 (super->segments_slot);
   ret->segments_hash = htole64 (super->segments_hash);
   ret->durable_hint = htole64 (super->durable_hint);
+  ret->cold_position = htole64 (super->cold_position);
   ret->oldest_seq = htole64 (super->oldest_seq);
   ret->oldest_position = htole64 (super->oldest_position);
   if (super->flags & SUPER_STAGE) {
@@ -138,7 +139,10 @@ super_is_bounded (const struct super *s)
     (s->flags & ~SUPER_FLAGS) == 0 &&
     s->map_slot <= 1 && s->segments_slot <= 1 &&
     s->point.seq <= SEQ_MAX &&
-    s->position % FORMAT_PAGE == 0;
+    s->position % FORMAT_PAGE == 0 &&
+    s->cold_position % FORMAT_PAGE == 0 &&
+    s->position / s->segment_size < COLD_LAP_BASE &&
+    s->cold_position / s->segment_size >= COLD_LAP_BASE;
 }
 
 bool
@@ -179,6 +183,7 @@ super_decode (const struct format_super *slot, struct super *ret)
   s.segments_slot = le32toh (slot->segments_slot);
   s.segments_hash = le64toh (slot->segments_hash);
   s.durable_hint = le64toh (slot->durable_hint);
+  s.cold_position = le64toh (slot->cold_position);
   s.oldest_seq = le64toh (slot->oldest_seq);
   s.oldest_position = le64toh (slot->oldest_position);
   s.stage.id = le64toh (slot->stage_id);

@@ -40,6 +40,7 @@ struct super {
   uint32_t map_slot, segments_slot;
   uint64_t segments_hash;
   uint64_t durable_hint;
+  uint64_t cold_position;      /* as position, in the cold segments */
   uint64_t oldest_seq, oldest_position;
   struct stage stage;          /* when flags has SUPER_STAGE */
   struct volume_generations generations;

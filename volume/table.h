@@ -9,6 +9,7 @@
 #define PAIRDISK_VOLUME_TABLE_H
 
 #include <endian.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -39,6 +40,26 @@ static inline uint64_t
 table_get (const struct table *table, uint64_t i)
 {
   return le64toh (__atomic_load_n (&table->entry[i], __ATOMIC_ACQUIRE));
+}
+
+/* Store VALUE where EXPECTED stands; false if something else does. */
+static inline bool
+table_replace (const struct table *table, uint64_t i, uint64_t expected,
+               uint64_t value)
+{
+  uint64_t was = htole64 (expected);
+
+  return __atomic_compare_exchange_n (&table->entry[i], &was,
+                                      htole64 (value), false,
+                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* Store VALUE, return what stood there. */
+static inline uint64_t
+table_exchange (const struct table *table, uint64_t i, uint64_t value)
+{
+  return le64toh (__atomic_exchange_n (&table->entry[i], htole64 (value),
+                                       __ATOMIC_ACQ_REL));
 }
 
 static inline void

@@ -3,6 +3,8 @@
  * Locks, in the order in which they are taken:
  *
  *   role_lock        role, fence and stage calls, one at a time
+ *   tables_lock      which tables are the disk and the stage: held by who
+ *                    changes that, and by the cleaner while it looks
  *   checkpoint_lock  one checkpoint at a time
  *   range lock       stripes of the disk (range-lock.h)
  *   journal.lock     everything in struct journal
@@ -22,6 +24,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "cold.h"
 #include "io.h"
 #include "pending.h"
 #include "range-lock.h"
@@ -41,11 +44,13 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
                "the largest record fits into a batch");
 
 #define JOURNAL_BATCHES 64u
+#define JOURNAL_THREADS 3u          /* committer, maintainer, cleaner */
 #define STAGING_DEFAULT (UINT64_C (32) << 20)
 #define COMMIT_DELAY_MS_DEFAULT 10u
 #define CHECKPOINT_BYTES (UINT64_C (256) << 20)
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
-#define SEGMENTS_RESERVED 1u        /* for marks when guests get ENOSPC */
+#define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
+                                       for marks, when guests get ENOSPC */
 
 /* The life of a batch in memory:
  *
@@ -103,6 +108,7 @@ struct journal {
   uint64_t durable_position;   /* atomic */
   uint64_t applied_position;   /* end of the last batch applied: a summary
                                   to come may leave a gap after it */
+  uint64_t prefetched;         /* lap: this one and those below */
   uint64_t checkpointed;       /* position of the last checkpoint */
   bool is_committer_idle, is_stopping;
   unsigned wakes;              /* calls of volume_wake_waiters */
@@ -110,8 +116,13 @@ struct journal {
   bool is_maintenance_due;
   int prepare_failed;          /* errno of the last try to make a segment
                                   ready; writers see ENOSPC once for each */
-  pthread_t committer, maintainer;
-  bool has_threads;
+  pthread_t thread[JOURNAL_THREADS];
+  unsigned nthreads;
+  pthread_cond_t cleaner_cond;
+  uint64_t pin;                /* records after it are kept for the peer */
+  uint64_t cleaned;            /* segments freed since open */
+  bool is_exhausted;           /* the cleaner found nothing to win ... */
+  uint64_t exhausted_live;     /* ... when so much was live */
 };
 
 struct volume {
@@ -120,7 +131,7 @@ struct volume {
   struct io_file *super_file, *segments_file;
   char *path;
 
-  pthread_mutex_t role_lock, checkpoint_lock, super_lock;
+  pthread_mutex_t role_lock, checkpoint_lock, tables_lock, super_lock;
   struct super super;          /* as of what is applied */
   struct super super_written;  /* as of the last checkpoint: in the file */
   uint32_t incarnation;        /* of this opening */
@@ -138,6 +149,7 @@ struct volume {
   struct pending pending;
   struct range_lock range_lock;
   struct journal journal;
+  struct cold cold;
 
   char failure[240];           /* guarded by journal.lock */
   struct {                     /* atomic counters */
@@ -212,6 +224,12 @@ extern void *journal_committer (void *volume);
 extern int apply_record (struct volume *v, const struct record *record,
                          const void *body, uint64_t body_offset,
                          uint64_t position);
+
+/* --- cleaner.c ---------------------------------------------------- */
+
+/* With fewer free segments than this the cleaner works. */
+extern uint64_t cleaner_low (const struct volume *v);
+extern void *cleaner_thread (void *volume);
 
 /* --- stage.c ------------------------------------------------------ */
 

@@ -16,7 +16,7 @@
 
 #define SEGMENT_SIZE_DEFAULT (UINT64_C (32) << 20)
 #define SEGMENT_SIZE_MIN (UINT64_C (4) << 20)
-#define SEGMENTS_MIN 8u
+#define SEGMENTS_MIN 12u
 
 static const char *const file_names[] = {
   "super", "segments", "journal", "map.0", "regions.0", "map.1", "regions.1",
@@ -159,8 +159,7 @@ create_super (const struct volume_io *io, struct io_dir *dir,
   if (table == NULL ||
       segments_init (&segments, super_segments (super),
                      super->segment_size) == -1 ||
-      segments_save (&segments, io, table, &super->uuid, 0, 0,
-                     &super->segments_hash) == -1)
+      segments_save (&segments, io, table, super) == -1)
     goto out;
   file = io->open (dir, "super", IO_CREATE);
   if (file == NULL ||
@@ -215,6 +214,7 @@ volume_create (const struct volume_io *io, const char *path,
   super.position = super.segment_size;         /* lap 1, not begun */
   super.oldest_position = super.segment_size;
   super.durable_hint = super.position;
+  super.cold_position = COLD_LAP_BASE * super.segment_size;
 
   if (io->dir_create (io->opaque, path) == -1)
     return error_set_errno (err, errno, "cannot create '%s'", path);
@@ -372,46 +372,42 @@ set_writer (struct volume *v)
     !(v->super.flags & SUPER_FENCED);
 }
 
-static int
-start_threads (struct volume *v, struct error *err)
-{
-  struct journal *j = &v->journal;
-  int r;
-
-  j->is_maintenance_due = true;
-  r = pthread_create (&j->committer, NULL, journal_committer, v);
-  if (r == 0) {
-    r = pthread_create (&j->maintainer, NULL, checkpoint_maintainer, v);
-    if (r == 0) {
-      j->has_threads = true;
-      return 0;
-    }
-    pthread_mutex_lock (&j->lock);
-    j->is_stopping = true;
-    pthread_cond_signal (&j->committer_cond);
-    pthread_mutex_unlock (&j->lock);
-    pthread_join (j->committer, NULL);
-  }
-  return error_set_errno (err, r, "cannot start a thread");
-}
-
 static void
 stop_threads (struct volume *v)
 {
   struct journal *j = &v->journal;
 
-  if (!j->has_threads)
-    return;
   pthread_mutex_lock (&j->lock);
   j->is_stopping = true;
   j->wakes++;
   pthread_cond_broadcast (&j->committer_cond);
   pthread_cond_broadcast (&j->maintainer_cond);
+  pthread_cond_broadcast (&j->cleaner_cond);
   pthread_cond_broadcast (&j->progress);
   pthread_mutex_unlock (&j->lock);
-  pthread_join (j->committer, NULL);
-  pthread_join (j->maintainer, NULL);
-  j->has_threads = false;
+  while (j->nthreads > 0)
+    pthread_join (j->thread[--j->nthreads], NULL);
+}
+
+static int
+start_threads (struct volume *v, struct error *err)
+{
+  static void *(*const body[JOURNAL_THREADS]) (void *) = {
+    journal_committer, checkpoint_maintainer, cleaner_thread
+  };
+  struct journal *j = &v->journal;
+  int r;
+
+  j->is_maintenance_due = true;
+  while (j->nthreads < JOURNAL_THREADS) {
+    r = pthread_create (&j->thread[j->nthreads], NULL, body[j->nthreads], v);
+    if (r != 0) {
+      stop_threads (v);
+      return error_set_errno (err, r, "cannot start a thread");
+    }
+    j->nthreads++;
+  }
+  return 0;
 }
 
 static void
@@ -421,6 +417,7 @@ volume_free (struct volume *v)
   table_close (&v->regions);
   table_close (&v->stage_map);
   table_close (&v->stage_regions);
+  cold_release (v);
   journal_release (v);
   if (v->journal.file)
     v->io->close (v->journal.file);
@@ -435,6 +432,7 @@ volume_free (struct volume *v)
   range_lock_release (&v->range_lock);
   pthread_mutex_destroy (&v->role_lock);
   pthread_mutex_destroy (&v->checkpoint_lock);
+  pthread_mutex_destroy (&v->tables_lock);
   pthread_mutex_destroy (&v->super_lock);
   free (v->path);
   free (v);
@@ -457,6 +455,7 @@ volume_open (const struct volume_io *io, const char *path,
     ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
+  pthread_mutex_init (&v->tables_lock, NULL);
   pthread_mutex_init (&v->super_lock, NULL);
   range_lock_init (&v->range_lock);
   journal_init_locks (v);
@@ -472,7 +471,8 @@ volume_open (const struct volume_io *io, const char *path,
   }
   if (open_files (v, err) == -1 || check_journal_length (v, err) == -1)
     goto err;
-  if (journal_init (v, options ? options->staging_bytes : 0) == -1) {
+  if (journal_init (v, options ? options->staging_bytes : 0) == -1 ||
+      cold_init (v) == -1) {
     error_set_errno (err, errno, "cannot set up the journal of '%s'", path);
     goto err;
   }

@@ -244,6 +244,11 @@ extern int volume_wait_durable (struct volume *v, uint64_t seq,
                                 unsigned timeout_ms);
 extern void volume_wake_waiters (struct volume *v);
 
+/* Keep records after SEQ in the journal for the peer, as long as space
+ * allows; 0: none.
+ */
+extern void volume_pin (struct volume *v, uint64_t seq);
+
 /* Primary: one record of kind "delta" with the stored units (not decompressed,
  * checksum verified) of written blocks from *BLOCK on whose birth is after
  * SINCE_SEQ; advances *BLOCK past what was looked at.  Returns bytes in BUF

@@ -1,0 +1,630 @@
+/* The cleaner: wins space back from segments whose units were overwritten.
+ *
+ * A round picks segments, copies what is live in them to the cold stream as
+ * it is stored (checksum verified, not expanded, seq unchanged), moves each
+ * map entry if it still points to where the copy was taken, and frees the
+ * segments with the next checkpoint.
+ *
+ * Choice: benefit over cost, (1 - u) * age / (1 + u), u being the live part
+ * (Rosenblum and Ousterhout, The Design and Implementation of a
+ * Log-Structured File System, 1991).  Old segments are worth cleaning at a
+ * higher u than young ones, which soon lose more by themselves.
+ *
+ * What is taken in a round is sorted by block before it is laid down, so
+ * that data overwritten at random comes to lie in the order of the disk.
+ *
+ * A reader may hold a map entry of a segment that is freed and used again
+ * under it.  It then finds something that does not verify, looks the block
+ * up again and finds the new entry: readers need no lock against this.
+ *
+ * A block that reads as zeros keeps a record that says so as long as the map
+ * does, so that a map rebuilt from the journal never brings older data back.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "volume-internal.h"
+
+#define ROUND_BYTES (UINT64_C (48) << 20)   /* moved in one round, at most */
+#define ROUND_SEGMENTS 16u
+#define GAIN_MIN 0.1             /* of a segment: below, it is full */
+#define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
+#define TIDY_AFTER_MS 1000u
+
+/* One live unit on its way. */
+struct moved {
+  bool is_staged;              /* keyed by the salt of the stage */
+  uint64_t block, entry, seq;
+  uint8_t *stored;
+};
+
+/* Blocks that read as zeros since SEQ. */
+struct kept_zero {
+  uint64_t block, seq;
+  uint32_t count;
+};
+
+struct haul {
+  struct moved *moved;
+  size_t count, allocated;
+  struct kept_zero *zero;
+  size_t zeros, zeros_allocated;
+  uint64_t bytes;
+  uint8_t *piece;              /* one batch */
+};
+
+/* ------------------------------------------------------------------ */
+/* Choosing.                                                           */
+
+/* Is the segment whole, applied, and not needed as it is? */
+static bool
+may_be_cleaned (struct volume *v, uint64_t i, uint64_t pinned_lap)
+{
+  const struct segment *s = &v->segments.table[i];
+  uint64_t lap = segment_lap (&v->segments, i);
+
+  if (lap == 0 || s->is_victim || s->is_bad)
+    return false;
+  if (lap_is_cold (lap))
+    return lap != v->cold.lap || v->cold.is_segment_closed;
+  return lap < pinned_lap &&
+    position_of (v, lap + 1, 0) <= v->journal.applied_position;
+}
+
+static double
+live_part (const struct volume *v, uint64_t i)
+{
+  return (double) GRANULE * __atomic_load_n (&v->segments.table[i].live,
+                                             __ATOMIC_RELAXED) /
+    v->segments.size;
+}
+
+/* The hot lap from which on segments are kept for the peer.  When space is
+ * short and the pins hold more than a quarter of the journal they give way:
+ * the peer is then brought up to date from the map.
+ */
+static uint64_t
+pinned_lap_locked (struct volume *v, bool is_short)
+{
+  struct journal *j = &v->journal;
+  uint64_t i, lap, pinned = UINT64_MAX, held = 0;
+
+  if (j->pin == 0)
+    return UINT64_MAX;
+  for (i = 0; i < v->segments.count; ++i) {
+    lap = segment_lap (&v->segments, i);
+    if (lap == 0 || lap_is_cold (lap))
+      continue;
+    /* The last lap that begins at or before the pin holds it. */
+    if (v->segments.table[i].first_seq > j->pin)
+      held++;
+    else if (pinned == UINT64_MAX || lap > pinned)
+      pinned = lap;
+  }
+  if (is_short && held * 4 > v->segments.count)
+    return UINT64_MAX;
+  return pinned == UINT64_MAX ? 0 : pinned;
+}
+
+static uint64_t
+best_segment (struct volume *v, double max_live, bool is_short)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+  uint64_t pinned = pinned_lap_locked (v, is_short);
+  uint64_t i, best = SEGMENT_NONE;
+  double u, age, score, best_score = 0;
+
+  for (i = 0; i < v->segments.count; ++i) {
+    if (!may_be_cleaned (v, i, pinned))
+      continue;
+    u = live_part (v, i);
+    if (u > max_live)
+      continue;
+    age = v->journal.lap - v->segments.table[i].born + 1;
+    score = (1 - u) * age / (1 + u);
+    if (u == 0)
+      score += 1e12;           /* costs nothing */
+    if (score > best_score) {
+      best = i;
+      best_score = score;
+    }
+  }
+  return best;
+}
+
+/* ------------------------------------------------------------------ */
+/* Taking what is live.                                                */
+
+static int
+haul_add (struct haul *h, const struct walked_unit *u, uint64_t entry,
+          bool is_staged)
+{
+  uint32_t size = unit_stored_size (&u->unit);
+  struct moved *m;
+
+  if (h->count == h->allocated) {
+    size_t more = h->allocated ? 2 * h->allocated : 4096;
+
+    m = realloc (h->moved, more * sizeof *m);
+    if (m == NULL)
+      return -1;
+    h->moved = m;
+    h->allocated = more;
+  }
+  m = &h->moved[h->count];
+  m->stored = malloc (size);
+  if (m->stored == NULL)
+    return -1;
+  memcpy (m->stored, u->stored, size);
+  m->is_staged = is_staged;
+  m->block = u->block;
+  m->entry = entry;
+  m->seq = u->unit.seq;
+  h->count++;
+  h->bytes += size;
+  return 0;
+}
+
+static void
+haul_empty (struct haul *h)
+{
+  size_t i;
+
+  for (i = 0; i < h->count; ++i)
+    free (h->moved[i].stored);
+  h->count = h->zeros = 0;
+  h->bytes = 0;
+}
+
+static bool
+is_shown (const struct volume *v, uint64_t block, uint64_t entry)
+{
+  return table_get (&v->map, block) == entry ||
+    (v->is_staging && table_get (&v->stage_map, block) == entry);
+}
+
+static bool
+verifies (const struct walked_unit *u, uint64_t salt)
+{
+  struct unit unit;
+
+  return unit_verify (u->stored, unit_stored_size (&u->unit), salt, u->block,
+                      &unit);
+}
+
+/* Keep the word that blocks are zero, run by run, while the map says so. */
+static int
+keep_zeros (struct volume *v, struct haul *h, uint64_t block, uint64_t count,
+            uint64_t seq)
+{
+  uint64_t end = block + count, start;
+
+  while (block < end) {
+    if (!is_shown (v, block, entry_zero (block, seq))) {
+      ++block;
+      continue;
+    }
+    start = block;
+    while (block < end && is_shown (v, block, entry_zero (block, seq)))
+      ++block;
+    if (h->zeros == h->zeros_allocated) {
+      size_t more = h->zeros_allocated ? 2 * h->zeros_allocated : 256;
+      struct kept_zero *z = realloc (h->zero, more * sizeof *z);
+
+      if (z == NULL)
+        return -1;
+      h->zero = z;
+      h->zeros_allocated = more;
+    }
+    h->zero[h->zeros++] = (struct kept_zero) { start, seq, block - start };
+  }
+  return 0;
+}
+
+/* 0: done; -1: error; 2: a unit that is needed does not verify. */
+static int
+take_units (struct volume *v, struct haul *h, const struct record *r,
+            const uint8_t *body, uint64_t body_offset)
+{
+  struct unit_walk walk = unit_walk_start (r, body);
+  struct walked_unit u;
+  uint64_t entry;
+  bool is_staged;
+  int more;
+
+  while ((more = unit_walk_next (&walk, &u)) == 1) {
+    if (u.block >= v->nblocks)
+      return 2;
+    if (u.unit.codec == UNIT_ZERO) {
+      if (keep_zeros (v, h, u.block, 1, u.unit.seq) == -1)
+        return -1;
+      continue;
+    }
+    entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
+                        unit_stored_size (&u.unit));
+    if (!is_shown (v, u.block, entry))
+      continue;
+    is_staged = false;
+    if (!verifies (&u, v->super.content_salt)) {
+      is_staged = true;
+      if (!v->is_staging || !verifies (&u, v->super.stage.salt))
+        return 2;
+    }
+    if (haul_add (h, &u, entry, is_staged) == -1)
+      return -1;
+  }
+  return more == 0 ? 0 : 2;
+}
+
+static int
+take_record (struct volume *v, struct haul *h, const struct record *r,
+             const uint8_t *body, uint64_t body_offset)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->tables_lock);
+
+  switch (r->type) {
+  case RECORD_WRITE:
+  case RECORD_DELTA:
+  case RECORD_MOVE:
+    return take_units (v, h, r, body, body_offset);
+  case RECORD_ZERO:
+  case RECORD_TRIM:
+  case RECORD_KEEP_ZERO:
+    if (r->block >= v->nblocks || r->nblocks > v->nblocks - r->block)
+      return 2;
+    return keep_zeros (v, h, r->block, r->nblocks, r->seq);
+  default:
+    return 0;
+  }
+}
+
+static int
+take_batch (struct volume *v, struct haul *h, const struct batch *batch,
+            uint64_t offset)
+{
+  uint32_t at = sizeof (struct format_batch), length;
+  struct record r;
+  int state;
+
+  while (at < batch->used) {
+    if (batch->used - at < sizeof (struct format_record) ||
+        !record_decode ((const struct format_record *) (h->piece + at),
+                        position_seed (v->super.journal_salt,
+                                       batch->position + at), &r))
+      return 2;
+    length = sizeof (struct format_record) + r.length;
+    if (length > batch->used - at)
+      return 2;
+    state = take_record (v, h, &r, h->piece + at +
+                         sizeof (struct format_record),
+                         offset + at + sizeof (struct format_record));
+    if (state != 0)
+      return state;
+    at += length;
+  }
+  return 0;
+}
+
+/* All that is live in segment I, batch by batch.  As take_batch. */
+static int
+take_segment (struct volume *v, struct haul *h, uint64_t i)
+{
+  uint64_t size = v->super.segment_size, offset = FORMAT_PAGE;
+  uint64_t lap = segment_lap (&v->segments, i);
+  struct format_batch header;
+  struct batch batch;
+  int state;
+
+  while (offset < size - FORMAT_PAGE) {
+    if (v->io->read (v->journal.file, &header, sizeof header,
+                     i * size + offset) == -1)
+      return 2;
+    if (!batch_decode (&header, v->super.journal_salt,
+                       position_of (v, lap, offset), size, &batch) ||
+        batch.length > BATCH_HARD + FORMAT_PAGE)
+      return 0;                /* the end: what is live says if all is had */
+    if (v->io->read (v->journal.file, h->piece, batch.length,
+                     i * size + offset) == -1)
+      return 2;
+    state = take_batch (v, h, &batch, i * size + offset);
+    if (state != 0)
+      return state;
+    offset += batch.length;
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Laying it down.                                                     */
+
+static int
+compare_blocks (const void *a, const void *b)
+{
+  const struct moved *p = a, *q = b;
+
+  if (p->is_staged != q->is_staged)
+    return p->is_staged - q->is_staged;
+  return p->block < q->block ? -1 : p->block > q->block;
+}
+
+/* Let foreground work have the device while there is time. */
+static void
+pace (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t free_segments, until;
+  struct timespec ts;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  free_segments = segments_count_free (&v->segments);
+  if (j->is_stopping || free_segments < cleaner_low (v) / 2)
+    return;
+  until = clock_mono_ns () + (free_segments < cleaner_low (v) ? 2 : 10) *
+    NS_PER_MSEC;
+  ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
+  pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+}
+
+static int
+lay_zeros_down (struct volume *v, const struct haul *h)
+{
+  const struct kept_zero *z;
+  struct record r;
+
+  for (z = h->zero; z < h->zero + h->zeros; ++z) {
+    r = (struct record) { .type = RECORD_KEEP_ZERO, .seq = z->seq,
+                          .block = z->block, .nblocks = z->count };
+    if (cold_reserve (v, 0) == NULL && cold_write (v) == -1)
+      return -1;
+    cold_add (v, &r);
+  }
+  return 0;
+}
+
+static int
+lay_down (struct volume *v, struct haul *h)
+{
+  struct record r;
+  struct format_locator locator;
+  uint32_t size;
+  uint8_t *body;
+  size_t i = 0;
+  bool is_staged;
+
+  if (lay_zeros_down (v, h) == -1)
+    return -1;
+  if (h->count > 0)
+    qsort (h->moved, h->count, sizeof *h->moved, compare_blocks);
+  while (i < h->count) {
+    r = (struct record) { .type = RECORD_MOVE, .block = h->moved[i].block };
+    body = cold_reserve (v, RECORD_BODY_MAX);
+    if (body == NULL) {
+      if (cold_write (v) == -1)
+        return -1;
+      pace (v);
+      continue;
+    }
+    is_staged = h->moved[i].is_staged;
+    for (; i < h->count && r.nblocks < VOLUME_RECORD_BLOCKS_MAX; ++i) {
+      const struct moved *m = &h->moved[i];
+
+      if (m->is_staged != is_staged)
+        break;
+      size = entry_length (m->entry);
+      locator = (struct format_locator) { htole64 (m->block),
+                                          htole64 (m->entry) };
+      memcpy (body + r.length, &locator, sizeof locator);
+      memcpy (body + r.length + sizeof locator, m->stored, size);
+      r.length += sizeof locator + size;
+      r.nblocks++;
+      if (m->seq > r.seq)
+        r.seq = m->seq;
+    }
+    cold_add (v, &r);
+  }
+  return cold_write (v);
+}
+
+/* ------------------------------------------------------------------ */
+/* Freeing.                                                            */
+
+/* Records up to where SEGMENT ends are no longer all there. */
+static void
+give_up_history (struct volume *v, uint64_t segment)
+{
+  uint64_t lap = segment_lap (&v->segments, segment), next, seq;
+
+  if (lap_is_cold (lap))
+    return;
+  next = segments_find_lap (&v->segments, lap + 1);
+  seq = next == SEGMENT_NONE ? v->journal.next_seq
+    : v->segments.table[next].first_seq;
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+  if (seq > v->super.oldest_seq)
+    v->super.oldest_seq = seq;
+  if (position_of (v, lap + 1, 0) > v->super.oldest_position)
+    v->super.oldest_position = position_of (v, lap + 1, 0);
+}
+
+/* Freed segments are kept for use again, and beyond that given back. */
+static int
+free_segments (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  struct segments *s = &v->segments;
+  uint64_t i, ready = 0;
+  bool punch;
+
+  if (checkpoint (v, false, NULL) == -1)
+    return -1;
+  for (i = 0; i < s->count; ++i)
+    ready += segment_lap (s, i) == 0 && s->table[i].is_prepared;
+  for (i = 0; i < s->count; ++i) {
+    if (!s->table[i].is_cleaned)
+      continue;
+    punch = ready >= cleaner_low (v);
+    if (punch)
+      v->io->punch (j->file, i * s->size, s->size);
+
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+    s->table[i].is_cleaned = false;
+    s->table[i].is_prepared = !punch;
+    s->table[i].live = 0;
+    __atomic_store_n (&s->table[i].lap, 0, __ATOMIC_RELEASE);
+    j->is_exhausted = false;
+    j->cleaned++;
+    pthread_cond_broadcast (&j->progress);
+    ready += !punch;
+  }
+  return 0;
+}
+
+/* How much a round may move: what finds room in two segments with frames and
+ * padding, because writers may take all but the reserve meanwhile.
+ */
+static uint64_t
+round_bytes (const struct volume *v)
+{
+  uint64_t room = 2 * v->segments.size / 4 * 3;
+
+  return room < ROUND_BYTES ? room : ROUND_BYTES;
+}
+
+/* One round.  1: space was won; 0: there is none to win; -1: it failed. */
+static int
+clean (struct volume *v, struct haul *h, double max_live, bool is_short)
+{
+  uint64_t victim[ROUND_SEGMENTS], i, room = round_bytes (v);
+  unsigned n = 0, k;
+  int state;
+
+  while (n < ROUND_SEGMENTS) {
+    i = best_segment (v, max_live, is_short);
+    if (i == SEGMENT_NONE ||
+        h->bytes + live_part (v, i) * v->segments.size > room)
+      break;
+    state = take_segment (v, h, i);
+    if (state == -1)
+      goto err;
+    if (state == 2) {
+      count_up (&v->count.checksum_errors);
+      v->segments.table[i].is_bad = true;
+      continue;
+    }
+    v->segments.table[i].is_victim = true;
+    victim[n++] = i;
+  }
+  if (n == 0)
+    return 0;
+  if (lay_down (v, h) == -1)
+    goto err;
+  haul_empty (h);
+
+  for (k = 0; k < n; ++k) {
+    /* What the map still refers to here could not be found: keep it. */
+    if (__atomic_load_n (&v->segments.table[victim[k]].live,
+                         __ATOMIC_ACQUIRE) != 0)
+      v->segments.table[victim[k]].is_bad = true;
+    else {
+      ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
+
+      give_up_history (v, victim[k]);
+      v->segments.table[victim[k]].is_cleaned = true;
+    }
+  }
+  state = free_segments (v) == -1 ? -1 : 1;
+  goto out;
+
+ err:
+  haul_empty (h);
+  state = -1;
+ out:
+  for (k = 0; k < n; ++k)
+    v->segments.table[victim[k]].is_victim = false;
+  return state;
+}
+
+/* ------------------------------------------------------------------ */
+/* The thread.                                                         */
+
+uint64_t
+cleaner_low (const struct volume *v)
+{
+  uint64_t low = v->segments.count / 16;
+
+  return low < SEGMENTS_RESERVED + 4 ? SEGMENTS_RESERVED + 4 : low;
+}
+
+/* Is there more dead than live, and nothing else to do? */
+static bool
+is_worth_tidying_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t used = (v->segments.count - segments_count_free (&v->segments)) *
+    v->segments.size;
+
+  return j->tail == j->head && !j->is_open &&
+    used > 4 * v->segments.size &&
+    segments_live (&v->segments) < used * (1 - TIDY_DEAD);
+}
+
+void *
+cleaner_thread (void *volume)
+{
+  struct volume *v = volume;
+  struct journal *j = &v->journal;
+  struct haul haul = { .piece = malloc (BATCH_HARD + FORMAT_PAGE) };
+  uint64_t seen = 0, until;
+  struct timespec ts;
+  bool is_short, tidy;
+  int r;
+
+  pthread_mutex_lock (&j->lock);
+  while (!j->is_stopping && haul.piece != NULL) {
+    is_short = segments_count_free (&v->segments) < cleaner_low (v);
+    tidy = seen == j->next_seq && is_worth_tidying_locked (v);
+    if (j->failed || (!is_short && !tidy)) {
+      seen = j->next_seq;
+      until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
+      ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
+      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+      continue;
+    }
+    pthread_mutex_unlock (&j->lock);
+    r = clean (v, &haul, is_short ? 1 - GAIN_MIN : 1 - TIDY_DEAD, is_short);
+    pthread_mutex_lock (&j->lock);
+    if (r == 1)
+      continue;
+    if (is_short) {
+      j->is_exhausted = true;
+      j->exhausted_live = segments_live (&v->segments);
+      pthread_cond_broadcast (&j->progress);
+    }
+    seen = j->next_seq;
+    until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
+    ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
+    if (!j->is_stopping)
+      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+  }
+  pthread_mutex_unlock (&j->lock);
+  free (haul.zero);
+  free (haul.moved);
+  free (haul.piece);
+  return NULL;
+}
+
+void
+volume_pin (struct volume *v, uint64_t seq)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+
+  v->journal.pin = seq;
+}

@@ -1,0 +1,48 @@
+/* The cold stream: where the cleaner puts what it moves.
+ *
+ * Its segments are apart from those of guest records, and have laps of their
+ * own.  Batches are written one at a time, each durable before the next, so
+ * the stream's position is its watermark.
+ *
+ * One thread, the cleaner, uses this; only position is shared.
+ */
+
+#ifndef PAIRDISK_VOLUME_COLD_H
+#define PAIRDISK_VOLUME_COLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io.h"
+#include "record.h"
+
+struct volume;
+
+struct cold {
+  struct io_queue *queue;
+  uint8_t *buf;                /* the batch in the making, then a page */
+  uint32_t used, records;
+  uint64_t segment, lap, offset;
+  bool is_segment_closed;
+  struct segment_summary summary;
+  uint64_t position;           /* journal.lock: applied up to here */
+};
+
+extern int cold_init (struct volume *v);
+extern void cold_release (struct volume *v);
+
+/* Continue at POSITION. */
+extern void cold_start (struct volume *v, uint64_t position);
+
+/* Room for one record with a body of LENGTH in the batch, or NULL: then
+ * cold_write first.
+ */
+extern uint8_t *cold_reserve (struct volume *v, uint32_t length);
+
+/* RECORD's header; the body stands behind it (at what cold_reserve gave). */
+extern void cold_add (struct volume *v, const struct record *record);
+
+/* Write the batch, durably, and apply it.  ENOSPC: no free segment. */
+extern int cold_write (struct volume *v);
+
+#endif /* PAIRDISK_VOLUME_COLD_H */
