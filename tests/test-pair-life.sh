@@ -30,7 +30,7 @@ refused 'create: no such disk there' NoSuchResource \
   on a pair create --disk db01 --name db01 --peer-disk d-nothere
 
 # A guest of the copy, that stays.
-start guest-b /usr/bin/python3 -c "
+start guest-b env -u LD_PRELOAD /usr/bin/python3 -c "
 import nbd, sys, time
 h = nbd.NBD()
 h.connect_uri(sys.argv[1])
