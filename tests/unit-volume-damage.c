@@ -29,7 +29,7 @@ static const struct volume_options options = {
 };
 
 static const char *const files[] = {
-  "super", "segments", "journal", "map.0", "regions.0",
+  "super", "segments", "journal", "map.0", "births.0",
 };
 #define NFILES (sizeof files / sizeof files[0])
 
@@ -232,7 +232,7 @@ flip_file (struct fixture *f, const char *name, uint64_t stride,
 {
   uint64_t size = sim_file_size (f->sim, "disk", name), at, i;
   bool is_table = strncmp (name, "map", 3) == 0 ||
-    strncmp (name, "regions", 7) == 0;
+    strncmp (name, "births", 7) == 0;
   uint8_t mask;
 
   for (at = 0; at < size; at += FORMAT_PAGE) {

@@ -1,4 +1,4 @@
-/* Making durable records visible: the only writer of map and regions.
+/* Making durable records visible: the only writer of map and births.
  *
  * Records are applied one after the other in the order of the journal, at
  * run time by whichever thread found them durable, after a crash by replay.
@@ -14,23 +14,28 @@
 #include "volume-internal.h"
 
 struct target {
-  struct table *map, *regions;
+  struct table *map, *births;
 };
 
 static struct target
 target_of (struct volume *v)
 {
   if (v->is_staging)
-    return (struct target) { &v->stage_map, &v->stage_regions };
-  return (struct target) { &v->map, &v->regions };
+    return (struct target) { &v->stage_map, &v->stage_births };
+  return (struct target) { &v->map, &v->births };
 }
 
+/* The birth goes first: who reads an entry and then its birth may find the
+ * birth too new, and looks again, but never too old for good.
+ */
 static void
-store_entry (struct volume *v, struct table *map, uint64_t block,
-             uint64_t entry)
+store_entry (struct volume *v, const struct target *to, uint64_t block,
+             uint64_t seq, uint64_t entry)
 {
-  uint64_t old = table_exchange (map, block, entry);
+  uint64_t old;
 
+  table_set (to->births, block, birth_encode (block, seq));
+  old = table_exchange (to->map, block, entry);
   if (v->is_replaying)
     return;
   if (entry_kind (old) == ENTRY_DATA)
@@ -39,18 +44,6 @@ store_entry (struct volume *v, struct table *map, uint64_t block,
   if (entry_kind (entry) == ENTRY_DATA)
     segments_account (&v->segments, entry_position (entry),
                       entry_length (entry));
-}
-
-static void
-touch_regions (struct table *regions, uint64_t block, uint64_t count,
-               uint64_t seq)
-{
-  uint64_t r = block >> REGION_SHIFT;
-  uint64_t last = (block + count - 1) >> REGION_SHIFT;
-
-  for (; r <= last; ++r)
-    if (table_get (regions, r) < seq)
-      table_set (regions, r, seq);
 }
 
 static int
@@ -69,16 +62,12 @@ apply_units (struct volume *v, const struct record *record, const void *body,
     else
       entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                           unit_stored_size (&u.unit));
-    store_entry (v, to.map, u.block, entry);
-    if (record->type != RECORD_WRITE)
-      touch_regions (to.regions, u.block, 1, u.unit.seq);
+    store_entry (v, &to, u.block, u.unit.seq, entry);
   }
   if (more == -1) {
     errno = EUCLEAN;
     return -1;
   }
-  if (record->type == RECORD_WRITE)
-    touch_regions (to.regions, record->block, record->nblocks, record->seq);
   return 0;
 }
 
@@ -125,9 +114,9 @@ apply_zero (struct volume *v, const struct record *record)
 
   for (i = 0; i < record->nblocks; ++i) {
     block = record->block + i;
-    store_entry (v, to.map, block, entry_zero (block, record->seq));
+    store_entry (v, &to, block, record->seq,
+                 entry_zero (block, record->seq));
   }
-  touch_regions (to.regions, record->block, record->nblocks, record->seq);
 }
 
 /* A generation begins with its first record. */

@@ -30,7 +30,7 @@
 struct check {
   struct offline o;
   uint64_t nblocks;
-  struct table map, regions;
+  struct table map, births;
   uint32_t *live;              /* granules, by segment */
   bool *is_in_use;             /* by segment */
 
@@ -424,7 +424,7 @@ check_journal (struct check *c)
 }
 
 /* ------------------------------------------------------------------ */
-/* Map and regions.                                                    */
+/* Map and births.                                                     */
 
 static bool
 is_in_use (const struct check *c, uint64_t position)
@@ -434,10 +434,10 @@ is_in_use (const struct check *c, uint64_t position)
   return segment < c->o.segments.count && c->is_in_use[segment];
 }
 
-/* Follow a data entry; returns the seq of the unit, or 0 after a finding. */
-static uint64_t
+/* Follow a data entry to the seq of its unit; false after a finding. */
+static bool
 check_data_entry (struct check *c, uint64_t salt, uint64_t block,
-                  uint64_t entry)
+                  uint64_t entry, uint64_t *ret_seq)
 {
   uint8_t stored[ROUND_UP (UNIT_STORED_MAX, GRANULE)];
   uint64_t position = entry_position (entry);
@@ -448,7 +448,7 @@ check_data_entry (struct check *c, uint64_t salt, uint64_t block,
       !is_in_use (c, position)) {
     finding (c, "map", FORMAT_PAGE + block * sizeof entry, block,
              "the entry points to nothing");
-    return 0;
+    return false;
   }
   c->live[position / c->o.super.segment_size] += length / GRANULE;
   if (c->o.io->read (c->o.journal, stored, length, position) == -1)
@@ -461,66 +461,80 @@ check_data_entry (struct check *c, uint64_t salt, uint64_t block,
   else if (!entry_is_valid (entry, block, unit.seq))
     finding (c, "map", FORMAT_PAGE + block * sizeof entry, block,
              "the entry is not of this version of the block");
-  else
-    return unit.seq;
-  return 0;
+  else {
+    *ret_seq = unit.seq;
+    return true;
+  }
+  return false;
 }
 
-/* Seq of the block's version, 0 if there is none or it is bad. */
-static uint64_t
+/* Seq of the block's version, 0 if there is none; false: it is bad. */
+static bool
 check_entry (struct check *c, const struct table *map, uint64_t salt,
-             uint64_t block)
+             uint64_t block, uint64_t *ret_seq)
 {
   uint64_t entry = table_get (map, block);
 
   if (entry_kind (entry) == ENTRY_DATA) {
     c->result.blocks_written++;
-    return check_data_entry (c, salt, block, entry);
+    return check_data_entry (c, salt, block, entry, ret_seq);
   }
   if (!entry_is_valid (entry, block, entry_zero_seq (entry)) ||
       (entry_kind (entry) != ENTRY_ZERO && entry != 0)) {
     finding (c, "map", FORMAT_PAGE + block * sizeof entry, block,
              "the entry is damaged");
-    return 0;
+    return false;
   }
-  return entry_kind (entry) == ENTRY_ZERO ? entry_zero_seq (entry) : 0;
+  *ret_seq = entry_kind (entry) == ENTRY_ZERO ? entry_zero_seq (entry) : 0;
+  return true;
+}
+
+/* SEQ: of the block's version.  After a crash either table may show what the
+ * other does not yet.
+ */
+static void
+check_birth (struct check *c, const struct table *births, uint64_t block,
+             uint64_t seq)
+{
+  uint64_t birth;
+
+  if (!birth_decode (table_get (births, block), block, &birth))
+    finding (c, "births", FORMAT_PAGE + block * sizeof birth, block,
+             "the birth is damaged");
+  else if (birth != seq && c->o.super.flags & SUPER_CLEAN)
+    finding (c, "births", FORMAT_PAGE + block * sizeof birth, block,
+             "the birth (%" PRIu64 ") is not that of the block (%" PRIu64
+             ")", birth, seq);
 }
 
 static void
 check_table (struct check *c, const struct table *map,
-             const struct table *regions, uint64_t salt)
+             const struct table *births, uint64_t salt)
 {
-  const struct super *s = &c->o.super;
-  uint64_t block, seq, newest;
+  uint64_t block, seq;
 
   for (block = 0; block < c->nblocks; ++block) {
     if (block % PROGRESS_BLOCKS == PROGRESS_BLOCKS - 1)
       advance (c, PROGRESS_BLOCKS * VOLUME_BLOCK_SIZE);
-    seq = check_entry (c, map, salt, block);
-    newest = regions->entry ? table_get (regions, block >> REGION_SHIFT) : 0;
-    /* After a crash either table may show what the other does not yet. */
-    if (regions->entry && seq > newest && s->flags & SUPER_CLEAN)
-      finding (c, "regions", FORMAT_PAGE + (block >> REGION_SHIFT) * 8, block,
-               "the region is older (%" PRIu64 ") than the block (%" PRIu64
-               ")", newest, seq);
+    if (check_entry (c, map, salt, block, &seq) && births->entry)
+      check_birth (c, births, block, seq);
   }
 }
 
-/* MAP and REGIONS as far as they are there. */
+/* Map and births as far as they are there. */
 static void
 open_tables (struct check *c, unsigned slot)
 {
   struct error err = ERROR_INIT;
 
   memset (&c->map, 0, sizeof c->map);
-  memset (&c->regions, 0, sizeof c->regions);
+  memset (&c->births, 0, sizeof c->births);
   if (table_open (&c->map, c->o.io, c->o.dir, map_name (slot), MAP_MAGIC,
                   c->nblocks, &c->o.super.uuid, &err) == -1)
     finding (c, "map", 0, -1, "%s", err.message);
-  if (table_open (&c->regions, c->o.io, c->o.dir, regions_name (slot),
-                  REGIONS_MAGIC, ROUND_UP (c->nblocks, 1u << REGION_SHIFT) >>
-                  REGION_SHIFT, &c->o.super.uuid, &err) == -1)
-    finding (c, "regions", 0, -1, "%s", err.message);
+  if (table_open (&c->births, c->o.io, c->o.dir, births_name (slot),
+                  BIRTHS_MAGIC, c->nblocks, &c->o.super.uuid, &err) == -1)
+    finding (c, "births", 0, -1, "%s", err.message);
 }
 
 static void
@@ -528,9 +542,9 @@ check_disk (struct check *c, unsigned slot, uint64_t salt)
 {
   open_tables (c, slot);
   if (c->map.entry && c->o.journal)
-    check_table (c, &c->map, &c->regions, salt);
+    check_table (c, &c->map, &c->births, salt);
   table_close (&c->map);
-  table_close (&c->regions);
+  table_close (&c->births);
 }
 
 /* What the table says is live is what the map refers to; known only of a

@@ -1,6 +1,6 @@
 /* Checkpoints, and the thread that makes them.
  *
- * A checkpoint says: map and regions hold everything before this position.
+ * A checkpoint says: map and births hold everything before this position.
  * Order: the tables are synced, the segment table is written to the copy
  * that the super does not name, then the super.  A crash between any two
  * leaves the older checkpoint in force, from which replay does it all again.
@@ -39,11 +39,11 @@ snapshot (struct volume *v, struct super *ret)
 static int
 sync_tables (struct volume *v)
 {
-  if (table_sync (&v->map) == -1 || table_sync (&v->regions) == -1)
+  if (table_sync (&v->map) == -1 || table_sync (&v->births) == -1)
     return -1;
   if (v->stage_map.file != NULL &&
       (table_sync (&v->stage_map) == -1 ||
-       table_sync (&v->stage_regions) == -1))
+       table_sync (&v->stage_births) == -1))
     return -1;
   return 0;
 }

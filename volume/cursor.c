@@ -17,6 +17,8 @@
 #include "clock.h"
 #include "volume-internal.h"
 
+#define DELTA_TRIES 5
+
 struct volume_cursor {
   struct volume *v;
   uint64_t position;           /* logical, of the batch */
@@ -288,33 +290,29 @@ static int
 delta_unit (struct volume *v, uint64_t since, uint64_t block, uint8_t *buf,
             struct unit *ret, struct error *err)
 {
-  uint64_t entry;
+  struct version version;
+  uint32_t length;
   int try;
 
-  for (try = 0; try < 3; ++try) {
-    entry = table_get (&v->map, block);
-    switch (entry_kind (entry)) {
-    case ENTRY_UNWRITTEN:
-      if (entry == 0)
-        return 0;
-      break;
-    case ENTRY_ZERO:
-      if (!entry_is_valid (entry, block, entry_zero_seq (entry)))
-        break;
-      if (entry_zero_seq (entry) <= since)
-        return 0;
-      *ret = (struct unit) { entry_zero_seq (entry), UNIT_ZERO, 0 };
+  for (try = 0; try < DELTA_TRIES; ++try) {
+    if (try > 0)
+      lookup_settle (v);
+    if (!lookup_shown (v, block, &version))
+      continue;
+    if (version.seq <= since)
+      return 0;
+    if (entry_kind (version.entry) == ENTRY_ZERO) {
+      *ret = (struct unit) { version.seq, UNIT_ZERO, 0 };
       unit_encode (zeros, 1, buf);
       unit_seal (buf, v->super.content_salt, block, ret->seq);
       return 1;
-    case ENTRY_DATA:
-      if (entry_length (entry) > ROUND_UP (UNIT_STORED_MAX, GRANULE) ||
-          fetch (v, buf, entry_length (entry), entry_position (entry),
-                 try == 2) == -1 ||
-          !fetched_unit_is_valid (v, buf, block, entry, ret))
-        break;
-      return ret->seq > since;
     }
+    length = entry_length (version.entry);
+    if (length <= ROUND_UP (UNIT_STORED_MAX, GRANULE) &&
+        fetch (v, buf, length, entry_position (version.entry),
+               try == DELTA_TRIES - 1) == 0 &&
+        fetched_unit_is_valid (v, buf, block, &version, ret))
+      return 1;
   }
   count_up (&v->count.checksum_errors);
   return error_set (err, EIO, "block %llu fails its checksum",
@@ -336,10 +334,6 @@ volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
     return error_set (err, EINVAL, "the buffer is too small for a record");
 
   while (b < v->nblocks && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
-    if (table_get (&v->regions, b >> REGION_SHIFT) <= since_seq) {
-      b = ((b >> REGION_SHIFT) + 1) << REGION_SHIFT;
-      continue;
-    }
     p = body + r.length;
     more = delta_unit (v, since_seq, b, p + sizeof locator, &unit, err);
     if (more == -1)

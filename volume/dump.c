@@ -317,15 +317,15 @@ print_entries (FILE *fp, const char *name, const struct table *map)
 }
 
 static void
-print_regions (FILE *fp, const struct table *regions)
+print_births (FILE *fp, const struct table *births)
 {
-  uint64_t i, seq;
+  uint64_t block, seq;
 
-  for (i = 0; i < regions->count && !ferror (fp); ++i) {
-    seq = table_get (regions, i);
-    if (seq != 0)
-      fprintf (fp, "region block=%" PRIu64 " newest=%" PRIu64 "\n",
-               i << REGION_SHIFT, seq);
+  for (block = 0; block < births->count && !ferror (fp); ++block) {
+    if (!birth_decode (table_get (births, block), block, &seq))
+      fprintf (fp, "birth block=%" PRIu64 " damaged\n", block);
+    else if (seq != 0)
+      fprintf (fp, "birth block=%" PRIu64 " seq=%" PRIu64 "\n", block, seq);
   }
 }
 
@@ -343,14 +343,13 @@ dump_map (struct offline *o, FILE *fp, unsigned slot, const char *name)
   }
   else
     fprintf (fp, "%s invalid: %s\n", name, err.message);
-  if (table_open (&table, o->io, o->dir, regions_name (slot), REGIONS_MAGIC,
-                  ROUND_UP (nblocks, 1u << REGION_SHIFT) >> REGION_SHIFT,
-                  &o->super.uuid, &err) == 0) {
-    print_regions (fp, &table);
+  if (table_open (&table, o->io, o->dir, births_name (slot), BIRTHS_MAGIC,
+                  nblocks, &o->super.uuid, &err) == 0) {
+    print_births (fp, &table);
     table_close (&table);
   }
   else
-    fprintf (fp, "region invalid: %s\n", err.message);
+    fprintf (fp, "births invalid: %s\n", err.message);
 }
 
 int

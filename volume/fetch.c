@@ -4,6 +4,7 @@
 
 #include <config.h>
 
+#include "cleanup.h"
 #include "volume-internal.h"
 
 int
@@ -26,11 +27,36 @@ fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
 }
 
 bool
-fetched_unit_is_valid (struct volume *v, const void *stored, uint64_t block,
-                       uint64_t entry, struct unit *ret)
+version_is_valid (const struct version *version, uint64_t block)
 {
-  return unit_verify (stored, entry_length (entry), v->super.content_salt,
-                      block, ret) &&
-    unit_stored_size (ret) == entry_length (entry) &&
-    entry_is_valid (entry, block, ret->seq);
+  return entry_is_valid (version->entry, block, version->seq) &&
+    (version->entry != 0 || version->seq == 0);
+}
+
+bool
+lookup_shown (struct volume *v, uint64_t block, struct version *ret)
+{
+  ret->entry = table_get (&v->map, block);
+  return birth_decode (table_get (&v->births, block), block, &ret->seq) &&
+    version_is_valid (ret, block);
+}
+
+void
+lookup_settle (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (j->is_applying)
+    pthread_cond_wait (&j->progress, &j->lock);
+}
+
+bool
+fetched_unit_is_valid (struct volume *v, const void *stored, uint64_t block,
+                       const struct version *version, struct unit *ret)
+{
+  uint32_t length = entry_length (version->entry);
+
+  return unit_verify (stored, length, v->super.content_salt, block, ret) &&
+    unit_stored_size (ret) == length && ret->seq == version->seq;
 }

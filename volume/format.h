@@ -6,7 +6,7 @@
  *   super       SUPER_SLOTS slots of SUPER_SIZE bytes, written in turn
  *   segments    two copies of the segment table, written in turn
  *   map.N       a header page, then 8 bytes for each block of the disk
- *   regions.N   a header page, then 8 bytes for each 64 KiB of the disk
+ *   births.N    a header page, then 8 bytes for each block of the disk
  *   journal     segments of segment_size bytes
  *
  * A segment:  header page | batches ... | summary page (last 4 KiB)
@@ -271,9 +271,9 @@ static_assert (sizeof (struct format_mark) == 96, "layout");
 /* ------------------------------------------------------------------ */
 
 #define MAP_MAGIC "PAIRDMAP"
-#define REGIONS_MAGIC "PAIRDREG"
+#define BIRTHS_MAGIC "PAIRDBIR"
 
-/* First page of map.N and regions.N. */
+/* First page of map.N and births.N. */
 struct format_table {
   uint8_t magic[8];         /*  0 */
   le32 version;             /*  8 */
@@ -298,6 +298,11 @@ static_assert (sizeof (struct format_table) == FORMAT_PAGE, "layout");
 #define ENTRY_ZERO 2u
 
 #define SEQ_MAX ((UINT64_C (1) << 48) - 1)
-#define REGION_SHIFT 4u             /* 16 blocks of 4 KiB */
+
+/* A birth is 0 (unwritten) or the seq of the block's version (bits 0-47)
+ * with 16 check bits over block and seq.  Map and births vouch for each
+ * other: an entry's check bits cover the seq that its birth names, so that a
+ * stale page of either does not pass beside a fresh one of the other.
+ */
 
 #endif /* PAIRDISK_VOLUME_FORMAT_H */

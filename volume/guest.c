@@ -16,7 +16,7 @@
 #define SMALL_BLOCKS 8u          /* up to this a record is made on the stack */
 #define RUN_MAX (256u << 10)     /* one read of neighbouring units */
 #define RUN_GAP (FORMAT_PAGE + 128)   /* headers and padding passed over */
-#define READ_TRIES 3             /* looks at a block that does not verify */
+#define READ_TRIES 5             /* looks at a block that does not verify */
 
 uint64_t
 volume_size (const struct volume *v)
@@ -37,27 +37,13 @@ check_range (const struct volume *v, uint64_t count, uint64_t offset)
 /* ------------------------------------------------------------------ */
 /* Reading.                                                            */
 
-static uint64_t
-lookup (struct volume *v, uint64_t block)
-{
-  uint64_t entry;
-
-  if (pending_get (&v->pending, block, &entry))
-    return entry;
-  return table_get (&v->map, block);
-}
-
-/* Does it refer to nothing stored, and is it what was put there? */
+/* The newest version of BLOCK.  False as lookup_shown. */
 static bool
-entry_is_valid_zero (uint64_t entry, uint64_t block)
+lookup (struct volume *v, uint64_t block, struct version *ret)
 {
-  switch (entry_kind (entry)) {
-  case ENTRY_UNWRITTEN:
-    return entry == 0;
-  case ENTRY_ZERO:
-    return entry_is_valid (entry, block, entry_zero_seq (entry));
-  }
-  return false;
+  if (pending_get (&v->pending, block, &ret->entry, &ret->seq))
+    return true;
+  return lookup_shown (v, block, ret);
 }
 
 /* One block, looked up and fetched anew, at last from the medium. */
@@ -65,25 +51,27 @@ static int
 read_block_again (struct volume *v, uint64_t block, void *buf)
 {
   uint8_t stored[ROUND_UP (UNIT_STORED_MAX, GRANULE)];
-  uint64_t entry;
+  struct version version;
   struct unit unit;
   int try;
 
   for (try = 0; try < READ_TRIES; ++try) {
-    entry = lookup (v, block);
-    if (entry_is_valid_zero (entry, block)) {
+    if (try > 0)
+      lookup_settle (v);
+    if (!lookup (v, block, &version))
+      continue;
+    if (entry_kind (version.entry) != ENTRY_DATA) {
       memset (buf, 0, VOLUME_BLOCK_SIZE);
       return 0;
     }
-    if (entry_kind (entry) != ENTRY_DATA ||
-        entry_length (entry) > sizeof stored)
+    if (entry_length (version.entry) > sizeof stored)
       continue;
-    if (fetch (v, stored, entry_length (entry), entry_position (entry),
-               try == READ_TRIES - 1) == -1) {
+    if (fetch (v, stored, entry_length (version.entry),
+               entry_position (version.entry), try == READ_TRIES - 1) == -1) {
       count_up (&v->count.read_errors);
       continue;
     }
-    if (fetched_unit_is_valid (v, stored, block, entry, &unit) &&
+    if (fetched_unit_is_valid (v, stored, block, &version, &unit) &&
         unit_expand (stored, &unit, buf))
       return 0;
   }
@@ -95,15 +83,16 @@ read_block_again (struct volume *v, uint64_t block, void *buf)
 /* Expand a run of neighbouring units that was fetched as one piece. */
 static int
 expand_run (struct volume *v, const uint8_t *stored, uint64_t block,
-            const uint64_t *entry, unsigned count, uint8_t *buf)
+            const struct version *version, unsigned count, uint8_t *buf)
 {
+  uint64_t start = entry_position (version[0].entry);
   const uint8_t *p;
   struct unit unit;
   unsigned i;
 
   for (i = 0; i < count; ++i) {
-    p = stored + (entry_position (entry[i]) - entry_position (entry[0]));
-    if (!fetched_unit_is_valid (v, p, block + i, entry[i], &unit) ||
+    p = stored + (entry_position (version[i].entry) - start);
+    if (!fetched_unit_is_valid (v, p, block + i, &version[i], &unit) ||
         !unit_expand (p, &unit, buf)) {
       if (read_block_again (v, block + i, buf) == -1)
         return -1;
@@ -114,7 +103,7 @@ expand_run (struct volume *v, const uint8_t *stored, uint64_t block,
 }
 
 static int
-read_run (struct volume *v, uint64_t block, const uint64_t *entry,
+read_run (struct volume *v, uint64_t block, const struct version *version,
           unsigned count, uint32_t length, uint8_t *buf)
 {
   uint8_t small[SMALL_BLOCKS * ROUND_UP (UNIT_STORED_MAX, GRANULE)];
@@ -127,8 +116,9 @@ read_run (struct volume *v, uint64_t block, const uint64_t *entry,
     if (large == NULL)
       return -1;
   }
-  if (fetch (v, stored, length, entry_position (entry[0]), false) == 0)
-    return expand_run (v, stored, block, entry, count, buf);
+  if (fetch (v, stored, length, entry_position (version[0].entry), false)
+      == 0)
+    return expand_run (v, stored, block, version, count, buf);
 
   for (i = 0; i < count; ++i)
     if (read_block_again (v, block + i, buf + i * VOLUME_BLOCK_SIZE) == -1)
@@ -136,14 +126,14 @@ read_run (struct volume *v, uint64_t block, const uint64_t *entry,
   return 0;
 }
 
-/* How far a run that begins at ENTRY[0] and has LENGTH bytes reaches with
- * NEXT; 0: NEXT is not part of it.
+/* How far a run that begins at position START and has LENGTH bytes reaches
+ * with the unit of NEXT; 0: that is not part of it.
  */
 static uint32_t
-run_with (const struct volume *v, const uint64_t *entry, uint32_t length,
+run_with (const struct volume *v, uint64_t start, uint32_t length,
           uint64_t next)
 {
-  uint64_t start = entry_position (entry[0]), position;
+  uint64_t position;
 
   if (entry_kind (next) != ENTRY_DATA)
     return 0;
@@ -159,32 +149,40 @@ run_with (const struct volume *v, const uint64_t *entry, uint32_t length,
 static int
 read_blocks (struct volume *v, uint64_t block, unsigned count, uint8_t *buf)
 {
-  uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
+  struct version version[VOLUME_RECORD_BLOCKS_MAX];
   uint32_t length, longer;
   unsigned i, n;
+  int r;
 
+  /* A version that is not valid is one of no kind: looked up again. */
   for (i = 0; i < count; ++i)
-    entry[i] = lookup (v, block + i);
+    if (!lookup (v, block + i, &version[i]))
+      version[i].entry = UINT64_MAX;
 
   for (i = 0; i < count; i += n) {
     n = 1;
-    if (entry_is_valid_zero (entry[i], block + i))
+    r = 0;
+    switch (entry_kind (version[i].entry)) {
+    case ENTRY_UNWRITTEN:
+    case ENTRY_ZERO:
       memset (buf + i * VOLUME_BLOCK_SIZE, 0, VOLUME_BLOCK_SIZE);
-    else if (entry_kind (entry[i]) != ENTRY_DATA) {
-      if (read_block_again (v, block + i, buf + i * VOLUME_BLOCK_SIZE) == -1)
-        return -1;
-    }
-    else {
-      length = entry_length (entry[i]);
+      break;
+    case ENTRY_DATA:
+      length = entry_length (version[i].entry);
       while (i + n < count &&
-             (longer = run_with (v, &entry[i], length, entry[i + n])) != 0) {
+             (longer = run_with (v, entry_position (version[i].entry), length,
+                                 version[i + n].entry)) != 0) {
         length = longer;
         ++n;
       }
-      if (read_run (v, block + i, &entry[i], n, length,
-                    buf + i * VOLUME_BLOCK_SIZE) == -1)
-        return -1;
+      r = read_run (v, block + i, &version[i], n, length,
+                    buf + i * VOLUME_BLOCK_SIZE);
+      break;
+    default:
+      r = read_block_again (v, block + i, buf + i * VOLUME_BLOCK_SIZE);
     }
+    if (r == -1)
+      return -1;
   }
   return 0;
 }
@@ -473,13 +471,16 @@ volume_extents (struct volume *v, uint64_t count, uint64_t offset,
 {
   uint64_t end = offset + count, start = offset, next;
   enum volume_extent kind = 0, k;
+  struct version version;
   int r;
 
   if (check_range (v, count, offset) == -1)
     return -1;
 
   while (offset < end) {
-    k = extent_kind (lookup (v, offset / VOLUME_BLOCK_SIZE));
+    /* What cannot be told apart is data: reading it tells. */
+    k = lookup (v, offset / VOLUME_BLOCK_SIZE, &version)
+      ? extent_kind (version.entry) : VOLUME_EXTENT_DATA;
     next = (offset / VOLUME_BLOCK_SIZE + 1) * VOLUME_BLOCK_SIZE;
     if (k != kind && offset > start) {
       r = fn (opaque, start, offset - start, kind);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "cleanup.h"
-#include "format.h"
 #include "pending.h"
 
 #define CAPACITY_MIN 64u
@@ -57,7 +56,7 @@ hash (uint64_t n)
 static struct pending_stripe *
 stripe_of (struct pending *pending, uint64_t block)
 {
-  return &pending->stripe[hash (block >> REGION_SHIFT) % PENDING_STRIPES];
+  return &pending->stripe[hash (block >> PENDING_REGION_SHIFT) % PENDING_STRIPES];
 }
 
 /* Where BLOCK is, or the empty slot where it would go. */
@@ -140,7 +139,7 @@ pending_remove (struct pending *pending, uint64_t block, uint64_t count,
 
   while (block < end) {
     s = stripe_of (pending, block);
-    region_end = ((block >> REGION_SHIFT) + 1) << REGION_SHIFT;
+    region_end = ((block >> PENDING_REGION_SHIFT) + 1) << PENDING_REGION_SHIFT;
     if (region_end > end)
       region_end = end;
     if (__atomic_load_n (&s->count, __ATOMIC_ACQUIRE) != 0) {
@@ -157,7 +156,8 @@ pending_remove (struct pending *pending, uint64_t block, uint64_t count,
 }
 
 bool
-pending_get (struct pending *pending, uint64_t block, uint64_t *ret_entry)
+pending_get (struct pending *pending, uint64_t block, uint64_t *ret_entry,
+             uint64_t *ret_seq)
 {
   struct pending_stripe *s = stripe_of (pending, block);
   uint32_t i;
@@ -172,5 +172,6 @@ pending_get (struct pending *pending, uint64_t block, uint64_t *ret_entry)
   if (s->slot[i].block == 0)
     return false;
   *ret_entry = s->slot[i].entry;
+  *ret_seq = s->slot[i].seq;
   return true;
 }

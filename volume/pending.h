@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #define PENDING_STRIPES 1024u
+#define PENDING_REGION_SHIFT 4u   /* 16 blocks share a stripe */
 
 struct pending_slot {
   uint64_t block;              /* plus 1; 0: empty */
@@ -47,6 +48,6 @@ extern void pending_remove (struct pending *pending, uint64_t block,
                             uint64_t count, uint64_t seq);
 
 extern bool pending_get (struct pending *pending, uint64_t block,
-                         uint64_t *ret_entry);
+                         uint64_t *ret_entry, uint64_t *ret_seq);
 
 #endif /* PAIRDISK_VOLUME_PENDING_H */

@@ -583,10 +583,20 @@ mark_decode (const void *body, size_t length, struct mark *ret)
 #define ENTRY_CHECK_SHIFT 49
 #define ENTRY_CHECK_MASK (UINT64_C (0x1fff) << ENTRY_CHECK_SHIFT)
 
-/* 13 bits that depend on all bits of the entry, its block and its seq: the
- * finalizer of MurmurHash3 (A. Appleby, public domain) over a sum of
- * products.
+/* The finalizer of MurmurHash3 (A. Appleby, public domain): each bit of the
+ * result depends on all bits of N.
  */
+static uint64_t
+mix (uint64_t n)
+{
+  n ^= n >> 33;
+  n *= UINT64_C (0xff51afd7ed558ccd);
+  n ^= n >> 33;
+  n *= UINT64_C (0xc4ceb9fe1a85ec53);
+  return n ^ n >> 33;
+}
+
+/* 13 bits over a sum of products of entry, block and seq. */
 static uint64_t
 entry_check (uint64_t entry, uint64_t block, uint64_t seq)
 {
@@ -594,12 +604,20 @@ entry_check (uint64_t entry, uint64_t block, uint64_t seq)
     block * UINT64_C (0x9e3779b97f4a7c15) +
     seq * UINT64_C (0xc2b2ae3d27d4eb4f);
 
-  h ^= h >> 33;
-  h *= UINT64_C (0xff51afd7ed558ccd);
-  h ^= h >> 33;
-  h *= UINT64_C (0xc4ceb9fe1a85ec53);
-  h ^= h >> 33;
-  return (h << ENTRY_CHECK_SHIFT) & ENTRY_CHECK_MASK;
+  return (mix (h) << ENTRY_CHECK_SHIFT) & ENTRY_CHECK_MASK;
+}
+
+uint64_t
+birth_encode (uint64_t block, uint64_t seq)
+{
+  return seq | mix (block * UINT64_C (0x9e3779b97f4a7c15) + seq) << 48;
+}
+
+bool
+birth_decode (uint64_t birth, uint64_t block, uint64_t *ret_seq)
+{
+  *ret_seq = birth & SEQ_MAX;
+  return birth == 0 || birth == birth_encode (block, *ret_seq);
 }
 
 uint64_t

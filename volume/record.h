@@ -233,6 +233,10 @@ extern uint64_t entry_data (uint64_t block, uint64_t seq, uint64_t position,
                             uint32_t length);
 extern uint64_t entry_zero (uint64_t block, uint64_t seq);
 
+/* Births: encode, and decode to a seq (0: unwritten); false: garbled. */
+extern uint64_t birth_encode (uint64_t block, uint64_t seq);
+extern bool birth_decode (uint64_t birth, uint64_t block, uint64_t *ret_seq);
+
 /* Is ENTRY one that was made for BLOCK?  SEQ: of the unit it points to (for
  * a zero entry it is its own).  Unwritten is valid only as 0.
  */

@@ -33,13 +33,12 @@ int
 stage_tables_open (struct volume *v, struct error *err)
 {
   unsigned slot = !v->super.map_slot;
-  uint64_t nregions = v->regions.count;
 
   if (table_open (&v->stage_map, v->io, v->dir, map_name (slot), MAP_MAGIC,
                   v->nblocks, &v->super.uuid, err) == -1)
     return -1;
-  if (table_open (&v->stage_regions, v->io, v->dir, regions_name (slot),
-                  REGIONS_MAGIC, nregions, &v->super.uuid, err) == -1) {
+  if (table_open (&v->stage_births, v->io, v->dir, births_name (slot),
+                  BIRTHS_MAGIC, v->nblocks, &v->super.uuid, err) == -1) {
     table_close (&v->stage_map);
     return -1;
   }
@@ -52,7 +51,7 @@ stage_tables_remove (struct volume *v)
   unsigned slot = !v->super.map_slot;
 
   v->io->unlink (v->dir, map_name (slot));
-  v->io->unlink (v->dir, regions_name (slot));
+  v->io->unlink (v->dir, births_name (slot));
 }
 
 static int
@@ -63,8 +62,8 @@ stage_tables_make (struct volume *v)
   stage_tables_remove (v);
   if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, v->nblocks,
                     &v->super.uuid, NULL) == -1 ||
-      table_create (v->io, v->dir, regions_name (slot), REGIONS_MAGIC,
-                    v->regions.count, &v->super.uuid, NULL) == -1 ||
+      table_create (v->io, v->dir, births_name (slot), BIRTHS_MAGIC,
+                    v->nblocks, &v->super.uuid, NULL) == -1 ||
       v->io->dir_sync (v->dir) == -1)
     return -1;
   return stage_tables_open (v, NULL);
@@ -103,7 +102,7 @@ forget_stage (struct volume *v)
   account_map (v, &v->stage_map, -1);
   set_staging (v, false);
   table_close (&v->stage_map);
-  table_close (&v->stage_regions);
+  table_close (&v->stage_births);
   v->super.flags &= ~SUPER_STAGE;
   memset (&v->super.stage, 0, sizeof v->super.stage);
 }
@@ -139,14 +138,14 @@ begin (struct volume *v, const struct mark *mark)
 static void
 show_whole_stage (struct volume *v)
 {
-  struct table old_map = v->map, old_regions = v->regions;
+  struct table old_map = v->map, old_births = v->births;
   unsigned old_slot = v->super.map_slot;
 
   account_map (v, &old_map, -1);
   v->map = v->stage_map;
-  v->regions = v->stage_regions;
+  v->births = v->stage_births;
   v->stage_map = old_map;
-  v->stage_regions = old_regions;
+  v->stage_births = old_births;
   v->super.map_slot = !old_slot;
   v->super.content_salt = v->super.stage.salt;
   v->super.lineage = v->super.stage.lineage;
@@ -162,15 +161,11 @@ merge_stage (struct volume *v)
     entry = table_get (&v->stage_map, i);
     if (entry_kind (entry) == ENTRY_UNWRITTEN)
       continue;
+    table_set (&v->births, i, table_get (&v->stage_births, i));
     old = table_exchange (&v->map, i, entry);
     if (!v->is_replaying && entry_kind (old) == ENTRY_DATA)
       segments_account (&v->segments, entry_position (old),
                         -(int64_t) entry_length (old));
-  }
-  for (i = 0; i < v->stage_regions.count; ++i) {
-    entry = table_get (&v->stage_regions, i);
-    if (entry > table_get (&v->regions, i))
-      table_set (&v->regions, i, entry);
   }
 }
 
@@ -182,7 +177,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
     return -1;
   }
   if (table_sync (&v->stage_map) == -1 ||
-      table_sync (&v->stage_regions) == -1)
+      table_sync (&v->stage_births) == -1)
     return -1;
   if (v->super.stage.since == 0)
     show_whole_stage (v);
@@ -199,7 +194,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
    * new ones.
    */
   table_close (&v->stage_map);
-  table_close (&v->stage_regions);
+  table_close (&v->stage_births);
   return 0;
 }
 

@@ -1,4 +1,4 @@
-/* map.N and regions.N (see table.h). */
+/* map.N and births.N (see table.h). */
 
 #include <config.h>
 

@@ -1,4 +1,4 @@
-/* map.N and regions.N: a header page and 8 bytes an entry, memory-mapped.
+/* map.N and births.N: a header page and 8 bytes an entry, memory-mapped.
  *
  * Entries are little-endian and are read and stored atomically, so readers
  * take no lock.  Rule W: an entry is stored only after the record it stands

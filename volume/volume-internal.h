@@ -138,8 +138,8 @@ struct volume {
   uint64_t nblocks;
   unsigned commit_delay_ms;
 
-  struct table map, regions;   /* what the disk shows */
-  struct table stage_map, stage_regions;
+  struct table map, births;   /* what the disk shows */
+  struct table stage_map, stage_births;
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
   struct volume_point point_after_mark;  /* set by applying a mark, for */
@@ -263,17 +263,36 @@ extern void recount_live (struct volume *v);
 extern int fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
                   bool from_medium);
 
-/* The unit of BLOCK that ENTRY points to, LEN = entry_length bytes that were
- * fetched to STORED: is it whole, and the version the entry means?
+/* A version of a block: where it is, and when it was written. */
+struct version {
+  uint64_t entry, seq;
+};
+
+/* Do entry and seq belong together, and to BLOCK? */
+extern bool version_is_valid (const struct version *version, uint64_t block);
+
+/* What map and births say of BLOCK; false if they do not agree, which may
+ * also be because just now the one is changed and the other not yet: then
+ * lookup_settle and look again.
+ */
+extern bool lookup_shown (struct volume *v, uint64_t block,
+                          struct version *ret);
+
+/* Wait until no record is being applied. */
+extern void lookup_settle (struct volume *v);
+
+/* The unit of BLOCK that a valid VERSION points to, entry_length bytes that
+ * were fetched to STORED: is it whole, and that version?
  */
 extern bool fetched_unit_is_valid (struct volume *v, const void *stored,
-                                   uint64_t block, uint64_t entry,
+                                   uint64_t block,
+                                   const struct version *version,
                                    struct unit *ret);
 
 /* --- volume.c ----------------------------------------------------- */
 
 extern const char *map_name (unsigned slot);
-extern const char *regions_name (unsigned slot);
+extern const char *births_name (unsigned slot);
 
 /* For tests: stop all threads and let go of the files without writing
  * anything, as a crash would.

@@ -19,7 +19,7 @@
 #define SEGMENTS_MIN 12u
 
 static const char *const file_names[] = {
-  "super", "segments", "journal", "map.0", "regions.0", "map.1", "regions.1",
+  "super", "segments", "journal", "map.0", "births.0", "map.1", "births.1",
 };
 
 const char *
@@ -29,9 +29,9 @@ map_name (unsigned slot)
 }
 
 const char *
-regions_name (unsigned slot)
+births_name (unsigned slot)
 {
-  return slot == 0 ? "regions.0" : "regions.1";
+  return slot == 0 ? "births.0" : "births.1";
 }
 
 const char *
@@ -66,12 +66,6 @@ static const struct volume_io *
 io_or_real (const struct volume_io *io)
 {
   return io ? io : &volume_io_real;
-}
-
-static uint64_t
-regions_count (uint64_t nblocks)
-{
-  return (nblocks + (1u << REGION_SHIFT) - 1) >> REGION_SHIFT;
 }
 
 /* ------------------------------------------------------------------ */
@@ -235,8 +229,8 @@ volume_create (const struct volume_io *io, const char *path,
     r = table_create (io, dir, map_name (0), MAP_MAGIC, nblocks, &super.uuid,
                       err);
   if (r == 0)
-    r = table_create (io, dir, regions_name (0), REGIONS_MAGIC,
-                      regions_count (nblocks), &super.uuid, err);
+    r = table_create (io, dir, births_name (0), BIRTHS_MAGIC,
+                      nblocks, &super.uuid, err);
   if (r == 0)
     r = create_super (io, dir, &super, err);
   saved = errno;
@@ -323,9 +317,9 @@ open_files (struct volume *v, struct error *err)
 
   if (table_open (&v->map, v->io, v->dir, map_name (v->super.map_slot),
                   MAP_MAGIC, v->nblocks, &v->super.uuid, err) == -1 ||
-      table_open (&v->regions, v->io, v->dir,
-                  regions_name (v->super.map_slot), REGIONS_MAGIC,
-                  regions_count (v->nblocks), &v->super.uuid, err) == -1)
+      table_open (&v->births, v->io, v->dir,
+                  births_name (v->super.map_slot), BIRTHS_MAGIC,
+                  v->nblocks, &v->super.uuid, err) == -1)
     return -1;
   if (v->super.flags & SUPER_STAGE) {
     if (stage_tables_open (v, err) == -1)
@@ -414,9 +408,9 @@ static void
 volume_free (struct volume *v)
 {
   table_close (&v->map);
-  table_close (&v->regions);
+  table_close (&v->births);
   table_close (&v->stage_map);
-  table_close (&v->stage_regions);
+  table_close (&v->stage_births);
   cold_release (v);
   journal_release (v);
   if (v->journal.file)

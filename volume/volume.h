@@ -305,7 +305,7 @@ extern int volume_stage_drop (struct volume *v, struct error *err);
 /* Offline: all work on a volume that nobody has open.                  */
 
 struct volume_finding {
-  const char *file;        /* "super", "journal", "map", "regions" */
+  const char *file;        /* "super", "journal", "map", "births" */
   uint64_t position;       /* byte in that file */
   int64_t block;           /* guest block that is hit, or -1 */
   char what[200];
