@@ -465,6 +465,21 @@ is_ending (enum pair_status status)
     status == PAIR_DELETE_FAILED || status == PAIR_CREATE_FAILED;
 }
 
+/* A volume that cannot be opened is not another disk, and says nothing of
+ * its role.
+ */
+static bool
+cannot_open (const json_t *status, struct control_error *err)
+{
+  if (strcmp (json_text (status, "state"), "failed") != 0 ||
+      json_u64 (status, "size") != 0)
+    return false;
+  TEXT_SET (err->code, "io-error");
+  snprintf (err->message, sizeof err->message, "%s",
+            json_text (status, "failure"));
+  return true;
+}
+
 /* True: a step was made, look again. */
 static bool
 step (struct agent *agent, const struct record *rec)
@@ -475,28 +490,31 @@ step (struct agent *agent, const struct record *rec)
   bool is_missing = strcmp (err.code, "no-such-disk") == 0;
   json_t *promoted = NULL;
   const char *fault = NULL;
-  bool applied = false;
+  bool applied = false, is_lost = is_missing;
   int r = APPLY_WAITS;
 
   note_seen (agent, rec, status);
-  if (status)
+  if (cannot_open (status, &err))
+    is_lost = true;
+  else if (status)
     fault = find_fault (agent, rec, status);
   else if (is_missing)
     fault = pair_reason_string (PAIR_REASON_DEVICE_REMOVED);
   if (fault && !is_ending (rec->status) && rec->status != PAIR_INVALID)
     report_event (agent, rec->id, rec->version, PAIR_EVENT_DISK_INVALID,
                   fault, set_message, (void *) fault);
-  if (is_missing && is_ending (rec->status)) {
+  if (is_lost && is_ending (rec->status)) {
+    /* There is nothing to clear, and no reason to keep the pair. */
     applied = true;
     err.code[0] = '\0';
   }
-  else if (status) {
+  else if (status && !is_lost) {
     r = apply_record (agent, rec, status, &promoted, &err);
     applied = r == APPLY_DONE;
   }
   note_applied (agent, rec, applied, &err);
   end_status (agent, rec, applied, promoted, &err);
-  if (status)
+  if (status && !is_lost)
     watch (agent, rec, status);
   json_decref (promoted);
   json_decref (status);

@@ -2,13 +2,14 @@
 # it is back both sites agree, a call that was answered has its effect, and
 # the plugins are as the records say.
 #
-# PAIRDISK_SEED=N repeats a run; make check-long makes more rounds; FAKE= in
-# the environment takes the real plugin.
+# PAIRDISK_SEED=N repeats a run; make check-long makes more rounds.  FAKE= in
+# the environment takes the real plugin, PAIRDISK_KEEP=DIR keeps what fails.
 
 source "${0%/*}/functions.sh"
 FAKE=${FAKE-1}
 source "${0%/*}/agent-functions.sh"
 
+: "${PAIRDISK_KEEP:=}"
 seed=${PAIRDISK_SEED:-$(date +%s)}
 rounds=20
 [ -n "$PAIRDISK_LONG" ] && rounds=200
@@ -121,11 +122,13 @@ not settled: a $(pair_value a "$pair" Status), b $(pair_value b "$pair" Status)"
 became $settled_status, not $goal"
   fi
   if ! wait_for 30 plugins_match "$settled_status"; then
+    [ -n "$PAIRDISK_KEEP" ] && cp -r "$tmp" "$PAIRDISK_KEEP"
     bad=$((bad + 1))
     diag "round $round: $status $verb ($victim killed, answered $answered):
 plugins do not match $settled_status:
 $(disk_value a "$disk_a" role) $(disk_value a "$disk_a" link)
-$(disk_value b "$disk_b" role) $(disk_value b "$disk_b" source)"
+$(disk_value b "$disk_b" role) $(disk_value b "$disk_b" source)
+$(disk_value a "$disk_a" failure) $(disk_value b "$disk_b" failure)"
     break
   fi
   counts["$verb answered=$answered $settled_status"]=$((
