@@ -368,6 +368,106 @@ test_foreign_files (void **state)
   fixture_release (&f);
 }
 
+/* Every page of every file that changed since the disk was in use the last
+ * time, put back as it was then: a medium that lost one write.
+ */
+struct copies {
+  uint8_t *bytes[NFILES];
+  uint64_t size[NFILES];
+};
+
+static void
+copies_take (struct fixture *f, struct copies *c)
+{
+  size_t i;
+
+  for (i = 0; i < NFILES; ++i) {
+    c->size[i] = sim_file_size (f->sim, "disk", files[i]);
+    c->bytes[i] = malloc (c->size[i]);
+    CHECK (c->bytes[i], "no memory");
+    sim_file_read (f->sim, "disk", files[i], 0, c->bytes[i], c->size[i]);
+  }
+}
+
+static void
+copies_release (struct copies *c)
+{
+  size_t i;
+
+  for (i = 0; i < NFILES; ++i)
+    free (c->bytes[i]);
+}
+
+/* Overwrite about half of the disk; then closed, or without power. */
+static void
+use_again (struct fixture *f, bool is_clean)
+{
+  struct random_range range = { 0, MIB, 0 };
+  uint8_t *buf = malloc (RANDOM_WRITE_MAX);
+  struct error err;
+  struct volume *v;
+  unsigned i;
+
+  CHECK (buf, "no memory");
+  v = open_volume (f, &err);
+  CHECK (v, "%s", err.message);
+  for (i = 0; i < 40; ++i)
+    CHECK (random_write (&f->rng, v, &f->model, &range, buf, 0) == 0, "%s",
+           strerror (errno));
+  if (is_clean)
+    CHECK (volume_close (v, &err) == 0, "%s", err.message);
+  else {
+    CHECK (volume_flush (v) == 0, "%s", strerror (errno));
+    model_adopt (&f->model, f->model.data);
+    fill_random (&f->rng, buf, BLOCK);
+    model_write (&f->model, buf, BLOCK, 0);
+    CHECK (volume_write (v, buf, BLOCK, 0, VOLUME_FUA) == 0, "%s",
+           strerror (errno));
+    sim_crash (f->sim, 0);
+    volume_abandon (v);
+    sim_restart (f->sim);
+  }
+  sim_snapshot_free (f->snapshot);
+  f->snapshot = sim_snapshot_take (f->sim);
+  free (buf);
+}
+
+static void
+stale_pages (bool is_clean)
+{
+  uint8_t page[FORMAT_PAGE];
+  struct copies old;
+  struct fixture f;
+  uint64_t at, tried = 0;
+  size_t i;
+
+  fixture_make (&f, true);
+  copies_take (&f, &old);
+  use_again (&f, is_clean);
+  for (i = 0; i < NFILES; ++i)
+    for (at = 0; at + FORMAT_PAGE <= old.size[i]; at += FORMAT_PAGE) {
+      sim_file_read (f.sim, "disk", files[i], at, page, FORMAT_PAGE);
+      if (memcmp (page, old.bytes[i] + at, FORMAT_PAGE) == 0)
+        continue;
+      sim_file_write (f.sim, "disk", files[i], at, old.bytes[i] + at,
+                      FORMAT_PAGE);
+      check_damaged (&f, !is_clean, files[i], at);
+      tried++;
+    }
+  printf ("# %" PRIu64 " pages put back\n", tried);
+  copies_release (&old);
+  fixture_release (&f);
+}
+
+static void
+test_stale_pages (void **state)
+{
+  (void) state;
+  test_begin (1);
+  stale_pages (true);
+  stale_pages (false);
+}
+
 int
 main (void)
 {
@@ -377,6 +477,7 @@ main (void)
     cmocka_unit_test (test_files_cut_short),
     cmocka_unit_test (test_files_missing),
     cmocka_unit_test (test_foreign_files),
+    cmocka_unit_test (test_stale_pages),
   };
 
   return cmocka_run_group_tests_name ("volume damage", tests, NULL, NULL);
