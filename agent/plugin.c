@@ -11,6 +11,8 @@
  *   WAIT     runs, silent     answers ping -> ALIVE; dies -> START
  *   ALIVE    answered a ping  dies -> back-off, START
  *
+ * What is there when paird starts begins in WAIT.
+ *
  * The pid file holds "PID STARTTIME" of the process, so that a number that
  * was used again is not mistaken for it.
  */
@@ -268,39 +270,36 @@ set_alive (struct plugin *p, const char *how)
   work_wake (p->agent);
 }
 
-/* One is there from before: take it.  True: it answers. */
+/* From its start until it answers.  False: it died or we quit. */
+static bool
+wait_answer (struct plugin *p, const char *how)
+{
+  pid_t pid;
+
+  for (;;) {
+    if (ping (p, PING_TIMEOUT_MS, &pid) && pid == p->pid) {
+      set_alive (p, how);
+      return true;
+    }
+    if (wait_end (p, 20) || is_quitting (p, 0))
+      return false;
+  }
+}
+
+/* One is there from before: take it.  One that lives and is silent may be
+ * opening its volumes, so it is waited for, not ended.  True: it answers.
+ */
 static bool
 adopt (struct plugin *p)
 {
   pid_t pid;
-  uint64_t end;
 
-  if (!ping (p, PING_TIMEOUT_MS, &pid)) {
+  if (!ping (p, PING_TIMEOUT_MS, &pid))
     pid = read_pidfile (p);
-    if (pid == 0)
-      return false;
-    /* It lives but is silent: it may be opening its volumes. */
-    end = clock_mono_ns () + 10 * NS_PER_SEC;
-    while (!ping (p, PING_TIMEOUT_MS, &pid)) {
-      pid_t again = read_pidfile (p);
-
-      if (again == 0)
-        return false;
-      if (clock_mono_ns () > end) {
-        log_error ("plugin: nbdkit, process %d, does not answer: ending it",
-                   (int) again);
-        kill (again, SIGKILL);
-        return false;
-      }
-      if (is_quitting (p, 100))
-        return false;
-    }
-  }
-  if (take_process (p, pid) == -1)
+  if (pid == 0 || take_process (p, pid) == -1)
     return false;
   write_pidfile (p, pid);
-  set_alive (p, "adopted");
-  return true;
+  return wait_answer (p, "adopted");
 }
 
 /* ------------------------------------------------------------------ */
@@ -362,22 +361,6 @@ spawn (struct plugin *p, struct error *err)
   return 0;
 }
 
-/* From spawn until it answers.  False: it died or we quit. */
-static bool
-wait_answer (struct plugin *p)
-{
-  pid_t pid;
-
-  for (;;) {
-    if (ping (p, PING_TIMEOUT_MS, &pid) && pid == p->pid) {
-      set_alive (p, "started");
-      return true;
-    }
-    if (wait_end (p, 20) || is_quitting (p, 0))
-      return false;
-  }
-}
-
 static void *
 plugin_thread (void *opaque)
 {
@@ -389,11 +372,11 @@ plugin_thread (void *opaque)
 
   while (!is_quitting (p, 0)) {
     since = clock_mono_ns ();
-    if (!is_there) {
+    if (!is_there && p->pid == 0) {
       if (spawn (p, &err) == -1)
         log_error ("plugin: cannot start nbdkit: %s", err.message);
       else
-        is_there = wait_answer (p);
+        is_there = wait_answer (p, "started");
     }
     if (p->pid != 0) {
       while (!wait_end (p, -1)) {

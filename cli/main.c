@@ -39,57 +39,62 @@ const struct cli_option cli_globals[] = {
 
 const struct cli_command cli_commands[] = {
   { "disk", "create", "NAME", "make a disk",
-    NULL, disk_create_options, disk_create },
+    NULL, disk_create_options, disk_create, NULL },
   { "disk", "list", NULL, "list the disks of the site",
-    NULL, NULL, disk_list },
+    NULL, NULL, disk_list, NULL },
   { "disk", "show", "DISK", "show one disk",
-    NULL, NULL, disk_show },
+    NULL, NULL, disk_show, NULL },
   { "disk", "delete", "DISK", "delete a disk and its content",
     "Asks first on a terminal; a script says --yes.",
-    disk_delete_options, disk_delete },
+    disk_delete_options, disk_delete, NULL },
 
   { "pair", "create", NULL, "make a pair of a disk here and one at a peer",
     "Nothing is copied before 'pair start'.  The content of the peer's disk\n"
     "is then replaced.",
-    pair_create_options, pair_create },
+    pair_create_options, pair_create, NULL },
   { "pair", "start", "PAIR", "start replication",
-    NULL, pair_start_options, pair_start },
+    NULL, pair_start_options, pair_start, NULL },
   { "pair", "stop", "PAIR", "stop replication",
     "The secondary disk goes back to its last complete point.",
-    pair_wait_only_options, pair_stop },
+    pair_wait_only_options, pair_stop, NULL },
   { "pair", "failover", "PAIR", "open the secondary disk for writing",
     "Called at the secondary's site; works when the other site is dead.\n"
     "With --wait it ends in a report of what the copy lacks.",
-    pair_wait_only_options, pair_failover },
+    pair_wait_only_options, pair_failover, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
-    NULL, pair_wait_only_options, pair_delete },
+    NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",
-    NULL, NULL, pair_list },
+    NULL, NULL, pair_list, NULL },
   { "pair", "show", "PAIR", "show one pair, and what to do next",
-    NULL, NULL, pair_show },
+    NULL, NULL, pair_show, NULL },
   { "pair", "progress", "PAIR", "follow the copying until it is done",
-    NULL, pair_progress_options, pair_progress },
+    NULL, pair_progress_options, pair_progress, NULL },
   { "pair", "wait", "PAIR", "wait until a pair is in a state",
-    NULL, pair_wait_for_options, pair_wait_for },
+    NULL, pair_wait_for_options, pair_wait_for, NULL },
 
   { "event", "list", NULL, "list events, oldest first",
-    NULL, event_list_options, event_list },
+    NULL, event_list_options, event_list, NULL },
 
   { "site", "show", NULL, "show the site and its peers",
-    NULL, NULL, site_show },
+    NULL, NULL, site_show, NULL },
 
-  { "volume", "create", "PATH", "make an empty volume in a new directory",
-    NULL, volume_create_options, volume_create_verb },
+  { "volume", "create", "PATH", "make a volume in a new directory",
+    "It is empty, or with --from a copy of a raw image or an NBD export.\n"
+    "After a failure there is no volume.",
+    volume_create_options, volume_create_verb, NULL },
+  { "volume", "export", "PATH", "copy a volume to a new file or to NBD",
+    "The file is a raw image; a block device does as well.",
+    volume_export_options, volume_export_verb, "DEST" },
   { "volume", "info", "PATH", "show what a volume's super block says",
-    NULL, NULL, volume_info_verb },
+    NULL, NULL, volume_info_verb, NULL },
   { "volume", "dump", "PATH", "print the formats field by field",
     "Without options all of them.  Reads only.",
-    volume_dump_options, volume_dump_verb },
+    volume_dump_options, volume_dump_verb, NULL },
   { "volume", "check", "PATH", "read everything and report damage",
     "Repairs nothing without --rebuild-map.  Nobody may have the volume "
     "open.",
-    volume_check_options, volume_check_verb },
-  { NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    volume_check_options, volume_check_verb, NULL },
+  { NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 
 int

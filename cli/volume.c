@@ -17,12 +17,22 @@
 #include "uuid.h"
 #include "volume.h"
 
+#define PLUGIN_HELP "the plugin that copies (else $PAIRDISK_PLUGIN)"
+
 #define FINDINGS_DEFAULT 100
 #define FINDINGS_MAX 100000
 
 const struct cli_option volume_create_options[] = {
-  { "size", "SIZE", true, "what the guest sees: 512M, 20G" },
+  { "size", "SIZE", false,
+    "what the guest sees: 512M, 20G (default: as what it is made from)" },
   { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "from", "SOURCE", false, "copy this: a raw image or an NBD URI" },
+  { "plugin", "FILE", false, PLUGIN_HELP },
+  { NULL, NULL, false, NULL }
+};
+
+const struct cli_option volume_export_options[] = {
+  { "plugin", "FILE", false, PLUGIN_HELP },
   { NULL, NULL, false, NULL }
 };
 
@@ -49,11 +59,19 @@ volume_create_verb (struct cli *cli)
   struct volume_params params = { .size = 0 };
   char size_text[SIZE_STRING_SIZE];
   struct error err = ERROR_INIT;
+  int r;
 
   if (!args_size (cli, "size", &params.size) ||
       !args_size (cli, "capacity", &params.capacity))
     return EXIT_USAGE;
-  if (volume_create (NULL, cli->arg, &params, &err) == -1)
+  if (args_value (cli, "from")) {
+    r = volume_create_from (cli, args_value (cli, "from"), &params);
+    if (r != EXIT_OK)
+      return r;
+  }
+  else if (args_value (cli, "size") == NULL)
+    return usage_error (cli, "option '--size' is missing");
+  else if (volume_create (NULL, cli->arg, &params, &err) == -1)
     return fail_error (&err, "cannot create volume '%s'", cli->arg);
   if (cli->json)
     return print_json (json_pack ("{s:s, s:I}", "Path", cli->arg,

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Random writes to a disk until it is told to end (SIGTERM).
 
-link-load.py URI SEED
+link-load.py URI SEED [BLOCKS]
 
-Sizes from 4 KiB to 256 KiB, zeros and trims among them, a flush now and then.
+Sizes from 4 KiB to 256 KiB, zeros and trims among them, a flush now and then,
+in the first BLOCKS of 4 KiB (all).
 When the server goes away it waits for it to come back.
 """
 import random
@@ -14,6 +15,7 @@ import time
 import nbd
 
 uri, seed = sys.argv[1], int(sys.argv[2])
+limit = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 60
 r = random.Random(seed)
 ended = False
 
@@ -43,7 +45,7 @@ while not ended:
     try:
         h = nbd.NBD()
         h.connect_uri(uri)
-        blocks = h.get_size() // 4096
+        blocks = min(limit, h.get_size() // 4096)
         while not ended:
             step(h, blocks)
         h.flush()

@@ -120,19 +120,21 @@ nbdkit_kill ()
 }
 
 # Nothing died that was not killed here: an agent would start it again, and
-# nobody would notice.
+# nobody would notice.  nbdkit 1.32.4 to 1.33.9 may abort by itself when a
+# client is killed while several replies are on their way to it.
 nobody_crashed ()
 {
-  local site died
+  local site died nbdkit_bug='raw_send_socket: Assertion .sock >= 0. failed'
   for site in a b; do
     died=$(grep -c plugin-died "$tmp/paird-$site.log")
+    died=$((died - $(grep -c "$nbdkit_bug" "$tmp/$site/nbdkit.log")))
     [ "$died" -le "${nbdkit_kills[$site]}" ] || {
       echo "nbdkit of $site died $died times, ${nbdkit_kills[$site]} wanted:"
       cat "$tmp/$site/nbdkit.log"
       return 1
     }
-    ! grep -E 'Sanitizer|runtime error|Assertion' "$tmp/paird-$site.log" \
-      "$tmp/$site/nbdkit.log" || return 1
+    ! grep -hE 'Sanitizer|runtime error|Assertion' "$tmp/paird-$site.log" \
+      "$tmp/$site/nbdkit.log" | grep -v "$nbdkit_bug" || return 1
   done
 }
 
@@ -294,6 +296,16 @@ writer_stop ()
     return 1
   }
 }
+
+# load_start SEED: writes, zeros and trims of all sizes before the writer's.
+load_start ()
+{
+  start load env -u LD_PRELOAD /usr/bin/python3 \
+    "$top_srcdir/tests/link-load.py" "$uri_a" "$1" $((writer_offset / 4096))
+  load_pid=$started_pid
+}
+
+load_stop () { kill_pid "$load_pid"; }
 
 # writer_verify URI [POINT_NS]
 writer_verify ()

@@ -118,11 +118,19 @@ answers 'a token that is none' '^400 .*NextToken' \
 answers 'a page too large' '^400 .*PageSize' api a DescribeDisks PageSize=101
 
 # Clients give up after 3 seconds, so even a dead plugin is answered before.
-control a '{"op":"fake.silent","seconds":20}' >/dev/null
+pid=$(nbdkit_of a)
+control a '{"op":"fake.silent","seconds":6}' >/dev/null
 before=$(date +%s%N)
 answers 'a plugin that does not answer' '^503 .*"ServiceUnavailable"' \
   api a CreateDisk DiskName=later Size=1048576
 ms=$((($(date +%s%N) - before) / 1000000))
 ok "it took $ms ms, less than 3 s" test $ms -lt 3000
+
+# A new paird waits for a silent nbdkit and does not end it.
+site_kill_agent a
+site_start a
+is 'it is not alive yet' "$(value a DescribeSite PluginAlive)" false
+ok 'it is when it answers' wait_for 30 plugin_alive a
+is 'it is the same' "$(nbdkit_of a)" "$pid"
 
 done_testing

@@ -3,7 +3,7 @@
 # the commit point, nothing that was flushed is lost, nothing is copied twice.
 #
 #   PAIRDISK_VICTIMS   some of: primary secondary agent-a agent-b connection
-#                      several (three of these in a row)
+#                      several (three of these in a row, under a heavy load)
 #   PAIRDISK_ROUNDS    of each, odd ones in the initial copy (2; 20 for long)
 #   PAIRDISK_SEED      as a run before printed it
 
@@ -72,10 +72,12 @@ cost ()
 # round NAME VICTIM COST: strike now, and look.
 round ()
 {
+  [ "$2" = several ] && load_start $RANDOM
   strike "$2"
   ok "$1: normal by itself" settles
   ok "$1: the writer goes on" wait_for 60 has_flushed $(($(flushes) + 20))
   ok "$1: nothing flushed was lost" writer_stop
+  if [ "$2" = several ]; then load_stop; fi
   ok "$1: both disks are equal" same_content
   cost
   ok "$1: nothing was copied twice" test "$cost" -le "$3"
@@ -115,7 +117,7 @@ pair_unmake ()
 
 sites_up
 proxy rate $wire_rate >/dev/null
-on a disk create $disk_a --size 96M --capacity 4G >/dev/null ||
+on a disk create $disk_a --size 96M --capacity 192M >/dev/null ||
   bail_out "no disk"
 uri_a=$(disk_field a $disk_a .NbdUri)
 fill $fill_mb "$seed"
