@@ -192,6 +192,22 @@ extern void volume_get_status (struct volume *v, struct volume_status *ret);
  */
 extern int volume_digest (struct volume *v, uint64_t *ret, struct error *err);
 
+#define VOLUME_SCRUB_BAD_MAX 16
+
+struct volume_scrub_result {
+  uint64_t units, bytes;     /* verified; read from the medium */
+  uint64_t errors;           /* blocks that cannot be read or do not verify */
+  uint64_t bad[VOLUME_SCRUB_BAD_MAX];   /* the first of them */
+};
+
+/* Read from the medium and verify what is live in at most NBLOCKS blocks from
+ * *BLOCK on, and at most 1 MiB of it; advances *BLOCK, up to the disk's end,
+ * and adds to RET.  Guests may go on.  What is found counts in the status,
+ * too.  -1: ENOMEM.
+ */
+extern int volume_scrub (struct volume *v, uint64_t *block, uint64_t nblocks,
+                         struct volume_scrub_result *ret);
+
 /* ------------------------------------------------------------------ */
 /* Role and fence (durable when the call returns).                      */
 
