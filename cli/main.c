@@ -94,7 +94,8 @@ const struct cli_command cli_commands[] = {
     "Without options all of them.  Reads only.",
     volume_dump_options, volume_dump_verb, NULL },
   { "volume", "check", "PATH", "read everything and report damage",
-    "Repairs nothing.  Nobody may have the volume open.",
+    "Repairs nothing without --rebuild-map.  Nobody may have the volume "
+    "open.",
     volume_check_options, volume_check_verb, NULL },
   { NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 };

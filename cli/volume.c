@@ -46,6 +46,7 @@ const struct cli_option volume_dump_options[] = {
 
 const struct cli_option volume_check_options[] = {
   { "limit", "N", false, "show at most so many findings (default 100)" },
+  { "rebuild-map", NULL, false, "first make the map anew from the journal" },
   { NULL, NULL, false, NULL }
 };
 
@@ -298,6 +299,36 @@ print_findings (struct check *c, uint64_t total)
     print_line ("(%" PRIu64 " more: see --limit)", total - shown);
 }
 
+static void
+take_rebuild_progress (void *opaque, uint64_t done, uint64_t total)
+{
+  struct progress *progress = opaque;
+
+  progress_update (progress, "rebuilding the map", done, total, false);
+}
+
+static int
+rebuild_map (struct cli *cli)
+{
+  struct volume_rebuild_result result;
+  struct progress progress;
+  struct error err = ERROR_INIT;
+  int r;
+
+  progress_init (&progress, cli);
+  r = volume_rebuild_map (NULL, cli->arg, take_rebuild_progress, &progress,
+                          &result, &err);
+  progress_end (&progress);
+  if (r == -1)
+    return fail_error (&err, "cannot rebuild the map of volume '%s'",
+                       cli->arg);
+  if (!cli->json)
+    print_line ("made the map anew from %" PRIu64 " segments, %" PRIu64
+                " records: %" PRIu64 " blocks written", result.segments,
+                result.records, result.blocks_written);
+  return EXIT_OK;
+}
+
 int
 volume_check_verb (struct cli *cli)
 {
@@ -308,6 +339,11 @@ volume_check_verb (struct cli *cli)
 
   if (!args_number (cli, "limit", FINDINGS_MAX, &c.limit))
     return EXIT_USAGE;
+  if (args_value (cli, "rebuild-map")) {
+    r = rebuild_map (cli);
+    if (r != EXIT_OK)
+      return r;
+  }
   c.findings = json_array ();
   progress_init (&c.progress, cli);
   r = volume_check (NULL, cli->arg, take_finding, take_progress, &c, &result,

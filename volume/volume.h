@@ -342,6 +342,24 @@ extern int volume_check (const struct volume_io *io, const char *path,
                          void *opaque, struct volume_check_result *ret,
                          struct error *err);
 
+struct volume_rebuild_result {
+  uint64_t segments, records, blocks_written;
+};
+
+/* Make map and births anew from the journal, as of the last checkpoint, and
+ * put them in place of those there are (which need not be whole, or there at
+ * all) in one step.  EBUSY: the volume is in use, or a stage is open.
+ * EUCLEAN: the journal is damaged such that it cannot be told which blocks
+ * are hit; nothing is changed then.  A version of a block that is rotten in
+ * the journal is an error when the block is read, as before.
+ */
+extern int volume_rebuild_map (const struct volume_io *io, const char *path,
+                               void (*progress) (void *opaque, uint64_t done,
+                                                 uint64_t total),
+                               void *opaque,
+                               struct volume_rebuild_result *ret,
+                               struct error *err);
+
 enum volume_dump_what { VOLUME_DUMP_SUPER = 1, VOLUME_DUMP_SEGMENTS = 2,
                         VOLUME_DUMP_RECORDS = 4, VOLUME_DUMP_MAP = 8 };
 
