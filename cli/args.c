@@ -167,6 +167,8 @@ synopsis (const struct cli_command *c)
   printf ("pairctl %s %s", c->noun, c->verb);
   if (c->arg)
     printf (" %s", c->arg);
+  if (c->arg2)
+    printf (" %s", c->arg2);
   for (o = c->options; o && o->name; ++o)
     printf (" %s--%s%s%s%s", o->is_required ? "" : "[", o->name,
             o->value ? " " : "", o->value ? o->value : "",
@@ -397,7 +399,13 @@ args_parse (struct cli *cli, int argc, char **argv)
   if (cli->command->arg && (t.words < 3 || *t.word[2] == '\0'))
     return usage (noun->name, cli->command->verb, "%s is missing",
                   cli->command->arg);
+  if (cli->command->arg2 == NULL && t.words > 3)
+    return usage (noun->name, NULL, "unexpected argument '%s'", t.word[3]);
+  if (cli->command->arg2 && (t.words < 4 || *t.word[3] == '\0'))
+    return usage (noun->name, cli->command->verb, "%s is missing",
+                  cli->command->arg2);
   cli->arg = t.words > 2 ? t.word[2] : NULL;
+  cli->arg2 = t.words > 3 ? t.word[3] : NULL;
 
   cli->site = getenv ("PAIRDISK_SITE");
   return assign (cli, &t);

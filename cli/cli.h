@@ -7,7 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c pair.c event.c site.c volume.c   one noun each
+ *   disk.c disk-scrub.c pair.c event.c site.c
+ *   volume.c volume-copy.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
  * code.  Everything below the verbs fills a struct failure instead.
@@ -53,7 +54,7 @@ struct cli_option {
 };
 
 #define CLI_OPTIONS_MAX 8  /* of one verb */
-#define CLI_ARGS_MAX 1
+#define CLI_ARGS_MAX 2
 
 struct cli;
 
@@ -64,6 +65,7 @@ struct cli_command {
   const char *details;     /* more for the verb's own help, or NULL */
   const struct cli_option *options;  /* may be NULL */
   int (*run) (struct cli *cli);
+  const char *arg2;        /* the one behind it; NULL: takes none */
 };
 
 struct cli_noun {
@@ -79,7 +81,7 @@ struct client;
 
 struct cli {
   const struct cli_command *command;
-  const char *arg;                       /* NULL only if it takes none */
+  const char *arg, *arg2;                /* NULL only if it takes none */
   const char *values[CLI_OPTIONS_MAX];   /* beside command->options */
   const char *site;                      /* site directory */
   bool json;
@@ -298,11 +300,13 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* ------------------------------------------------------------------ */
 /* Verbs.                                                               */
 
-extern const struct cli_option disk_create_options[], disk_delete_options[];
+extern const struct cli_option disk_create_options[], disk_delete_options[],
+  disk_scrub_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
+extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
   pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
@@ -322,10 +326,18 @@ extern int event_list (struct cli *cli);
 extern int site_show (struct cli *cli);
 
 extern const struct cli_option volume_create_options[],
-  volume_dump_options[], volume_check_options[];
+  volume_export_options[], volume_dump_options[], volume_check_options[];
 extern int volume_create_verb (struct cli *cli);
+extern int volume_export_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
 extern int volume_check_verb (struct cli *cli);
+
+/* Make the volume of cli->arg with the content of FROM, an image or an NBD
+ * URI; params->size 0: as large as that, and set to it (volume-copy.c).
+ */
+struct volume_params;
+extern int volume_create_from (struct cli *cli, const char *from,
+                               struct volume_params *params);
 
 #endif /* PAIRDISK_CLI_H */

@@ -17,12 +17,22 @@
 #include "uuid.h"
 #include "volume.h"
 
+#define PLUGIN_HELP "the plugin that copies (else $PAIRDISK_PLUGIN)"
+
 #define FINDINGS_DEFAULT 100
 #define FINDINGS_MAX 100000
 
 const struct cli_option volume_create_options[] = {
-  { "size", "SIZE", true, "what the guest sees: 512M, 20G" },
+  { "size", "SIZE", false,
+    "what the guest sees: 512M, 20G (default: as what it is made from)" },
   { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "from", "SOURCE", false, "copy this: a raw image or an NBD URI" },
+  { "plugin", "FILE", false, PLUGIN_HELP },
+  { NULL, NULL, false, NULL }
+};
+
+const struct cli_option volume_export_options[] = {
+  { "plugin", "FILE", false, PLUGIN_HELP },
   { NULL, NULL, false, NULL }
 };
 
@@ -36,6 +46,7 @@ const struct cli_option volume_dump_options[] = {
 
 const struct cli_option volume_check_options[] = {
   { "limit", "N", false, "show at most so many findings (default 100)" },
+  { "rebuild-map", NULL, false, "first make the map anew from the journal" },
   { NULL, NULL, false, NULL }
 };
 
@@ -48,11 +59,19 @@ volume_create_verb (struct cli *cli)
   struct volume_params params = { .size = 0 };
   char size_text[SIZE_STRING_SIZE];
   struct error err = ERROR_INIT;
+  int r;
 
   if (!args_size (cli, "size", &params.size) ||
       !args_size (cli, "capacity", &params.capacity))
     return EXIT_USAGE;
-  if (volume_create (NULL, cli->arg, &params, &err) == -1)
+  if (args_value (cli, "from")) {
+    r = volume_create_from (cli, args_value (cli, "from"), &params);
+    if (r != EXIT_OK)
+      return r;
+  }
+  else if (args_value (cli, "size") == NULL)
+    return usage_error (cli, "option '--size' is missing");
+  else if (volume_create (NULL, cli->arg, &params, &err) == -1)
     return fail_error (&err, "cannot create volume '%s'", cli->arg);
   if (cli->json)
     return print_json (json_pack ("{s:s, s:I}", "Path", cli->arg,
@@ -280,6 +299,36 @@ print_findings (struct check *c, uint64_t total)
     print_line ("(%" PRIu64 " more: see --limit)", total - shown);
 }
 
+static void
+take_rebuild_progress (void *opaque, uint64_t done, uint64_t total)
+{
+  struct progress *progress = opaque;
+
+  progress_update (progress, "rebuilding the map", done, total, false);
+}
+
+static int
+rebuild_map (struct cli *cli)
+{
+  struct volume_rebuild_result result;
+  struct progress progress;
+  struct error err = ERROR_INIT;
+  int r;
+
+  progress_init (&progress, cli);
+  r = volume_rebuild_map (NULL, cli->arg, take_rebuild_progress, &progress,
+                          &result, &err);
+  progress_end (&progress);
+  if (r == -1)
+    return fail_error (&err, "cannot rebuild the map of volume '%s'",
+                       cli->arg);
+  if (!cli->json)
+    print_line ("made the map anew from %" PRIu64 " segments, %" PRIu64
+                " records: %" PRIu64 " blocks written", result.segments,
+                result.records, result.blocks_written);
+  return EXIT_OK;
+}
+
 int
 volume_check_verb (struct cli *cli)
 {
@@ -290,6 +339,11 @@ volume_check_verb (struct cli *cli)
 
   if (!args_number (cli, "limit", FINDINGS_MAX, &c.limit))
     return EXIT_USAGE;
+  if (args_value (cli, "rebuild-map")) {
+    r = rebuild_map (cli);
+    if (r != EXIT_OK)
+      return r;
+  }
   c.findings = json_array ();
   progress_init (&c.progress, cli);
   r = volume_check (NULL, cli->arg, take_finding, take_progress, &c, &result,

@@ -29,6 +29,7 @@ disk_free (struct disk *disk)
 {
   if (disk == NULL)
     return;
+  scrub_release (&disk->scrub);
   replication_release (&disk->replication);
   pthread_mutex_destroy (&disk->ops_lock);
   if (disk->dirfd >= 0)
@@ -50,6 +51,7 @@ disk_new (const char *dir, const char *name, struct error *err)
   snprintf (disk->name, sizeof disk->name, "%s", name);
   pthread_mutex_init (&disk->ops_lock, NULL);
   replication_init (&disk->replication);
+  scrub_init (&disk->scrub);
   disk->dirfd = -1;
   return disk;
 }
@@ -136,6 +138,7 @@ disk_stop (struct disk *disk, struct error *err)
 
   if (volume == NULL)
     return 0;
+  scrub_stop (&disk->scrub);
   replication_stop (disk);
   disk->volume = NULL;
   return volume_close (volume, err);

@@ -21,6 +21,7 @@
 #include "error.h"
 #include "linkfile.h"
 #include "replication.h"
+#include "scrub.h"
 #include "volume.h"
 
 struct disk {
@@ -51,6 +52,7 @@ struct disk {
   struct linkfile link;
 
   struct replication replication;
+  struct scrub scrub;
 };
 
 /* Look at all volumes under DIR without opening them (before the fork, while

@@ -26,6 +26,22 @@ like "dump has records" "$code:$out" "0:*record*"
 "$pairctl" volume dump "$tmp/state/vm1" >/dev/full 2>"$tmp/err"
 like "a dump that cannot be written fails" "$?" "1"
 
+# A map that is lost is made anew from the journal.
+for f in "$tmp"/state/vm1/map.[01] "$tmp"/state/vm1/births.[01]; do
+  [ ! -e "$f" ] || head -c 100000 /dev/urandom >"$f"
+done
+run volume check "$tmp/state/vm1"
+is "a lost map is damage" "$code" "6"
+run volume check "$tmp/state/vm1" --rebuild-map
+like "and is made anew" "$code:$err:$out" \
+     "0::made the map anew*256 blocks written* 0 findings"
+nbdkit_start "$tmp/state"
+ok "content is copied out" nbdcopy "$(nbd_uri "$tmp/state" vm1)" "$tmp/out"
+ok "it is the same" cmp -n 1048576 "$tmp/data" "$tmp/out"
+run volume check "$tmp/state/vm1" --rebuild-map
+like "not while it is open" "$code:$out:$err" "1::pairctl: cannot rebuild*"
+kill_pid "$nbdkit_pid"
+
 # Random data is stored as it is, so its middle is found in the journal.
 ok "a byte is flipped" python3 - "$tmp/data" "$tmp/state/vm1/journal" <<'PYTHON'
 import sys

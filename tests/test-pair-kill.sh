@@ -117,7 +117,7 @@ pair_unmake ()
 
 sites_up
 proxy rate $wire_rate >/dev/null
-on a disk create $disk_a --size 96M --capacity 4G >/dev/null ||
+on a disk create $disk_a --size 96M --capacity 192M >/dev/null ||
   bail_out "no disk"
 uri_a=$(disk_field a $disk_a .NbdUri)
 fill $fill_mb "$seed"

@@ -19,6 +19,8 @@
  *
  * A block that reads as zeros keeps a record that says so as long as the map
  * does, so that a map rebuilt from the journal never brings older data back.
+ * For the same purpose all that is moved says to which generation's history
+ * it belongs.
  */
 
 #include <config.h>
@@ -42,12 +44,13 @@
 struct moved {
   bool is_staged;              /* keyed by the salt of the stage */
   uint64_t block, entry, seq;
+  uint64_t generation;         /* that it is in, or a later one */
   uint8_t *stored;
 };
 
 /* Blocks that read as zeros since SEQ. */
 struct kept_zero {
-  uint64_t block, seq;
+  uint64_t block, seq, generation;
   uint32_t count;
 };
 
@@ -144,7 +147,7 @@ best_segment (struct volume *v, double max_live, bool is_short)
 
 static int
 haul_add (struct haul *h, const struct walked_unit *u, uint64_t entry,
-          bool is_staged)
+          uint64_t generation, bool is_staged)
 {
   uint32_t size = unit_stored_size (&u->unit);
   struct moved *m;
@@ -167,6 +170,7 @@ haul_add (struct haul *h, const struct walked_unit *u, uint64_t entry,
   m->block = u->block;
   m->entry = entry;
   m->seq = u->unit.seq;
+  m->generation = generation;
   h->count++;
   h->bytes += size;
   return 0;
@@ -183,11 +187,16 @@ haul_empty (struct haul *h)
   h->bytes = 0;
 }
 
-static bool
-is_shown (const struct volume *v, uint64_t block, uint64_t entry)
+/* By the disk's map or the stage's. */
+enum shown { SHOWN_NOT, SHOWN_ON_DISK, SHOWN_STAGED };
+
+static enum shown
+shown (const struct volume *v, uint64_t block, uint64_t entry)
 {
-  return table_get (&v->map, block) == entry ||
-    (v->is_staging && table_get (&v->stage_map, block) == entry);
+  if (table_get (&v->map, block) == entry)
+    return SHOWN_ON_DISK;
+  return v->is_staging && table_get (&v->stage_map, block) == entry
+    ? SHOWN_STAGED : SHOWN_NOT;
 }
 
 static bool
@@ -199,21 +208,41 @@ verifies (const struct walked_unit *u, uint64_t salt)
                       &unit);
 }
 
+/* The generation whose history holds all that the disk shows. */
+static uint64_t
+shown_generation (struct volume *v)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  return generations_at (&v->super.generations, v->is_staging
+                         ? v->super.stage.shown.seq
+                         : v->journal.applied_point.seq);
+}
+
+/* The one of RECORD if only the stage's map shows what it says. */
+static uint64_t
+generation_of (struct volume *v, enum shown where, const struct record *r)
+{
+  return where == SHOWN_STAGED ? r->generation : shown_generation (v);
+}
+
 /* Keep the word that blocks are zero, run by run, while the map says so. */
 static int
-keep_zeros (struct volume *v, struct haul *h, uint64_t block, uint64_t count,
-            uint64_t seq)
+keep_zeros (struct volume *v, struct haul *h, const struct record *r,
+            uint64_t block, uint64_t count, uint64_t seq)
 {
   uint64_t end = block + count, start;
+  enum shown where;
 
   while (block < end) {
-    if (!is_shown (v, block, entry_zero (block, seq))) {
-      ++block;
-      continue;
-    }
     start = block;
-    while (block < end && is_shown (v, block, entry_zero (block, seq)))
+    where = shown (v, block, entry_zero (block, seq));
+    do
       ++block;
+    while (block < end && shown (v, block, entry_zero (block, seq)) == where);
+    if (where == SHOWN_NOT)
+      continue;
     if (h->zeros == h->zeros_allocated) {
       size_t more = h->zeros_allocated ? 2 * h->zeros_allocated : 256;
       struct kept_zero *z = realloc (h->zero, more * sizeof *z);
@@ -223,7 +252,9 @@ keep_zeros (struct volume *v, struct haul *h, uint64_t block, uint64_t count,
       h->zero = z;
       h->zeros_allocated = more;
     }
-    h->zero[h->zeros++] = (struct kept_zero) { start, seq, block - start };
+    h->zero[h->zeros++] = (struct kept_zero) {
+      start, seq, generation_of (v, where, r), block - start
+    };
   }
   return 0;
 }
@@ -235,7 +266,8 @@ take_units (struct volume *v, struct haul *h, const struct record *r,
 {
   struct unit_walk walk = unit_walk_start (r, body);
   struct walked_unit u;
-  uint64_t entry;
+  uint64_t entry, generation = 0;
+  enum shown where, last = SHOWN_NOT;
   bool is_staged;
   int more;
 
@@ -243,21 +275,25 @@ take_units (struct volume *v, struct haul *h, const struct record *r,
     if (u.block >= v->nblocks)
       return 2;
     if (u.unit.codec == UNIT_ZERO) {
-      if (keep_zeros (v, h, u.block, 1, u.unit.seq) == -1)
+      if (keep_zeros (v, h, r, u.block, 1, u.unit.seq) == -1)
         return -1;
       continue;
     }
     entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                         unit_stored_size (&u.unit));
-    if (!is_shown (v, u.block, entry))
+    where = shown (v, u.block, entry);
+    if (where == SHOWN_NOT)
       continue;
+    if (where != last)
+      generation = generation_of (v, where, r);
+    last = where;
     is_staged = false;
     if (!verifies (&u, v->super.content_salt)) {
       is_staged = true;
       if (!v->is_staging || !verifies (&u, v->super.stage.salt))
         return 2;
     }
-    if (haul_add (h, &u, entry, is_staged) == -1)
+    if (haul_add (h, &u, entry, generation, is_staged) == -1)
       return -1;
   }
   return more == 0 ? 0 : 2;
@@ -279,7 +315,7 @@ take_record (struct volume *v, struct haul *h, const struct record *r,
   case RECORD_KEEP_ZERO:
     if (r->block >= v->nblocks || r->nblocks > v->nblocks - r->block)
       return 2;
-    return keep_zeros (v, h, r->block, r->nblocks, r->seq);
+    return keep_zeros (v, h, r, r->block, r->nblocks, r->seq);
   default:
     return 0;
   }
@@ -380,6 +416,7 @@ lay_zeros_down (struct volume *v, const struct haul *h)
 
   for (z = h->zero; z < h->zero + h->zeros; ++z) {
     r = (struct record) { .type = RECORD_KEEP_ZERO, .seq = z->seq,
+                          .generation = z->generation,
                           .block = z->block, .nblocks = z->count };
     if (cold_reserve (v, 0) == NULL && cold_write (v) == -1)
       return -1;
@@ -403,7 +440,8 @@ lay_down (struct volume *v, struct haul *h)
   if (h->count > 0)
     qsort (h->moved, h->count, sizeof *h->moved, compare_blocks);
   while (i < h->count) {
-    r = (struct record) { .type = RECORD_MOVE, .block = h->moved[i].block };
+    r = (struct record) { .type = RECORD_MOVE, .block = h->moved[i].block,
+                          .generation = h->moved[i].generation };
     body = cold_reserve (v, RECORD_BODY_MAX);
     if (body == NULL) {
       if (cold_write (v) == -1)
@@ -415,7 +453,7 @@ lay_down (struct volume *v, struct haul *h)
     for (; i < h->count && r.nblocks < VOLUME_RECORD_BLOCKS_MAX; ++i) {
       const struct moved *m = &h->moved[i];
 
-      if (m->is_staged != is_staged)
+      if (m->is_staged != is_staged || m->generation != r.generation)
         break;
       size = entry_length (m->entry);
       locator = (struct format_locator) { htole64 (m->block),

@@ -319,6 +319,14 @@ delta_unit (struct volume *v, uint64_t since, uint64_t block, uint8_t *buf,
                     (unsigned long long) block);
 }
 
+static uint64_t
+generation_of (struct volume *v, uint64_t seq)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  return generations_at (&v->super.generations, seq);
+}
+
 ssize_t
 volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
                    void *buf, size_t size, struct error *err)
@@ -353,6 +361,7 @@ volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
   if (r.nblocks == 0)
     return 0;
   r.time_ns = clock_wall_ns ();
+  r.generation = generation_of (v, r.seq);
   record_encode (&r, v->super.content_salt, buf);
   return sizeof (struct format_record) + r.length;
 }

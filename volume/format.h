@@ -222,7 +222,7 @@ struct format_record {
   uint8_t type;             /*  3 */
   le32 length;              /*  4  of the body */
   le64 seq;                 /*  8  below 2^48 */
-  le64 generation;          /* 16 */
+  le64 generation;          /* 16  in whose history all that it says is */
   le64 time_ns;             /* 24  wall clock of the writer */
   le64 bytes;               /* 32  guest bytes written up to and with this */
   le64 block;               /* 40 */

@@ -262,6 +262,16 @@ super_write (const struct volume_io *io, struct io_file *file,
   return r;
 }
 
+uint64_t
+generations_at (const struct volume_generations *table, uint64_t seq)
+{
+  uint32_t i = table->count;
+
+  while (i > 0 && table->table[i - 1].first_seq > seq)
+    i--;
+  return i > 0 ? table->table[i - 1].id : 0;
+}
+
 void
 generations_add (struct volume_generations *table, uint64_t id,
                  uint64_t first_seq, const struct uuid *writer)

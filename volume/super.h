@@ -71,6 +71,10 @@ super_segments (const struct super *super)
   return super->capacity / super->segment_size;
 }
 
+/* The generation that SEQ is in, 0 if the table does not reach back to it. */
+extern uint64_t generations_at (const struct volume_generations *table,
+                                uint64_t seq);
+
 /* Add a generation, letting the oldest go when the table is full. */
 extern void generations_add (struct volume_generations *table, uint64_t id,
                              uint64_t first_seq, const struct uuid *writer);

@@ -194,6 +194,22 @@ extern void volume_get_status (struct volume *v, struct volume_status *ret);
  */
 extern int volume_digest (struct volume *v, uint64_t *ret, struct error *err);
 
+#define VOLUME_SCRUB_BAD_MAX 16
+
+struct volume_scrub_result {
+  uint64_t units, bytes;     /* verified; read from the medium */
+  uint64_t errors;           /* blocks that cannot be read or do not verify */
+  uint64_t bad[VOLUME_SCRUB_BAD_MAX];   /* the first of them */
+};
+
+/* Read from the medium and verify what is live in at most NBLOCKS blocks from
+ * *BLOCK on, and at most 1 MiB of it; advances *BLOCK, up to the disk's end,
+ * and adds to RET.  Guests may go on.  What is found counts in the status,
+ * too.  -1: ENOMEM.
+ */
+extern int volume_scrub (struct volume *v, uint64_t *block, uint64_t nblocks,
+                         struct volume_scrub_result *ret);
+
 /* ------------------------------------------------------------------ */
 /* Role and fence (durable when the call returns).                      */
 
@@ -328,6 +344,24 @@ extern int volume_check (const struct volume_io *io, const char *path,
                                            uint64_t total),
                          void *opaque, struct volume_check_result *ret,
                          struct error *err);
+
+struct volume_rebuild_result {
+  uint64_t segments, records, blocks_written;
+};
+
+/* Make map and births anew from the journal, as of the last checkpoint, and
+ * put them in place of those there are (which need not be whole, or there at
+ * all) in one step.  EBUSY: the volume is in use, or a stage is open.
+ * EUCLEAN: the journal is damaged such that it cannot be told which blocks
+ * are hit; nothing is changed then.  A version of a block that is rotten in
+ * the journal is an error when the block is read, as before.
+ */
+extern int volume_rebuild_map (const struct volume_io *io, const char *path,
+                               void (*progress) (void *opaque, uint64_t done,
+                                                 uint64_t total),
+                               void *opaque,
+                               struct volume_rebuild_result *ret,
+                               struct error *err);
 
 enum volume_dump_what { VOLUME_DUMP_SUPER = 1, VOLUME_DUMP_SEGMENTS = 2,
                         VOLUME_DUMP_RECORDS = 4, VOLUME_DUMP_MAP = 8 };

@@ -1,0 +1,480 @@
+/* The map made anew from the journal is the map that was there: the same
+ * content, the same births, whatever was written, trimmed, moved by the
+ * cleaner, cut off by crashes or left behind by another disk before.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "io-sim.h"
+#include "volume-internal.h"
+#include "volume-model.h"
+
+#define BLOCK VOLUME_BLOCK_SIZE
+#define MIB (UINT64_C (1) << 20)
+
+static const struct volume_options options = {
+  .staging_bytes = 6 << 20, .commit_delay_ms = 1
+};
+
+struct fixture {
+  struct sim *sim;
+  uint64_t rng;
+  struct volume *v;
+  struct model model;
+  uint8_t *buf;
+};
+
+static void
+create (struct fixture *f, const char *path, uint64_t size,
+        uint64_t capacity)
+{
+  const struct volume_params params = { size, capacity, 4 * MIB };
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_create (sim_io (f->sim), path, &params, &err) == 0, "%s",
+         err.message);
+}
+
+static struct volume *
+open_at (struct fixture *f, const char *path)
+{
+  struct error err = ERROR_INIT;
+  struct volume *v = volume_open (sim_io (f->sim), path, &options, &err);
+
+  CHECK (v, "%s", err.message);
+  return v;
+}
+
+static void
+close_volume (struct volume *v)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (v, &err) == 0, "%s", err.message);
+}
+
+static void
+begin (struct fixture *f, uint64_t seed, uint64_t size, uint64_t capacity)
+{
+  memset (f, 0, sizeof *f);
+  f->rng = seed;
+  f->sim = sim_new (random_next (&f->rng));
+  f->buf = malloc (RANDOM_WRITE_MAX);
+  CHECK (f->buf, "no memory");
+  create (f, "disk", size, capacity);
+  model_init (&f->model, size);
+  f->v = open_at (f, "disk");
+}
+
+static void
+end (struct fixture *f)
+{
+  if (f->v)
+    close_volume (f->v);
+  sim_free (f->sim);
+  model_release (&f->model);
+  free (f->buf);
+}
+
+static void
+crash (struct fixture *f)
+{
+  sim_crash (f->sim, random_next (&f->rng));
+  volume_abandon (f->v);
+  f->v = NULL;
+  sim_restart (f->sim);
+}
+
+static void
+print_finding (void *opaque, const struct volume_finding *finding)
+{
+  (void) opaque;
+  fprintf (stderr, "# %s at %" PRIu64 ", block %" PRId64 ": %s\n",
+           finding->file, finding->position, finding->block, finding->what);
+}
+
+static void
+check_sound (struct fixture *f, const char *path)
+{
+  struct volume_check_result result;
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_check (sim_io (f->sim), path, print_finding, NULL, NULL,
+                       &result, &err) == 0, "%s", err.message);
+  CHECK (result.findings == 0, "%" PRIu64 " findings", result.findings);
+}
+
+/* ------------------------------------------------------------------ */
+
+/* All of a disk: its content and, of each block, birth and kind of entry. */
+struct image {
+  uint8_t *content;
+  uint64_t nblocks;
+  uint64_t *birth;
+  uint8_t *kind;
+};
+
+/* Opens and closes it. */
+static struct image
+image_take (struct fixture *f, const char *path)
+{
+  struct volume *v = open_at (f, path);
+  struct image image = { .content = read_all (v), .nblocks = v->nblocks };
+  uint64_t i;
+
+  image.birth = calloc (image.nblocks, sizeof *image.birth);
+  image.kind = calloc (image.nblocks, sizeof *image.kind);
+  CHECK (image.birth && image.kind, "no memory");
+  for (i = 0; i < image.nblocks; ++i) {
+    image.birth[i] = table_get (&v->births, i);
+    image.kind[i] = entry_kind (table_get (&v->map, i));
+  }
+  close_volume (v);
+  return image;
+}
+
+static void
+image_release (struct image *image)
+{
+  free (image->content);
+  free (image->birth);
+  free (image->kind);
+}
+
+static void
+check_same (const struct image *a, const struct image *b)
+{
+  uint64_t i;
+
+  for (i = 0; i < a->nblocks; ++i) {
+    CHECK (a->kind[i] == b->kind[i], "block %" PRIu64 " was of kind %u and "
+           "is of kind %u (births %" PRIu64 ", %" PRIu64 ")", i, a->kind[i],
+           b->kind[i], a->birth[i] & SEQ_MAX, b->birth[i] & SEQ_MAX);
+    CHECK (a->birth[i] == b->birth[i], "block %" PRIu64 " was of seq %" PRIu64
+           " and is of %" PRIu64, i, a->birth[i] & SEQ_MAX,
+           b->birth[i] & SEQ_MAX);
+    CHECK (memcmp (a->content + i * BLOCK, b->content + i * BLOCK,
+                   BLOCK) == 0, "block %" PRIu64 " (seq %" PRIu64
+           ") has other content", i, a->birth[i] & SEQ_MAX);
+  }
+}
+
+/* Nothing of the tables that are there is of any use. */
+static void
+destroy_tables (struct fixture *f, const char *path)
+{
+  static const char *const names[] = { "map.0", "map.1", "births.0",
+                                       "births.1" };
+  uint64_t size, i, offset;
+  uint8_t noise[512];
+
+  for (i = 0; i < sizeof names / sizeof names[0]; ++i) {
+    size = sim_file_size (f->sim, path, names[i]);
+    if (size == 0)
+      continue;
+    if (random_chance (&f->rng, 30)) {
+      sim_file_resize (f->sim, path, names[i], 0);
+      continue;
+    }
+    for (offset = 0; offset + sizeof noise <= size; offset += sizeof noise) {
+      uint64_t k;
+
+      for (k = 0; k < sizeof noise; ++k)
+        noise[k] = random_next (&f->rng);
+      sim_file_write (f->sim, path, names[i], offset, noise, sizeof noise);
+    }
+  }
+}
+
+static int
+rebuild (struct fixture *f, const char *path, struct error *err)
+{
+  struct volume_rebuild_result result;
+
+  return volume_rebuild_map (sim_io (f->sim), path, NULL, NULL, &result, err);
+}
+
+/* The disk as it lies there, closed or crashed, is the same with a map that
+ * was made anew; it is left so.
+ */
+static void
+check_rebuild (struct fixture *f, const char *path)
+{
+  struct sim_snapshot *snapshot = sim_snapshot_take (f->sim);
+  struct error err = ERROR_INIT;
+  struct image before, after;
+
+  check_sound (f, path);
+  before = image_take (f, path);
+  sim_snapshot_restore (f->sim, snapshot);
+  sim_snapshot_free (snapshot);
+  destroy_tables (f, path);
+  CHECK (rebuild (f, path, &err) == 0, "%s", err.message);
+  check_sound (f, path);
+  after = image_take (f, path);
+  check_same (&before, &after);
+  check_sound (f, path);
+  image_release (&before);
+  image_release (&after);
+}
+
+/* ------------------------------------------------------------------ */
+
+/* Writes until power fails or the load is done; so little room that the
+ * cleaner works.
+ */
+static void
+load (struct fixture *f, const struct random_range *range, unsigned ops)
+{
+  struct error err = ERROR_INIT;
+  unsigned kind;
+  int r = 0;
+
+  while (r == 0 && ops-- > 0) {
+    kind = random_below (&f->rng, 100);
+    if (kind < 85)
+      r = random_write (&f->rng, f->v, &f->model, range, f->buf,
+                        kind < 5 ? VOLUME_FUA : 0);
+    else if (kind < 97)
+      r = volume_flush (f->v);
+    else
+      r = checkpoint (f->v, false, &err);
+  }
+  if (r == -1)
+    CHECK (sim_is_off (f->sim), "%s %s", strerror (errno), err.message);
+}
+
+static void
+one_round (uint64_t seed)
+{
+  const uint64_t size = 12 * MIB;
+  struct random_range range = { 0, size, 50 };
+  struct fixture f;
+  unsigned lives;
+
+  begin (&f, seed, size, 48 * MIB);
+  lives = 1 + random_below (&f.rng, 4);
+  while (lives-- > 0) {
+    if (random_chance (&f.rng, 30))
+      range.end = MIB * (1 + random_below (&f.rng, 12));
+    if (random_chance (&f.rng, 60))
+      sim_crash_after (f.sim, random_below (&f.rng, 2000),
+                       random_next (&f.rng));
+    load (&f, &range, 20 + random_below (&f.rng, 250));
+    if (sim_is_off (f.sim) || random_chance (&f.rng, 40))
+      crash (&f);
+    else {
+      struct volume *v = f.v;
+      struct error err = ERROR_INIT;
+
+      f.v = NULL;
+      if (volume_close (v, &err) == -1)
+        CHECK (sim_is_off (f.sim), "%s", err.message);
+      sim_crash (f.sim, random_next (&f.rng));
+      sim_restart (f.sim);
+    }
+    if (random_chance (&f.rng, 70))
+      check_rebuild (&f, "disk");
+    f.v = open_at (&f, "disk");
+  }
+  end (&f);
+}
+
+static void
+test_random (void **state)
+{
+  uint64_t i, rounds = test_begin (40);
+
+  (void) state;
+  for (i = 0; i < rounds; ++i)
+    one_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+
+/* Power fails at any operation of the rebuilding: the disk is there with the
+ * old map or with the new one.
+ */
+static void
+test_crash_in_rebuild (void **state)
+{
+  struct random_range range = { 0, 4 * MIB, 4 };
+  struct sim_snapshot *snapshot;
+  struct error err = ERROR_INIT;
+  struct image before, after;
+  struct fixture f;
+  uint64_t ops;
+  int r = -1;
+
+  (void) state;
+  test_begin (1);
+  begin (&f, test_round_seed (0), 4 * MIB, 64 * MIB);
+  load (&f, &range, 200);
+  close_volume (f.v);
+  f.v = NULL;
+  snapshot = sim_snapshot_take (f.sim);
+  before = image_take (&f, "disk");
+  for (ops = 0; r == -1; ++ops) {
+    CHECK (ops < 5000, "no end");
+    sim_snapshot_restore (f.sim, snapshot);
+    sim_crash_after (f.sim, ops, random_next (&f.rng));
+    r = rebuild (&f, "disk", &err);
+    if (r == -1)
+      CHECK (sim_is_off (f.sim), "%s", err.message);
+    sim_crash (f.sim, random_next (&f.rng));
+    sim_restart (f.sim);
+    after = image_take (&f, "disk");
+    check_same (&before, &after);
+    image_release (&after);
+  }
+  /* And it fails at any: an error, and the disk is as it was. */
+  r = -1;
+  for (ops = 0; r == -1; ++ops) {
+    CHECK (ops < 5000, "no end");
+    sim_snapshot_restore (f.sim, snapshot);
+    sim_fail (f.sim, SIM_ALL, ops, EIO, false);
+    r = rebuild (&f, "disk", &err);
+    sim_fail (f.sim, 0, 0, 0, false);
+    after = image_take (&f, "disk");
+    check_same (&before, &after);
+    image_release (&after);
+  }
+  sim_snapshot_free (snapshot);
+  image_release (&before);
+  end (&f);
+}
+
+/* ------------------------------------------------------------------ */
+
+/* File offset of the data of BLOCK's unit. */
+static uint64_t
+place_of (struct volume *v, uint64_t block)
+{
+  uint64_t entry = table_get (&v->map, block);
+
+  CHECK (entry_kind (entry) == ENTRY_DATA, "block %" PRIu64, block);
+  return entry_position (entry) + sizeof (struct format_unit);
+}
+
+static void
+flip_byte (struct fixture *f, const char *name, uint64_t offset)
+{
+  uint8_t byte;
+
+  sim_file_read (f->sim, "disk", name, offset, &byte, 1);
+  byte ^= 0x10;
+  sim_file_write (f->sim, "disk", name, offset, &byte, 1);
+}
+
+static void
+write_noise (struct fixture *f, uint64_t block, uint64_t count)
+{
+  uint64_t i;
+
+  for (i = 0; i < count * BLOCK / 8; ++i)
+    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
+  model_write (&f->model, f->buf, count * BLOCK, block * BLOCK);
+  CHECK (volume_write (f->v, f->buf, count * BLOCK, block * BLOCK,
+                       VOLUME_FUA) == 0, "%s", strerror (errno));
+}
+
+/* The newest version of a block has rotted: it is never an older one. */
+static void
+test_rotten_unit (void **state)
+{
+  struct error err = ERROR_INIT;
+  struct fixture f;
+  uint64_t place;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 1, MIB, 0);
+  write_noise (&f, 0, 16);
+  write_noise (&f, 4, 4);
+  place = place_of (f.v, 5);
+  close_volume (f.v);
+  flip_byte (&f, "journal", place + 100);
+  destroy_tables (&f, "disk");
+  CHECK (rebuild (&f, "disk", &err) == 0, "%s", err.message);
+  f.v = open_at (&f, "disk");
+  check_read (f.v, &f.model, 5 * BLOCK, 0);
+  check_read (f.v, &f.model, 10 * BLOCK, 6 * BLOCK);
+  CHECK (volume_read (f.v, f.buf, BLOCK, 5 * BLOCK) == -1 && errno == EIO,
+         "an older version was shown");
+  write_noise (&f, 5, 1);
+  check_all (f.v, &f.model);
+  end (&f);
+}
+
+/* What cannot be made anew is left as it is. */
+static void
+test_refuses (void **state)
+{
+  const struct uuid uuid = { { 1 } };
+  struct error err = ERROR_INIT;
+  struct image before, after;
+  struct fixture f;
+  uint64_t i;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 2, MIB, 0);
+  write_noise (&f, 0, 16);
+  CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
+         err.message);
+  close_volume (f.v);
+  before = image_take (&f, "disk");
+
+  /* A batch that does not verify. */
+  flip_byte (&f, "journal", FORMAT_PAGE + 64 + 8);
+  CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EUCLEAN, "%s",
+         err.message);
+  flip_byte (&f, "journal", FORMAT_PAGE + 64 + 8);
+  /* Both copies of the segment table. */
+  for (i = 0; i < sim_file_size (f.sim, "disk", "segments");
+       i += FORMAT_PAGE)
+    flip_byte (&f, "segments", i);
+  CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EUCLEAN, "%s",
+         err.message);
+  for (i = 0; i < sim_file_size (f.sim, "disk", "segments");
+       i += FORMAT_PAGE)
+    flip_byte (&f, "segments", i);
+  after = image_take (&f, "disk");
+  check_same (&before, &after);
+  image_release (&after);
+
+  f.v = open_at (&f, "disk");
+  CHECK (volume_set_role (f.v, VOLUME_ROLE_SECONDARY, &uuid, 1, &err) == 0 &&
+         volume_stage_begin (f.v, 1, 0, 10, 99, &uuid, &err) == 0, "%s",
+         err.message);
+  close_volume (f.v);
+  CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
+         err.message);
+  after = image_take (&f, "disk");
+  check_same (&before, &after);
+  image_release (&after);
+  image_release (&before);
+  f.v = NULL;
+  end (&f);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_random),
+    cmocka_unit_test (test_crash_in_rebuild),
+    cmocka_unit_test (test_rotten_unit),
+    cmocka_unit_test (test_refuses),
+  };
+
+  return cmocka_run_group_tests_name ("volume rebuild", tests, NULL, NULL);
+}
