@@ -419,7 +419,7 @@ extern int token_remember (struct agent *agent, const struct work_token *t,
 typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
-extern action_fn action_create_disk, action_delete_disk,
+extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
   action_describe_disks, action_describe_events, action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
   action_failover_pair, action_delete_pair, action_describe_pairs,

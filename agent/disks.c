@@ -1,5 +1,5 @@
 /* Disks of this site and what there is to see of it: CreateDisk, DeleteDisk,
- * DescribeDisks, DescribeSite (see agent.h).
+ * ScrubDisk, DescribeDisks, DescribeSite (see agent.h).
  *
  * A disk is in the store before the plugin is asked to make it and until the
  * plugin has deleted it, so a kill in between is finished by the worker
@@ -280,6 +280,52 @@ action_delete_disk (struct agent *agent, struct request *req,
   else
     work_wake (agent);
   answer_control_error (answer, &err);
+}
+
+/* ------------------------------------------------------------------ */
+/* ScrubDisk                                                            */
+
+/* The plugin keeps all there is to know of it: nothing is stored. */
+void
+action_scrub_disk (struct agent *agent, struct request *req,
+                   const struct work_token *token, struct answer *answer)
+{
+  const char *rate = params_get (&req->params, "RateBps");
+  const char *stop = params_get (&req->params, "Stop");
+  bool is_stop = stop && strcmp (stop, "true") == 0;
+  struct control_error err;
+  struct disk disk;
+  uint64_t rate_bps;
+  json_t *call, *reply;
+  int r;
+
+  if (rate && *rate && !uint_parse (rate, SIZE_MAX_BYTES, &rate_bps)) {
+    answer_error (answer, API_INVALID_PARAMETER, "RateBps", NULL);
+    return;
+  }
+  if (stop && *stop && !is_stop && strcmp (stop, "false") != 0) {
+    answer_error (answer, API_INVALID_PARAMETER, "Stop", NULL);
+    return;
+  }
+  store_enter (agent->store);
+  r = store_disk_get (agent->store, params_get (&req->params, "DiskId"),
+                      &disk);
+  store_leave (agent->store);
+  if (r != 1 || strcmp (req->region, agent->settings.region) != 0) {
+    answer_error (answer, r == -1 ? API_INTERNAL : API_NO_SUCH_RESOURCE,
+                  NULL, NULL);
+    return;
+  }
+  call = json_pack ("{s:s, s:s, s:s}", "op", "disk.scrub", "disk", disk.id,
+                    "action", is_stop ? "stop" : "start");
+  if (call && rate && *rate)
+    json_object_set_new (call, "rate_bps", json_integer (rate_bps));
+  reply = plugin_call (agent->plugin, call, CALL_TIMEOUT_MS, &err);
+  if (reply == NULL)
+    answer_control_error (answer, &err);
+  else if (store_begin (agent->store) == 0)
+    store_end (agent->store, token_remember (agent, token, NULL) == 0);
+  json_decref (reply);
 }
 
 /* What a kill or a silent plugin left half done. */

@@ -7,7 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c pair.c event.c site.c volume.c volume-copy.c   the nouns
+ *   disk.c disk-scrub.c pair.c event.c site.c
+ *   volume.c volume-copy.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
  * code.  Everything below the verbs fills a struct failure instead.
@@ -299,11 +300,13 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* ------------------------------------------------------------------ */
 /* Verbs.                                                               */
 
-extern const struct cli_option disk_create_options[], disk_delete_options[];
+extern const struct cli_option disk_create_options[], disk_delete_options[],
+  disk_scrub_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
+extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
   pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];

@@ -104,6 +104,7 @@ detail_facts (struct table *t, const json_t *detail)
 {
   const json_t *guest = json_object_get (detail, "guest");
   const json_t *errors = json_object_get (detail, "errors");
+  const json_t *scrub = json_object_get (detail, "scrub");
   uint64_t a, b, c;
 
   if (get_uint (detail, "clients", &a))
@@ -114,6 +115,10 @@ detail_facts (struct table *t, const json_t *detail)
                  " flushes", a, b, c);
   if (get_uint (errors, "checksum", &a) && get_uint (errors, "read", &b))
     fact_printf (t, "errors", "%" PRIu64 " checksum, %" PRIu64 " read", a, b);
+  if (get_string (scrub, "state") && get_uint (scrub, "done_bytes", &a) &&
+      get_uint (scrub, "total_bytes", &b) && get_uint (scrub, "errors", &c))
+    fact_printf (t, "scrub", "%s, %.0f%%, %" PRIu64 " bad blocks",
+                 get_string (scrub, "state"), b ? 100. * a / b : 100, c);
   if (get_string (detail, "failure"))
     fact (t, "failure", get_string (detail, "failure"));
 }

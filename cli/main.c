@@ -47,6 +47,9 @@ const struct cli_command cli_commands[] = {
   { "disk", "delete", "DISK", "delete a disk and its content",
     "Asks first on a terminal; a script says --yes.",
     disk_delete_options, disk_delete, NULL },
+  { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
+    "Guests go on.  'disk show' says how far it is and what was found.",
+    disk_scrub_options, disk_scrub, NULL },
 
   { "pair", "create", NULL, "make a pair of a disk here and one at a peer",
     "Nothing is copied before 'pair start'.  The content of the peer's disk\n"

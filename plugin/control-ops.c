@@ -262,6 +262,30 @@ op_disk_digest (struct call *call)
   return 0;
 }
 
+static int
+op_disk_scrub (struct call *call)
+{
+  uint64_t rate_bps = SCRUB_RATE_DEFAULT;
+  const char *action;
+
+  if (get_string (call, "action", &action) == -1)
+    return -1;
+  if (json_object_get (call->request, "rate_bps") != NULL &&
+      get_number (call, "rate_bps", &rate_bps) == -1)
+    return -1;
+  if (strcmp (action, "stop") == 0) {
+    scrub_stop (&call->disk->scrub);
+    return 0;
+  }
+  if (strcmp (action, "start") != 0)
+    return refuse (call, "bad-request", EINVAL,
+                   "field 'action' must be 'start' or 'stop'");
+  if (scrub_start (&call->disk->scrub, call->disk->volume, rate_bps,
+                   &call->error) == -1)
+    return failed (call);
+  return 0;
+}
+
 /* ------------------------------------------------------------------ */
 /* pair.*                                                               */
 
@@ -330,10 +354,6 @@ make_link (struct disk *disk, const struct pair_request *wanted,
     memset (ret, 0, sizeof *ret);
     ret->is_set = true;
     ret->pair = wanted->pair;
-    if (status->role == VOLUME_ROLE_STANDALONE) {
-      volume_lineage (disk->volume, &ret->lineage);
-      ret->seq = status->appended.seq;
-    }
   }
   memcpy (ret->secret, wanted->secret, LINK_SECRET_SIZE);
 }
@@ -568,7 +588,7 @@ check_promotion (struct call *call, uint64_t fence,
     return refuse (call, "fence-too-low", EPERM,
                    "disk '%s' has fence %llu: a promotion needs a higher one",
                    call->disk->name, (unsigned long long) status->fence);
-  if (!disk_has_commit_point (call->disk, status)) {
+  if (!status->is_synced) {
     refuse (call, "no-commit-point", EPERM, "disk '%s' holds no complete "
             "copy: its first synchronization was never finished",
             call->disk->name);
@@ -657,6 +677,7 @@ static const struct op {
   { "disk.list",      0,                                   op_disk_list },
   { "disk.status",    NEEDS_DISK,                          op_disk_status },
   { "disk.digest",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_digest },
+  { "disk.scrub",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_scrub },
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
   { "pair.clear",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_clear },
   { "link.start",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_start },

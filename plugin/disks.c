@@ -29,6 +29,7 @@ disk_free (struct disk *disk)
 {
   if (disk == NULL)
     return;
+  scrub_release (&disk->scrub);
   replication_release (&disk->replication);
   pthread_mutex_destroy (&disk->ops_lock);
   if (disk->dirfd >= 0)
@@ -50,6 +51,7 @@ disk_new (const char *dir, const char *name, struct error *err)
   snprintf (disk->name, sizeof disk->name, "%s", name);
   pthread_mutex_init (&disk->ops_lock, NULL);
   replication_init (&disk->replication);
+  scrub_init (&disk->scrub);
   disk->dirfd = -1;
   return disk;
 }
@@ -105,34 +107,6 @@ disk_get_link (struct disk *disk, struct linkfile *ret)
   *ret = disk->link;
 }
 
-bool
-disk_has_commit_point (struct disk *disk, const struct volume_status *status)
-{
-  struct receiver_status source;
-  struct linkfile link;
-  struct uuid lineage;
-
-  if (disk->volume == NULL)
-    return false;
-  if (status->role != VOLUME_ROLE_SECONDARY)
-    return true;
-  disk_get_link (disk, &link);
-  if (!link.is_set)
-    return status->committed.seq > 0;
-  if (uuid_is_null (&link.lineage))
-    return true;
-
-  /* It came with content of its own; the pair's begins where that ends, or
-   * is the same, which the primary finds out when it connects.
-   */
-  if (replication_receiver_status (disk, &source) && source.connected &&
-      !source.is_staged)
-    return true;
-  volume_lineage (disk->volume, &lineage);
-  return !uuid_equal (&lineage, &link.lineage) ||
-         status->committed.seq != link.seq;
-}
-
 /* Open the volume and take up the link where it was.  What fails is told to
  * FN and kept in the disk.
  */
@@ -164,6 +138,7 @@ disk_stop (struct disk *disk, struct error *err)
 
   if (volume == NULL)
     return 0;
+  scrub_stop (&disk->scrub);
   replication_stop (disk);
   disk->volume = NULL;
   return volume_close (volume, err);

@@ -181,6 +181,31 @@ stage_to_json (const struct volume_status *v)
                     "last_seq", NUMBER (v->stage.last_seq));
 }
 
+/* Null: none since the plugin was started. */
+static json_t *
+scrub_to_json (struct disk *disk)
+{
+  struct scrub_status s;
+  json_t *bad;
+  uint64_t i;
+
+  if (!scrub_get_status (&disk->scrub, &s))
+    return json_null ();
+  bad = json_array ();
+  for (i = 0; i < s.result.errors && i < VOLUME_SCRUB_BAD_MAX; ++i)
+    json_array_append_new (bad, json_integer (NUMBER (s.result.bad[i])));
+  return json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:f}",
+                    "state", scrub_state_name (s.state),
+                    "done_bytes", NUMBER (s.done_bytes),
+                    "total_bytes", NUMBER (s.total_bytes),
+                    "read_bytes", NUMBER (s.result.bytes),
+                    "units", NUMBER (s.result.units),
+                    "errors", NUMBER (s.result.errors),
+                    "bad_blocks", bad,
+                    "rate_bps", NUMBER (s.rate_bps),
+                    "seconds", s.seconds);
+}
+
 static json_t *
 generation_to_json (const struct volume_generations *table)
 {
@@ -211,7 +236,7 @@ disk_to_json (struct disk *disk)
 
   return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o}",
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
                     "disk", disk->name,
                     "uuid", uuid_to_json (&v.uuid),
                     "size", NUMBER (v.size),
@@ -229,7 +254,7 @@ disk_to_json (struct disk *disk)
                     "generation", generation_to_json (&v.generations),
                     "appended", point_to_json (&v.appended),
                     "durable", point_to_json (&v.durable),
-                    "committed", disk_has_commit_point (disk, &v) ?
+                    "committed", v.is_synced ?
                     point_to_json (&v.committed) : json_null (),
                     "stage", stage_to_json (&v),
                     "errors",
@@ -239,6 +264,7 @@ disk_to_json (struct disk *disk)
                     "writes", NUMBER (v.guest_writes),
                     "reads", NUMBER (v.guest_reads),
                     "flushes", NUMBER (v.flushes),
+                    "scrub", scrub_to_json (disk),
                     "link", v.role == VOLUME_ROLE_PRIMARY ?
                     link_to_json (disk) : json_null (),
                     "source", v.role == VOLUME_ROLE_SECONDARY ?

@@ -71,6 +71,17 @@ def describe_disks(p):
                       or d["DiskName"] in ids]}
 
 
+def scrub_disk(p):
+    if p["DiskId"] not in DISKS:
+        refuse(404, "NoSuchResource", "The specified resource does not exist.")
+    DISKS[p["DiskId"]]["Detail"] = {"scrub": {
+        "state": "stopped" if p.get("Stop") == "true" else "done",
+        "done_bytes": 4096, "total_bytes": 4096, "read_bytes": 4096,
+        "units": 1, "errors": 0, "bad_blocks": [],
+        "rate_bps": int(p.get("RateBps", 64 << 20)), "seconds": 0.5}}
+    return {}
+
+
 def delete_disk(p):
     if p["DiskId"] not in DISKS:
         refuse(404, "NoSuchResource", "The specified resource does not exist.")
@@ -184,7 +195,8 @@ def site(p):
 
 
 ACTIONS = {"CreateDisk": create_disk, "DescribeDisks": describe_disks,
-           "DeleteDisk": delete_disk, "CreateDiskReplicaPair": create_pair,
+           "DeleteDisk": delete_disk, "ScrubDisk": scrub_disk,
+           "CreateDiskReplicaPair": create_pair,
            "StartDiskReplicaPair": start,
            "StopDiskReplicaPair": verb("stopping"),
            "FailoverDiskReplicaPair": failover,

@@ -795,7 +795,7 @@ test_super (void **state)
   HOSTILE (capacity, UINT64_MAX - SEGMENT + 1);
   HOSTILE (role, 0);
   HOSTILE (role, VOLUME_ROLE_MAX + 1);
-  HOSTILE (flags, 0x10);
+  HOSTILE (flags, 0x20);
   HOSTILE (map_slot, 2);
   HOSTILE (segments_slot, 2);
   HOSTILE (point.seq, SEQ_MAX + 1);

@@ -1,0 +1,145 @@
+/* The thread of a scrub (see scrub.h). */
+
+#include <config.h>
+
+#include <string.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "scrub.h"
+
+#define STEP_BLOCKS 65536u       /* looked at between two looks at the clock */
+
+const char *
+scrub_state_name (enum scrub_state state)
+{
+  switch (state) {
+  case SCRUB_NEVER: return "never";
+  case SCRUB_RUNNING: return "running";
+  case SCRUB_DONE: return "done";
+  case SCRUB_STOPPED: return "stopped";
+  }
+  return "unknown";
+}
+
+void
+scrub_init (struct scrub *s)
+{
+  pthread_condattr_t attr;
+
+  pthread_mutex_init (&s->lock, NULL);
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&s->changed, &attr);
+  pthread_condattr_destroy (&attr);
+}
+
+void
+scrub_release (struct scrub *s)
+{
+  pthread_cond_destroy (&s->changed);
+  pthread_mutex_destroy (&s->lock);
+}
+
+/* Wait as long as BYTES take at the set rate since NS. */
+static void
+pace_locked (struct scrub *s, uint64_t bytes, uint64_t ns)
+{
+  struct timespec ts;
+  uint64_t until;
+
+  if (s->status.rate_bps == 0 || bytes == 0)
+    return;
+  until = ns + (uint64_t) ((double) bytes / s->status.rate_bps * NS_PER_SEC);
+  ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
+  while (!s->is_stopping && clock_mono_ns () < until)
+    pthread_cond_timedwait (&s->changed, &s->lock, &ts);
+}
+
+static void *
+run (void *scrub)
+{
+  struct scrub *s = scrub;
+  uint64_t nblocks = volume_size (s->volume) / VOLUME_BLOCK_SIZE, block = 0;
+  uint64_t ns, bytes;
+  struct volume_scrub_result result = { 0 };
+  int r = 0;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  while (r == 0 && block < nblocks && !s->is_stopping) {
+    pthread_mutex_unlock (&s->lock);
+    ns = clock_mono_ns ();
+    bytes = result.bytes;
+    r = volume_scrub (s->volume, &block, STEP_BLOCKS, &result);
+    pthread_mutex_lock (&s->lock);
+    s->status.result = result;
+    s->status.done_bytes = block * VOLUME_BLOCK_SIZE;
+    pace_locked (s, result.bytes - bytes, ns);
+  }
+  s->status.state = block == nblocks ? SCRUB_DONE : SCRUB_STOPPED;
+  s->ended_ns = clock_mono_ns ();
+  return NULL;
+}
+
+int
+scrub_start (struct scrub *s, struct volume *volume, uint64_t rate_bps,
+             struct error *err)
+{
+  int r;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    if (s->status.state == SCRUB_RUNNING) {
+      s->status.rate_bps = rate_bps;
+      return 0;
+    }
+  }
+  scrub_stop (s);                /* it has ended: only collect it */
+
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->volume = volume;
+  s->is_stopping = false;
+  s->began_ns = clock_mono_ns ();
+  memset (&s->status, 0, sizeof s->status);
+  s->status.state = SCRUB_RUNNING;
+  s->status.total_bytes = volume_size (volume);
+  s->status.rate_bps = rate_bps;
+  r = pthread_create (&s->thread, NULL, run, s);
+  if (r != 0) {
+    s->status.state = SCRUB_NEVER;
+    return error_set_errno (err, r, "cannot start a thread");
+  }
+  s->has_thread = true;
+  return 0;
+}
+
+void
+scrub_stop (struct scrub *s)
+{
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    if (!s->has_thread)
+      return;
+    s->is_stopping = true;
+    pthread_cond_broadcast (&s->changed);
+  }
+  pthread_join (s->thread, NULL);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->has_thread = false;
+}
+
+bool
+scrub_get_status (struct scrub *s, struct scrub_status *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  if (s->status.state == SCRUB_NEVER)
+    return false;
+  *ret = s->status;
+  ret->seconds = ((s->status.state == SCRUB_RUNNING ? clock_mono_ns ()
+                   : s->ended_ns) - s->began_ns) / (double) NS_PER_SEC;
+  return true;
+}
