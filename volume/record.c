@@ -425,7 +425,8 @@ batch_decode (const struct format_batch *header, uint64_t journal_salt,
   ret->first_seq = le64toh (header->first_seq);
   ret->incarnation = le32toh (header->incarnation);
   ret->digest = le64toh (header->digest);
-  return ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
+  return offset < segment_size - FORMAT_PAGE &&
+    ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
     ret->length <= segment_size - FORMAT_PAGE - offset &&
     ret->used >= sizeof *header && ret->used <= ret->length &&
     ret->watermark <= position && header->reserved1 == 0;
