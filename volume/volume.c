@@ -651,6 +651,8 @@ volume_set_role (struct volume *v, enum volume_role role,
     if (!was_secondary && role == VOLUME_ROLE_SECONDARY)
       v->super.flags &= ~SUPER_SYNCED;
   }
+  if (role == VOLUME_ROLE_STANDALONE)
+    volume_pin (v, 0);
   if (checkpoint (v, false, err) == -1)
     return -1;
   if (!goes_on)
