@@ -400,7 +400,8 @@ batch_digest (const void *batch, uint32_t used, uint32_t records,
       .block = le64toh (header->block), .nblocks = le32toh (header->nblocks),
     };
     h = XXH3_64bits_withSeed (header, sizeof *header, h);
-    if (r.length > used - at || !add_body_digest (&r, p + at, &h))
+    if (r.length % GRANULE != 0 || r.length > used - at ||
+        !add_body_digest (&r, p + at, &h))
       return false;
     at += r.length;
   }
@@ -447,10 +448,11 @@ batch_decode (const struct format_batch *header, uint64_t journal_salt,
   ret->first_seq = le64toh (header->first_seq);
   ret->incarnation = le32toh (header->incarnation);
   ret->digest = le64toh (header->digest);
-  return ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
+  return offset < segment_size - FORMAT_PAGE &&
+    ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
     ret->length <= segment_size - FORMAT_PAGE - offset &&
     ret->used >= sizeof *header && ret->used <= ret->length &&
-    ret->watermark <= position;
+    ret->watermark <= position && header->reserved1 == 0;
 }
 
 void
@@ -527,6 +529,8 @@ segment_summary_decode (const struct format_summary *summary,
                         uint64_t journal_salt, uint64_t segment_size,
                         uint64_t lap, struct segment_summary *ret)
 {
+  static const uint8_t zeros[sizeof summary->reserved];
+
   if (summary->magic != htole32 (SUMMARY_MAGIC) ||
       summary->version != htole32 (FORMAT_VERSION) ||
       le64toh (summary->lap) != lap ||
@@ -548,7 +552,8 @@ segment_summary_decode (const struct format_summary *summary,
   ret->closed_ns = le64toh (summary->closed_ns);
   ret->zeros = le64toh (summary->zeros);
   return ret->data_end >= FORMAT_PAGE && ret->data_end % FORMAT_PAGE == 0 &&
-    ret->data_end <= segment_size - FORMAT_PAGE;
+    ret->data_end <= segment_size - FORMAT_PAGE &&
+    memcmp (summary->reserved, zeros, sizeof zeros) == 0;
 }
 
 /* ------------------------------------------------------------------ */
