@@ -136,19 +136,42 @@ unit_hash (uint64_t data_hash, uint64_t salt, uint64_t block, uint64_t meta)
   return XXH3_64bits_withSeed (v, sizeof v, salt);
 }
 
+static_assert (LZ4_COMPRESSBOUND (VOLUME_BLOCK_SIZE) <=
+               VOLUME_BLOCK_SIZE + UNIT_ENCODE_SLACK, "slack");
+
+/* At acceleration 1 lz4's plain call is the faster one; above it, where a
+ * block takes about a microsecond, not clearing a table of 16 KiB each time
+ * is what counts.  There is room for the worst case, so neither fails.
+ */
+static uint32_t
+compress (const void *block, void *data, int acceleration)
+{
+  static __thread LZ4_stream_t stream;
+  static __thread bool is_ready;
+  const int room = VOLUME_BLOCK_SIZE + UNIT_ENCODE_SLACK;
+
+  if (acceleration <= 1)
+    return LZ4_compress_default (block, data, VOLUME_BLOCK_SIZE, room);
+  if (!is_ready) {
+    LZ4_initStream (&stream, sizeof stream);
+    is_ready = true;
+  }
+  LZ4_resetStream_fast (&stream);
+  return LZ4_compress_fast_continue (&stream, block, data, VOLUME_BLOCK_SIZE,
+                                     room, acceleration);
+}
+
 uint32_t
 unit_encode (const void *block, int acceleration, void *ret)
 {
   struct format_unit *header = ret;
   char *data = (char *) (header + 1);
   struct unit unit = { 0, UNIT_ZERO, 0 };
-  uint32_t stored;
-  int n;
+  uint32_t stored, n;
 
   if (!block_is_zero (block)) {
-    n = LZ4_compress_fast (block, data, VOLUME_BLOCK_SIZE,
-                           VOLUME_BLOCK_SIZE - UNIT_GAIN_MIN, acceleration);
-    if (n > 0) {
+    n = compress (block, data, acceleration);
+    if (n > 0 && n <= VOLUME_BLOCK_SIZE - UNIT_GAIN_MIN) {
       unit.codec = UNIT_LZ4;
       unit.length = n;
     }
