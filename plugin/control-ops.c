@@ -354,10 +354,6 @@ make_link (struct disk *disk, const struct pair_request *wanted,
     memset (ret, 0, sizeof *ret);
     ret->is_set = true;
     ret->pair = wanted->pair;
-    if (status->role == VOLUME_ROLE_STANDALONE) {
-      volume_lineage (disk->volume, &ret->lineage);
-      ret->seq = status->appended.seq;
-    }
   }
   memcpy (ret->secret, wanted->secret, LINK_SECRET_SIZE);
 }
@@ -592,7 +588,7 @@ check_promotion (struct call *call, uint64_t fence,
     return refuse (call, "fence-too-low", EPERM,
                    "disk '%s' has fence %llu: a promotion needs a higher one",
                    call->disk->name, (unsigned long long) status->fence);
-  if (!disk_has_commit_point (call->disk, status)) {
+  if (!status->is_synced) {
     refuse (call, "no-commit-point", EPERM, "disk '%s' holds no complete "
             "copy: its first synchronization was never finished",
             call->disk->name);

@@ -107,34 +107,6 @@ disk_get_link (struct disk *disk, struct linkfile *ret)
   *ret = disk->link;
 }
 
-bool
-disk_has_commit_point (struct disk *disk, const struct volume_status *status)
-{
-  struct receiver_status source;
-  struct linkfile link;
-  struct uuid lineage;
-
-  if (disk->volume == NULL)
-    return false;
-  if (status->role != VOLUME_ROLE_SECONDARY)
-    return true;
-  disk_get_link (disk, &link);
-  if (!link.is_set)
-    return status->committed.seq > 0;
-  if (uuid_is_null (&link.lineage))
-    return true;
-
-  /* It came with content of its own; the pair's begins where that ends, or
-   * is the same, which the primary finds out when it connects.
-   */
-  if (replication_receiver_status (disk, &source) && source.connected &&
-      !source.is_staged)
-    return true;
-  volume_lineage (disk->volume, &lineage);
-  return !uuid_equal (&lineage, &link.lineage) ||
-         status->committed.seq != link.seq;
-}
-
 /* Open the volume and take up the link where it was.  What fails is told to
  * FN and kept in the disk.
  */

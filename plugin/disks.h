@@ -120,12 +120,6 @@ extern int disk_set_link (struct disk *disk, const struct linkfile *link,
                           struct error *err);
 extern void disk_get_link (struct disk *disk, struct linkfile *ret);
 
-/* Has DISK, with that status, a commit point that can be attached or promoted?
- * A secondary has none before its first synchronization is complete.
- */
-extern bool disk_has_commit_point (struct disk *disk,
-                                   const struct volume_status *status);
-
 /* To be called after every change of the volume's role. */
 extern void disk_role_changed (struct disk *disk);
 

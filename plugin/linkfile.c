@@ -34,7 +34,7 @@ link_to_json (const struct linkfile *link)
   char secret[2 * LINK_SECRET_SIZE + 1];
 
   hex_encode (link->secret, LINK_SECRET_SIZE, secret);
-  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:o}",
+  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o}",
                     "version", LINK_VERSION,
                     "pair", uuid_to_json (&link->pair),
                     "secret", secret,
@@ -42,8 +42,6 @@ link_to_json (const struct linkfile *link)
                     "on", link->is_on,
                     "oneshot", link->is_oneshot,
                     "accept", link->accepts,
-                    "lineage", uuid_to_json (&link->lineage),
-                    "seq", (json_int_t) link->seq,
                     "promoted", link->promoted_fence ?
                     promotion_to_json (link) : json_null ());
 }
@@ -76,15 +74,13 @@ static bool
 link_from_json (json_t *json, struct linkfile *link)
 {
   const char *secret, *uri;
-  const json_t *pair, *lineage, *promoted;
+  const json_t *pair, *promoted;
   int version, is_on, is_oneshot, accepts;
-  json_int_t seq;
 
-  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o, s:I, s:o}",
+  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o}",
                    "version", &version, "pair", &pair, "secret", &secret,
                    "uri", &uri, "on", &is_on, "oneshot", &is_oneshot,
-                   "accept", &accepts, "lineage", &lineage, "seq", &seq,
-                   "promoted", &promoted) == -1)
+                   "accept", &accepts, "promoted", &promoted) == -1)
     return false;
   if (version != LINK_VERSION || strlen (uri) > LINK_URI_MAX ||
       strlen (secret) != 2 * LINK_SECRET_SIZE ||
@@ -96,9 +92,7 @@ link_from_json (json_t *json, struct linkfile *link)
   link->is_on = is_on;
   link->is_oneshot = is_oneshot;
   link->accepts = accepts;
-  link->seq = seq;
   return uuid_or_null (pair, &link->pair) &&
-         uuid_or_null (lineage, &link->lineage) &&
          promotion_from_json (promoted, link);
 }
 

@@ -40,9 +40,6 @@ struct linkfile {
 
   /* secondary */
   bool accepts;              /* replica.accept was called */
-  struct uuid lineage;       /* the content's before it became secondary;
-                                null: it was of this pair already */
-  uint64_t seq;              /* the newest record of that content */
 
   /* The answer of the promotion with this fence, written before it is done
    * so that repeating the call finds it.

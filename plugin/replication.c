@@ -74,8 +74,6 @@ start_receiver (struct disk *disk, bool accepts, struct error *err)
   struct receiver_config config = {
     .pair = disk->link.pair,
     .accept = accepts,
-    .lineage = disk->link.lineage,
-    .seq = disk->link.seq,
     .log = { log_line, disk },
   };
   struct receiver *receiver;

@@ -254,7 +254,7 @@ disk_to_json (struct disk *disk)
                     "generation", generation_to_json (&v.generations),
                     "appended", point_to_json (&v.appended),
                     "durable", point_to_json (&v.durable),
-                    "committed", disk_has_commit_point (disk, &v) ?
+                    "committed", v.is_synced ?
                     point_to_json (&v.committed) : json_null (),
                     "stage", stage_to_json (&v),
                     "errors",

@@ -26,10 +26,7 @@ status_from_volume (const struct receiver *r, bool accept,
   ret->size = status.size;
   ret->volume = status.uuid;
   volume_lineage (v, &ret->lineage);
-  ret->is_given_up = status.role == VOLUME_ROLE_SECONDARY &&
-    !uuid_is_null (&r->config.lineage) &&
-    uuid_equal (&ret->lineage, &r->config.lineage) &&
-    status.committed.seq == r->config.seq;
+  ret->is_given_up = !status.is_synced;
   ret->committed = status.committed;
   ret->next_seq = status.committed.seq + 1;
   ret->generations = status.generations;

@@ -159,7 +159,7 @@ stage_progress (const struct volume_status *status,
   uint64_t done = status->stage.cursor;
 
   if (!status->stage.is_active)
-    return status->committed.seq > 0 ? 100 : 0;
+    return status->is_synced ? 100 : 0;
   if (scan->blocks == blocks && scan->block > done)
     done = scan->block;
   return percent_unfinished (done, blocks);

@@ -136,9 +136,6 @@ struct receiver_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool accept;
-  struct uuid lineage;  /* the content's before the disk came to this pair,
-                           which replaces it; null: it was of this pair */
-  uint64_t seq;         /* the newest record of that content */
   struct replica_log log;
   unsigned gap_ms;      /* 10000: longest wait for a missing frame */
 };

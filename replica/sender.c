@@ -132,6 +132,7 @@ sender_note_committed (struct sender *s, const struct volume_point *point)
   s->status.has_peer_committed = true;
   s->status.initial_done = true;
   s->status.peer_committed = *point;
+  volume_pin (s->v, point->seq);
 }
 
 void

@@ -161,8 +161,8 @@ read_status (struct session *n, struct error *err)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
   if (n->peer.role == VOLUME_ROLE_SECONDARY) {
     s->status.peer_committed = n->peer.committed;
-    s->status.has_peer_committed = n->peer.committed.seq > 0;
-    s->status.initial_done |= n->peer.committed.seq > 0;
+    s->status.has_peer_committed = !n->peer.is_given_up;
+    s->status.initial_done |= !n->peer.is_given_up;
   }
   return SESSION_END_UNSET;
 }
@@ -322,6 +322,13 @@ open_session (struct session *n, const struct volume_status *status,
   if (link_write_page (n->link, WIRE_SESSION_OFFSET, page, err) == -1)
     return end_of_failure (n, err);
   n->table = status->generations;
+
+  /* Who may stream to it has with that made the peer's content this pair's. */
+  if (n->phase == PHASE_STREAM) {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
+    n->s->status.has_peer_committed = true;
+    n->s->status.initial_done = true;
+  }
   return SESSION_END_UNSET;
 }
 
@@ -375,7 +382,7 @@ begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
-  /* Also keeps what the stream needs in the journal during a scan. */
+  volume_pin (n->s->v, n->first_seq - 1);
   n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
 }
@@ -420,8 +427,8 @@ blocks_of (const struct session *n)
 static enum sender_state
 state_of (const struct session *n)
 {
-  if (n->is_committed || (n->phase == PHASE_CATCHUP && n->last.seq == 0))
-    return SENDER_STREAM;        /* or there is nothing to copy */
+  if (n->is_committed)
+    return SENDER_STREAM;
   return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
 }
 
@@ -592,9 +599,7 @@ send_next (struct session *n, struct error *err)
     return 0;
   if (n->phase == PHASE_SCAN)
     return send_scan (n, slot, err);
-  /* A disk that was never written has no point to commit yet. */
-  if (n->phase == PHASE_CATCHUP && n->last.seq >= n->end.seq &&
-      n->last.seq > 0)
+  if (n->phase == PHASE_CATCHUP && n->last.seq >= n->end.seq)
     return send_commit (n, slot, err);
   return send_records (n, slot, err);
 }

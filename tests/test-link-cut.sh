@@ -15,6 +15,7 @@ load_start "$RANDOM"
 for ((i = 1; i <= ${rounds:-8}; i++)); do
   random_moment 800
   proxy cut >/dev/null
+  revive_b
 done
 ok 'the link streams again' wait_stream
 load_stop

@@ -257,7 +257,7 @@ test_crash_cleaning (void **state)
   uint64_t i, rounds = test_begin (40);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     cleaning_round (test_round_seed (i));
 }
 
@@ -267,7 +267,7 @@ test_crash (void **state)
   uint64_t i, rounds = test_begin (300);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     one_round (test_round_seed (i));
 }
 
@@ -386,8 +386,9 @@ check_prefix (struct writer *w, const uint8_t *content)
          PRIu64 " is not", kept, lost);
 }
 
+/* With little room the cleaner is at work, too. */
 static void
-threads_round (uint64_t seed)
+threads_round (uint64_t seed, bool is_small)
 {
   uint64_t size = 2 * MIB, part = size / THREADS / BLOCK * BLOCK;
   struct writer w[THREADS];
@@ -395,16 +396,17 @@ threads_round (uint64_t seed)
   struct round r;
   unsigned i;
 
-  round_begin (&r, seed, size, 512 * MIB);
+  round_begin (&r, seed, size, (is_small ? 48 : 512) * MIB);
   recover_volume (&r);
   event_clock = flushed_before = 0;
   for (i = 0; i < THREADS; ++i) {
     memset (&w[i], 0, sizeof w[i]);
     w[i].round = &r;
     model_init (&w[i].model, size);
-    w[i].range = (struct random_range) { i * part, (i + 1) * part, 4 };
+    w[i].range = (struct random_range) { i * part, (i + 1) * part,
+                                            is_small ? 80 : 4 };
     w[i].rng = random_next (&r.rng);
-    w[i].max = 100;
+    w[i].max = is_small ? 200 : 100;
     w[i].ops = calloc (w[i].max, sizeof *w[i].ops);
     w[i].buf = malloc (RANDOM_WRITE_MAX);
     CHECK (w[i].ops && w[i].buf, "no memory");
@@ -438,8 +440,18 @@ test_crash_threads (void **state)
   uint64_t i, rounds = test_begin (150);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
-    threads_round (test_round_seed (i));
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (test_round_seed (i), false);
+}
+
+static void
+test_crash_threads_cleaning (void **state)
+{
+  uint64_t i, rounds = test_begin (25);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (test_round_seed (i), true);
 }
 
 /* ------------------------------------------------------------------ */
@@ -537,7 +549,7 @@ test_lost_writes_stay_lost (void **state)
   uint64_t i, rounds = test_begin (200);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     lost_round (test_round_seed (i));
 }
 
@@ -548,6 +560,7 @@ main (void)
     cmocka_unit_test (test_crash),
     cmocka_unit_test (test_crash_cleaning),
     cmocka_unit_test (test_crash_threads),
+    cmocka_unit_test (test_crash_threads_cleaning),
     cmocka_unit_test (test_crash_in_create),
     cmocka_unit_test (test_lost_writes_stay_lost),
   };

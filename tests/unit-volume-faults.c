@@ -330,8 +330,97 @@ test_random_faults (void **state)
   uint64_t i, rounds = test_begin (150);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     fault_round (test_round_seed (i));
+}
+
+/* The Nth operation of a kind fails, of a load under which segments are
+ * cleaned and checkpoints made.  Returns how many of the kind there were; 0
+ * if none failed.
+ */
+static uint64_t
+nth_fault (uint64_t seed, unsigned kind, uint64_t nth, int errnum,
+           bool is_sticky)
+{
+  struct random_range range = { 0, 6 * MIB, 60 };
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+  uint64_t durable = 0, low, high, before, count;
+  unsigned ops;
+  struct fixture f;
+  uint8_t *content;
+  int r = 0;
+
+  begin (&f, seed, 6 * MIB, 48 * MIB);
+  before = sim_count (f.sim, kind);
+  if (errnum)
+    sim_fail (f.sim, kind, nth, errnum, is_sticky);
+  for (ops = 0; r == 0 && ops < 160; ++ops) {
+    if (ops % 12 == 11) {
+      r = volume_flush (f.v);
+      if (r == 0)
+        durable = f.model.step;
+    }
+    else if (ops % 40 == 30)
+      checkpoint (f.v, false, &err);
+    else
+      r = random_write (&f.rng, f.v, &f.model, &range, f.buf, 0);
+  }
+  count = sim_count (f.sim, kind) - before;
+  if (r == -1)
+    CHECK (errno == EIO || errno == ENOSPC, "%s", strerror (errno));
+
+  /* A failure is for good, also when the disk has recovered. */
+  volume_get_status (f.v, &status);
+  sim_fail (f.sim, 0, 0, 0, false);
+  if (status.is_failed) {
+    /* All may have been durable already. */
+    if (volume_flush (f.v) == 0 && r == 0)
+      durable = f.model.step;
+    CHECK (volume_write (f.v, f.buf, BLOCK, 0, VOLUME_FUA) == -1 &&
+           (errno == EIO || errno == errnum), "a write after a failure");
+    if (kind == SIM_MAPSYNC)
+      CHECK (checkpoint (f.v, false, &err) == -1, "a sync was tried again");
+  }
+  sim_crash (f.sim, seed);
+  volume_abandon (f.v);
+  sim_restart (f.sim);
+  open_volume (&f);
+  content = read_all (f.v);
+  if (!model_match (&f.model, content, 0, f.model.nblocks, durable, &low,
+                    &high)) {
+    model_explain (&f.model, content, 0, f.model.nblocks, durable);
+    CHECK (false, "not the disk of any moment: operation %" PRIu64
+           " of kind %u", nth, kind);
+  }
+  model_adopt (&f.model, content);
+  free (content);
+  end (&f);
+  return count;
+}
+
+/* All of them with PAIRDISK_LONG, else some of each kind. */
+static void
+test_every_operation (void **state)
+{
+  static const unsigned kinds[] = { SIM_READ, SIM_WRITE, SIM_SYNC, SIM_QUEUE,
+                                    SIM_SPACE, SIM_MAPSYNC };
+  static const int errnums[] = { EIO, ENOSPC };
+  const char *is_long = getenv ("PAIRDISK_LONG");
+  uint64_t count, nth, step, runs = 0;
+  unsigned k, e;
+
+  (void) state;
+  test_begin (1);
+  for (k = 0; k < sizeof kinds / sizeof kinds[0]; ++k) {
+    count = nth_fault (test_round_seed (runs), kinds[k], 0, 0, false);
+    step = is_long && *is_long ? 1 : count / 12 + 1;
+    for (nth = 0; nth < count; nth += step)
+      for (e = 0; e < 4; ++e, ++runs)
+        nth_fault (test_round_seed (runs), kinds[k], nth, errnums[e % 2],
+                   e / 2);
+  }
+  printf ("# %" PRIu64 " runs\n", runs);
 }
 
 /* ------------------------------------------------------------------ */
@@ -468,6 +557,7 @@ main (void)
     cmocka_unit_test (test_journal_write_fails),
     cmocka_unit_test (test_checkpoint_fails),
     cmocka_unit_test (test_random_faults),
+    cmocka_unit_test (test_every_operation),
     cmocka_unit_test (test_bounds),
     cmocka_unit_test (test_one_at_a_time),
     cmocka_unit_test (test_roles),

@@ -164,7 +164,7 @@ test_one_thread_sim (void **state)
   uint64_t i, rounds = test_begin (40);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     one_round (false, test_round_seed (i), 300);
 }
 
@@ -174,7 +174,7 @@ test_one_thread_files (void **state)
   uint64_t i, rounds = test_begin (4);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     one_round (true, test_round_seed (i), 300);
 }
 
@@ -272,7 +272,8 @@ check_workers (struct worker *w, struct volume *v)
 }
 
 static void
-threads_round (bool is_real, uint64_t seed, unsigned ops)
+threads_round (bool is_real, uint64_t seed, unsigned ops, uint64_t capacity,
+               unsigned large_percent)
 {
   uint64_t rng = seed, size = 8 * MIB, part;
   struct worker w[THREADS];
@@ -283,7 +284,7 @@ threads_round (bool is_real, uint64_t seed, unsigned ops)
   unsigned i;
 
   place_make (&p, is_real, seed);
-  create (&p, size, 1024 * MIB);
+  create (&p, size, capacity);
   v = open_volume (&p);
   /* Not by whole blocks: neighbours share the block where they meet. */
   part = (size - SHARED * BLOCK) / THREADS / BLOCK * BLOCK;
@@ -292,7 +293,7 @@ threads_round (bool is_real, uint64_t seed, unsigned ops)
     w[i] = (struct worker) {
       .v = v, .m = &m[i], .rng = random_next (&rng), .ops = ops,
       .range = { SHARED * BLOCK + i * part, SHARED * BLOCK + (i + 1) * part,
-                 3 },
+                 large_percent },
     };
   }
   for (i = 0; i < THREADS; ++i)
@@ -319,8 +320,8 @@ test_threads_sim (void **state)
   uint64_t i, rounds = test_begin (6);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
-    threads_round (false, test_round_seed (i), 250);
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (false, test_round_seed (i), 250, 1024 * MIB, 3);
 }
 
 static void
@@ -329,8 +330,19 @@ test_threads_files (void **state)
   uint64_t i, rounds = test_begin (3);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
-    threads_round (true, test_round_seed (i), 250);
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (true, test_round_seed (i), 250, 1024 * MIB, 3);
+}
+
+/* So little room that the cleaner is at work under them all the time. */
+static void
+test_threads_cleaning (void **state)
+{
+  uint64_t i, rounds = test_begin (6);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (i % 2, test_round_seed (i), 250, 64 * MIB, 60);
 }
 
 /* Neighbours that write parts of the same blocks at the same time: neither
@@ -403,6 +415,7 @@ main (void)
     cmocka_unit_test (test_one_thread_files),
     cmocka_unit_test (test_threads_sim),
     cmocka_unit_test (test_threads_files),
+    cmocka_unit_test (test_threads_cleaning),
     cmocka_unit_test (test_parts_of_a_block),
   };
 

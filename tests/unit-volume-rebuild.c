@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "io-sim.h"
+#include "volume-image.h"
 #include "volume-internal.h"
 #include "volume-model.h"
 
@@ -114,86 +115,6 @@ check_sound (struct fixture *f, const char *path)
 
 /* ------------------------------------------------------------------ */
 
-/* All of a disk: its content and, of each block, birth and kind of entry. */
-struct image {
-  uint8_t *content;
-  uint64_t nblocks;
-  uint64_t *birth;
-  uint8_t *kind;
-};
-
-/* Opens and closes it. */
-static struct image
-image_take (struct fixture *f, const char *path)
-{
-  struct volume *v = open_at (f, path);
-  struct image image = { .content = read_all (v), .nblocks = v->nblocks };
-  uint64_t i;
-
-  image.birth = calloc (image.nblocks, sizeof *image.birth);
-  image.kind = calloc (image.nblocks, sizeof *image.kind);
-  CHECK (image.birth && image.kind, "no memory");
-  for (i = 0; i < image.nblocks; ++i) {
-    image.birth[i] = table_get (&v->births, i);
-    image.kind[i] = entry_kind (table_get (&v->map, i));
-  }
-  close_volume (v);
-  return image;
-}
-
-static void
-image_release (struct image *image)
-{
-  free (image->content);
-  free (image->birth);
-  free (image->kind);
-}
-
-static void
-check_same (const struct image *a, const struct image *b)
-{
-  uint64_t i;
-
-  for (i = 0; i < a->nblocks; ++i) {
-    CHECK (a->kind[i] == b->kind[i], "block %" PRIu64 " was of kind %u and "
-           "is of kind %u (births %" PRIu64 ", %" PRIu64 ")", i, a->kind[i],
-           b->kind[i], a->birth[i] & SEQ_MAX, b->birth[i] & SEQ_MAX);
-    CHECK (a->birth[i] == b->birth[i], "block %" PRIu64 " was of seq %" PRIu64
-           " and is of %" PRIu64, i, a->birth[i] & SEQ_MAX,
-           b->birth[i] & SEQ_MAX);
-    CHECK (memcmp (a->content + i * BLOCK, b->content + i * BLOCK,
-                   BLOCK) == 0, "block %" PRIu64 " (seq %" PRIu64
-           ") has other content", i, a->birth[i] & SEQ_MAX);
-  }
-}
-
-/* Nothing of the tables that are there is of any use. */
-static void
-destroy_tables (struct fixture *f, const char *path)
-{
-  static const char *const names[] = { "map.0", "map.1", "births.0",
-                                       "births.1" };
-  uint64_t size, i, offset;
-  uint8_t noise[512];
-
-  for (i = 0; i < sizeof names / sizeof names[0]; ++i) {
-    size = sim_file_size (f->sim, path, names[i]);
-    if (size == 0)
-      continue;
-    if (random_chance (&f->rng, 30)) {
-      sim_file_resize (f->sim, path, names[i], 0);
-      continue;
-    }
-    for (offset = 0; offset + sizeof noise <= size; offset += sizeof noise) {
-      uint64_t k;
-
-      for (k = 0; k < sizeof noise; ++k)
-        noise[k] = random_next (&f->rng);
-      sim_file_write (f->sim, path, names[i], offset, noise, sizeof noise);
-    }
-  }
-}
-
 static int
 rebuild (struct fixture *f, const char *path, struct error *err)
 {
@@ -202,28 +123,11 @@ rebuild (struct fixture *f, const char *path, struct error *err)
   return volume_rebuild_map (sim_io (f->sim), path, NULL, NULL, &result, err);
 }
 
-/* The disk as it lies there, closed or crashed, is the same with a map that
- * was made anew; it is left so.
- */
 static void
-check_rebuild (struct fixture *f, const char *path)
+check_rebuild (struct fixture *f)
 {
-  struct sim_snapshot *snapshot = sim_snapshot_take (f->sim);
-  struct error err = ERROR_INIT;
-  struct image before, after;
-
-  check_sound (f, path);
-  before = image_take (f, path);
-  sim_snapshot_restore (f->sim, snapshot);
-  sim_snapshot_free (snapshot);
-  destroy_tables (f, path);
-  CHECK (rebuild (f, path, &err) == 0, "%s", err.message);
-  check_sound (f, path);
-  after = image_take (f, path);
-  check_same (&before, &after);
-  check_sound (f, path);
-  image_release (&before);
-  image_release (&after);
+  check_sound (f, "disk");
+  image_check_rebuild (f->sim, "disk", &options, &f->rng);
 }
 
 /* ------------------------------------------------------------------ */
@@ -282,7 +186,7 @@ one_round (uint64_t seed)
       sim_restart (f.sim);
     }
     if (random_chance (&f.rng, 70))
-      check_rebuild (&f, "disk");
+      check_rebuild (&f);
     f.v = open_at (&f, "disk");
   }
   end (&f);
@@ -294,7 +198,7 @@ test_random (void **state)
   uint64_t i, rounds = test_begin (40);
 
   (void) state;
-  for (i = 0; i < rounds; ++i)
+  for (i = 0; test_goes_on (i, rounds); ++i)
     one_round (test_round_seed (i));
 }
 
@@ -321,7 +225,7 @@ test_crash_in_rebuild (void **state)
   close_volume (f.v);
   f.v = NULL;
   snapshot = sim_snapshot_take (f.sim);
-  before = image_take (&f, "disk");
+  before = image_take (f.sim, "disk", &options);
   for (ops = 0; r == -1; ++ops) {
     CHECK (ops < 5000, "no end");
     sim_snapshot_restore (f.sim, snapshot);
@@ -331,8 +235,8 @@ test_crash_in_rebuild (void **state)
       CHECK (sim_is_off (f.sim), "%s", err.message);
     sim_crash (f.sim, random_next (&f.rng));
     sim_restart (f.sim);
-    after = image_take (&f, "disk");
-    check_same (&before, &after);
+    after = image_take (f.sim, "disk", &options);
+    image_check_same (&before, &after);
     image_release (&after);
   }
   /* And it fails at any: an error, and the disk is as it was. */
@@ -343,8 +247,8 @@ test_crash_in_rebuild (void **state)
     sim_fail (f.sim, SIM_ALL, ops, EIO, false);
     r = rebuild (&f, "disk", &err);
     sim_fail (f.sim, 0, 0, 0, false);
-    after = image_take (&f, "disk");
-    check_same (&before, &after);
+    after = image_take (f.sim, "disk", &options);
+    image_check_same (&before, &after);
     image_release (&after);
   }
   sim_snapshot_free (snapshot);
@@ -402,7 +306,7 @@ test_rotten_unit (void **state)
   place = place_of (f.v, 5);
   close_volume (f.v);
   flip_byte (&f, "journal", place + 100);
-  destroy_tables (&f, "disk");
+  image_destroy_tables (f.sim, "disk", &f.rng);
   CHECK (rebuild (&f, "disk", &err) == 0, "%s", err.message);
   f.v = open_at (&f, "disk");
   check_read (f.v, &f.model, 5 * BLOCK, 0);
@@ -431,7 +335,7 @@ test_refuses (void **state)
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
          err.message);
   close_volume (f.v);
-  before = image_take (&f, "disk");
+  before = image_take (f.sim, "disk", &options);
 
   /* A batch that does not verify. */
   flip_byte (&f, "journal", FORMAT_PAGE + 64 + 8);
@@ -447,8 +351,8 @@ test_refuses (void **state)
   for (i = 0; i < sim_file_size (f.sim, "disk", "segments");
        i += FORMAT_PAGE)
     flip_byte (&f, "segments", i);
-  after = image_take (&f, "disk");
-  check_same (&before, &after);
+  after = image_take (f.sim, "disk", &options);
+  image_check_same (&before, &after);
   image_release (&after);
 
   f.v = open_at (&f, "disk");
@@ -458,8 +362,8 @@ test_refuses (void **state)
   close_volume (f.v);
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
          err.message);
-  after = image_take (&f, "disk");
-  check_same (&before, &after);
+  after = image_take (f.sim, "disk", &options);
+  image_check_same (&before, &after);
   image_release (&after);
   image_release (&before);
   f.v = NULL;

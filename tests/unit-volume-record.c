@@ -317,7 +317,7 @@ test_old_lz4_unit (void **state)
 static void
 test_units_round_trip (void **state)
 {
-  uint8_t stored[UNIT_STORED_MAX] __attribute__ ((aligned (8)));
+  uint8_t stored[UNIT_STORED_MAX + UNIT_ENCODE_SLACK] __attribute__ ((aligned (8)));
   uint8_t block[VOLUME_BLOCK_SIZE], back[VOLUME_BLOCK_SIZE];
   static const unsigned codec[] = { UNIT_LZ4, UNIT_RAW, UNIT_ZERO };
   struct unit unit;
@@ -795,7 +795,7 @@ test_super (void **state)
   HOSTILE (capacity, UINT64_MAX - SEGMENT + 1);
   HOSTILE (role, 0);
   HOSTILE (role, VOLUME_ROLE_MAX + 1);
-  HOSTILE (flags, 0x10);
+  HOSTILE (flags, 0x20);
   HOSTILE (map_slot, 2);
   HOSTILE (segments_slot, 2);
   HOSTILE (point.seq, SEQ_MAX + 1);

@@ -5,7 +5,8 @@
  * do is done step by step at random: an initial sync, deltas, cursor marks,
  * the stream, commits, dropped stages, while the primary goes on writing;
  * the secondary loses power now and then and is resumed from what its status
- * says.
+ * says.  It had a disk of its own before, and at times so little room that its
+ * cleaner moves what is shown and what is staged.
  */
 
 #include <config.h>
@@ -18,6 +19,7 @@
 #include <cmocka.h>
 
 #include "io-sim.h"
+#include "volume-image.h"
 #include "volume-internal.h"
 #include "volume-model.h"
 
@@ -49,7 +51,8 @@ struct pair {
   /* of the stage that is open */
   uint64_t since, next_block, must_reach, stage_id;
   bool has_synced;             /* the first commit was made */
-  unsigned commits, crashes, resumed;
+  bool has_own;                /* until then it shows a disk of its own */
+  unsigned commits, crashes, resumed, rebuilt;
 };
 
 static struct volume *
@@ -71,10 +74,27 @@ status_of (struct volume *v)
   return status;
 }
 
+/* Another disk, which the first sync ends. */
+static void
+write_own_disk (struct pair *t)
+{
+  const struct random_range range = { 0, DISK, 3 };
+  unsigned n = random_below (&t->rng, 60);
+  struct model own;
+
+  model_init (&own, DISK);
+  while (n-- > 0)
+    CHECK (random_write (&t->rng, t->s, &own, &range, t->buf, 0) == 0, "%s",
+           strerror (errno));
+  t->has_own = own.step > 0;
+  model_release (&own);
+}
+
 static void
 pair_begin (struct pair *t, uint64_t seed)
 {
   const struct volume_params params = { DISK, 512 * MIB, 4 * MIB };
+  struct volume_params small = params;
   const struct uuid id = { { 7 } };
   struct error err = ERROR_INIT;
 
@@ -85,12 +105,15 @@ pair_begin (struct pair *t, uint64_t seed)
   t->buf = malloc (RANDOM_WRITE_MAX);
   t->chunk = malloc (CHUNK);
   CHECK (t->buf && t->chunk, "no memory");
+  if (random_chance (&t->rng, 60))
+    small.capacity = 48 * MIB;
   CHECK (volume_create (sim_io (t->a), "disk", &params, &err) == 0 &&
-         volume_create (sim_io (t->b), "disk", &params, &err) == 0, "%s",
+         volume_create (sim_io (t->b), "disk", &small, &err) == 0, "%s",
          err.message);
   model_init (&t->model, DISK);
   t->p = open_volume (t->a);
   t->s = open_volume (t->b);
+  write_own_disk (t);
   CHECK (volume_set_role (t->p, VOLUME_ROLE_PRIMARY, &id, 1, &err) == 0 &&
          volume_set_role (t->s, VOLUME_ROLE_SECONDARY, &id, 1, &err) == 0,
          "%s", err.message);
@@ -142,7 +165,7 @@ check_shown (struct pair *t)
   unsigned i;
 
   sim_crash_after (t->b, UINT64_MAX, 0);
-  if (sim_is_off (t->b))
+  if (sim_is_off (t->b) || (t->has_own && !t->has_synced))
     return;                      /* it is looked at after the crash */
   /* Else what was received goes on being applied while we look. */
   CHECK (volume_receive_flush (t->s, &err) == 0, "%s", err.message);
@@ -178,6 +201,18 @@ print_finding (void *opaque, const struct volume_finding *f)
            f->position, f->block, f->what);
 }
 
+/* With a map made anew from its journal it is the same disk. */
+static void
+secondary_is_rebuilt (struct pair *t)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (t->s, &err) == 0, "%s", err.message);
+  image_check_rebuild (t->b, "disk", &options, &t->rng);
+  t->s = open_volume (t->b);
+  t->rebuilt++;
+}
+
 static void
 secondary_crashes (struct pair *t)
 {
@@ -203,6 +238,9 @@ secondary_crashes (struct pair *t)
   t->s = open_volume (t->b);
   t->crashes++;
   check_shown (t);
+
+  if (!status_of (t->s).stage.is_active && random_chance (&t->rng, 30))
+    secondary_is_rebuilt (t);
 
   /* Go on where it says it is. */
   status = status_of (t->s);
@@ -388,18 +426,19 @@ check_equal_in_the_end (struct pair *t)
   check_all (t->s, &t->model);
   CHECK (volume_digest (t->p, &p, &err) == 0 &&
          volume_digest (t->s, &s, &err) == 0 && p == s, "digests differ");
+  secondary_is_rebuilt (t);
 }
 
 static void
 test_secondary_is_a_prefix (void **state)
 {
   uint64_t i, rounds = test_begin (80);
-  unsigned commits = 0, crashes = 0, resumed = 0, steps;
+  unsigned commits = 0, crashes = 0, resumed = 0, rebuilt = 0, steps;
   struct pair *t = malloc (sizeof *t);
 
   (void) state;
   CHECK (t, "no memory");
-  for (i = 0; i < rounds; ++i) {
+  for (i = 0; test_goes_on (i, rounds); ++i) {
     pair_begin (t, test_round_seed (i));
     primary_writes (t, 20);
     for (steps = 0; steps < 120; ++steps)
@@ -408,10 +447,11 @@ test_secondary_is_a_prefix (void **state)
     commits += t->commits;
     crashes += t->crashes;
     resumed += t->resumed;
+    rebuilt += t->rebuilt;
     pair_end (t);
   }
-  printf ("# %u commits, %u crashes, %u stages resumed\n", commits, crashes,
-          resumed);
+  printf ("# %u commits, %u crashes, %u stages resumed, %u maps rebuilt\n",
+          commits, crashes, resumed, rebuilt);
   free (t);
 }
 

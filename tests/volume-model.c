@@ -14,7 +14,9 @@
 #define BLOCK VOLUME_BLOCK_SIZE
 
 uint64_t test_seed, test_round;
-static uint64_t first_seed;
+static uint64_t first_seed, began_ns, seconds;
+
+#define LONG_FACTOR 20
 
 uint64_t
 test_begin (uint64_t rounds)
@@ -23,13 +25,34 @@ test_begin (uint64_t rounds)
 
   first_seed = s ? strtoull (s, NULL, 0) : clock_wall_ns ();
   test_seed = first_seed;
+  began_ns = clock_mono_ns ();
+  s = getenv ("PAIRDISK_SECONDS");
+  seconds = s ? strtoull (s, NULL, 0) : 0;
+  s = getenv ("PAIRDISK_LONG");
+  if (s && *s && rounds > 1)
+    rounds *= LONG_FACTOR;
   s = getenv ("PAIRDISK_ROUNDS");
-  if (s)
+  if (s) {
     rounds = strtoull (s, NULL, 0);
+    seconds = 0;
+  }
   printf ("# PAIRDISK_SEED=%" PRIu64 " PAIRDISK_ROUNDS=%" PRIu64 "\n",
           first_seed, rounds);
   fflush (stdout);
   return rounds;
+}
+
+bool
+test_goes_on (uint64_t i, uint64_t rounds)
+{
+  uint64_t ns = clock_mono_ns () - began_ns;
+
+  if (seconds > 0 ? ns < seconds * NS_PER_SEC : i < rounds)
+    return true;
+  printf ("# %" PRIu64 " rounds in %.1f s, %.0f a minute\n", i, ns / 1e9,
+          i * 60e9 / (ns + 1));
+  fflush (stdout);
+  return false;
 }
 
 uint64_t

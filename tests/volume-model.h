@@ -22,10 +22,15 @@
 /* Printed with every failure. */
 extern uint64_t test_seed, test_round;
 
-/* PAIRDISK_SEED and PAIRDISK_ROUNDS, or a random seed and ROUNDS; prints the
- * seed.  Returns the rounds.
+/* PAIRDISK_SEED and PAIRDISK_ROUNDS, or a random seed and ROUNDS (with
+ * PAIRDISK_LONG many times that); prints the seed.  Returns the rounds.
  */
 extern uint64_t test_begin (uint64_t rounds);
+
+/* Is there to be a round I: of so many, or for PAIRDISK_SECONDS.  Prints how
+ * fast they went when it is the last.
+ */
+extern bool test_goes_on (uint64_t i, uint64_t rounds);
 
 /* The seed of one round: PAIRDISK_SEED with PAIRDISK_ROUNDS=1 repeats it. */
 extern uint64_t test_round_seed (uint64_t round);

@@ -4,6 +4,8 @@
  * Order: the tables are synced, the segment table is written to the copy
  * that the super does not name, then the super.  A crash between any two
  * leaves the older checkpoint in force, from which replay does it all again.
+ * One that failed is the last: what a sync has not written, the next one may
+ * not write either and yet succeed.
  */
 
 #include <config.h>
@@ -77,6 +79,9 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
 
   if (super == NULL)
     return error_set_errno (err, errno, "cannot write a checkpoint");
+  if (v->checkpoint_failed)
+    return error_set_errno (err, v->checkpoint_failed,
+                            "cannot write a checkpoint");
   snapshot (v, super);
   if (is_clean)
     super->flags |= SUPER_CLEAN;
@@ -97,7 +102,7 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
   return 0;
 
  err:
-  saved = errno;
+  v->checkpoint_failed = saved = errno;
   journal_fail (v, saved, "cannot write a checkpoint");
   return error_set_errno (err, saved, "cannot write a checkpoint");
 }

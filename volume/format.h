@@ -48,7 +48,8 @@ typedef uint16_t le16;
 #define SUPER_FENCED       (1u << 1)  /* met_fence > fence: no guest writes */
 #define SUPER_STAGE        (1u << 2)  /* a stage is open */
 #define SUPER_NEW_WRITER   (1u << 3)  /* next guest write: new generation */
-#define SUPER_FLAGS        0x0fu
+#define SUPER_SYNCED       (1u << 4)  /* secondary: what is shown is of its pair */
+#define SUPER_FLAGS        0x1fu
 
 struct format_generation {
   le64 id;                  /*  0 */

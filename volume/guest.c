@@ -282,7 +282,8 @@ static int
 write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
                      uint64_t block, uint64_t *ret_batch)
 {
-  uint8_t small[SMALL_BLOCKS * ROUND_UP (UNIT_STORED_MAX, GRANULE)]
+  uint8_t small[SMALL_BLOCKS * ROUND_UP (UNIT_STORED_MAX, GRANULE) +
+                UNIT_ENCODE_SLACK]
     __attribute__ ((aligned (16)));
   CLEANUP_FREE uint8_t *large = NULL;
   uint8_t *body = small;
@@ -292,7 +293,8 @@ write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
   unsigned i;
 
   if (count > SMALL_BLOCKS) {
-    body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE));
+    body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE) +
+                           UNIT_ENCODE_SLACK);
     if (large == NULL)
       return -1;
   }

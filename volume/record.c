@@ -136,19 +136,42 @@ unit_hash (uint64_t data_hash, uint64_t salt, uint64_t block, uint64_t meta)
   return XXH3_64bits_withSeed (v, sizeof v, salt);
 }
 
+static_assert (LZ4_COMPRESSBOUND (VOLUME_BLOCK_SIZE) <=
+               VOLUME_BLOCK_SIZE + UNIT_ENCODE_SLACK, "slack");
+
+/* At acceleration 1 lz4's plain call is the faster one; above it, where a
+ * block takes about a microsecond, not clearing a table of 16 KiB each time
+ * is what counts.  There is room for the worst case, so neither fails.
+ */
+static uint32_t
+compress (const void *block, void *data, int acceleration)
+{
+  static __thread LZ4_stream_t stream;
+  static __thread bool is_ready;
+  const int room = VOLUME_BLOCK_SIZE + UNIT_ENCODE_SLACK;
+
+  if (acceleration <= 1)
+    return LZ4_compress_default (block, data, VOLUME_BLOCK_SIZE, room);
+  if (!is_ready) {
+    LZ4_initStream (&stream, sizeof stream);
+    is_ready = true;
+  }
+  LZ4_resetStream_fast (&stream);
+  return LZ4_compress_fast_continue (&stream, block, data, VOLUME_BLOCK_SIZE,
+                                     room, acceleration);
+}
+
 uint32_t
 unit_encode (const void *block, int acceleration, void *ret)
 {
   struct format_unit *header = ret;
   char *data = (char *) (header + 1);
   struct unit unit = { 0, UNIT_ZERO, 0 };
-  uint32_t stored;
-  int n;
+  uint32_t stored, n;
 
   if (!block_is_zero (block)) {
-    n = LZ4_compress_fast (block, data, VOLUME_BLOCK_SIZE,
-                           VOLUME_BLOCK_SIZE - UNIT_GAIN_MIN, acceleration);
-    if (n > 0) {
+    n = compress (block, data, acceleration);
+    if (n > 0 && n <= VOLUME_BLOCK_SIZE - UNIT_GAIN_MIN) {
       unit.codec = UNIT_LZ4;
       unit.length = n;
     }
@@ -377,7 +400,8 @@ batch_digest (const void *batch, uint32_t used, uint32_t records,
       .block = le64toh (header->block), .nblocks = le32toh (header->nblocks),
     };
     h = XXH3_64bits_withSeed (header, sizeof *header, h);
-    if (r.length > used - at || !add_body_digest (&r, p + at, &h))
+    if (r.length % GRANULE != 0 || r.length > used - at ||
+        !add_body_digest (&r, p + at, &h))
       return false;
     at += r.length;
   }
@@ -424,10 +448,11 @@ batch_decode (const struct format_batch *header, uint64_t journal_salt,
   ret->first_seq = le64toh (header->first_seq);
   ret->incarnation = le32toh (header->incarnation);
   ret->digest = le64toh (header->digest);
-  return ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
+  return offset < segment_size - FORMAT_PAGE &&
+    ret->length >= FORMAT_PAGE && ret->length % FORMAT_PAGE == 0 &&
     ret->length <= segment_size - FORMAT_PAGE - offset &&
     ret->used >= sizeof *header && ret->used <= ret->length &&
-    ret->watermark <= position;
+    ret->watermark <= position && header->reserved1 == 0;
 }
 
 void
@@ -504,6 +529,8 @@ segment_summary_decode (const struct format_summary *summary,
                         uint64_t journal_salt, uint64_t segment_size,
                         uint64_t lap, struct segment_summary *ret)
 {
+  static const uint8_t zeros[sizeof summary->reserved];
+
   if (summary->magic != htole32 (SUMMARY_MAGIC) ||
       summary->version != htole32 (FORMAT_VERSION) ||
       le64toh (summary->lap) != lap ||
@@ -525,7 +552,8 @@ segment_summary_decode (const struct format_summary *summary,
   ret->closed_ns = le64toh (summary->closed_ns);
   ret->zeros = le64toh (summary->zeros);
   return ret->data_end >= FORMAT_PAGE && ret->data_end % FORMAT_PAGE == 0 &&
-    ret->data_end <= segment_size - FORMAT_PAGE;
+    ret->data_end <= segment_size - FORMAT_PAGE &&
+    memcmp (summary->reserved, zeros, sizeof zeros) == 0;
 }
 
 /* ------------------------------------------------------------------ */

@@ -72,10 +72,12 @@ unit_stored_size (const struct unit *unit)
   return ROUND_UP (sizeof (struct format_unit) + unit->length, GRANULE);
 }
 
-/* Compress one block into RET (room for UNIT_STORED_MAX, 8-aligned); the
- * header is unfinished until unit_seal.  ACCELERATION is lz4's.  Returns the
- * stored size.
+/* Compress one block into RET (8-aligned); the header is unfinished until
+ * unit_seal.  ACCELERATION is lz4's.  Returns the stored size, which is
+ * UNIT_STORED_MAX at most; while it works it needs room for UNIT_ENCODE_SLACK
+ * bytes more.
  */
+#define UNIT_ENCODE_SLACK 32u
 extern uint32_t unit_encode (const void *block, int acceleration, void *ret);
 
 /* Give an encoded unit its seq and its hash. */

@@ -188,6 +188,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
   v->super.oldest_seq = mark->point.seq + 1;
   v->super.oldest_position = position;
   v->super.flags &= ~SUPER_STAGE;
+  v->super.flags |= SUPER_SYNCED;
   memset (&v->super.stage, 0, sizeof v->super.stage);
   set_staging (v, false);
   /* The files that are no longer needed stay until a checkpoint names the
@@ -447,8 +448,10 @@ volume_generations_set (struct volume *v,
 
     if (v->super.flags & SUPER_STAGE)
       v->super.stage.generations = *table;
-    else
+    else {
       v->super.generations = *table;
+      v->super.flags |= SUPER_SYNCED;
+    }
   }
   return checkpoint (v, false, err);
 }
@@ -474,7 +477,7 @@ volume_stage_commit (struct volume *v, const struct volume_point *point,
     .stage_id = v->super.stage.id, .salt = v->super.stage.salt,
     .point = *point,
   };
-  if (v->super.stage.generations.count == 0)
+  if (v->super.stage.generations.count == 0 && point->seq > 0)
     return error_set (err, EBADMSG, "the stage came without generations");
   return change_stage (v, RECORD_STAGE_COMMIT, &mark, point, err);
 }

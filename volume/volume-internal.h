@@ -132,6 +132,8 @@ struct volume {
   char *path;
 
   pthread_mutex_t role_lock, checkpoint_lock, tables_lock, super_lock;
+  int checkpoint_failed;       /* checkpoint_lock: errno of a sync of the
+                                  tables, which cannot be repeated */
   struct super super;          /* as of what is applied */
   struct super super_written;  /* as of the last checkpoint: in the file */
   uint32_t incarnation;        /* of this opening */

@@ -530,6 +530,8 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->fence = super->fence;
   ret->met_fence = super->met_fence;
   ret->is_fenced = super->flags & SUPER_FENCED;
+  ret->is_synced = super->role != VOLUME_ROLE_SECONDARY ||
+    super->flags & SUPER_SYNCED;
   ret->generations = super->generations;
   ret->oldest_seq = super->oldest_seq;
   ret->appended = ret->durable = ret->committed = super->point;
@@ -646,7 +648,11 @@ volume_set_role (struct volume *v, enum volume_role role,
       v->super.flags &= ~SUPER_FENCED;
     if (was_secondary && role != VOLUME_ROLE_SECONDARY)
       v->super.flags |= SUPER_NEW_WRITER;
+    if (!was_secondary && role == VOLUME_ROLE_SECONDARY)
+      v->super.flags &= ~SUPER_SYNCED;
   }
+  if (role == VOLUME_ROLE_STANDALONE)
+    volume_pin (v, 0);
   if (checkpoint (v, false, err) == -1)
     return -1;
   if (!goes_on)

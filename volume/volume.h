@@ -164,6 +164,8 @@ struct volume_status {
   uint64_t fence;
   uint64_t met_fence;        /* the highest met at a peer, 0: none */
   bool is_fenced;            /* it is higher than ours: no writes */
+  bool is_synced;            /* false: secondary, and what it shows is still
+                                its own, from before the pair */
   bool is_failed;            /* a journal write failed: read-only for good */
   char failure[240];
   struct volume_point appended;  /* newest record acknowledged */
@@ -295,7 +297,8 @@ extern void volume_lineage (struct volume *v, struct uuid *ret);
  *   stage they are committed when durable.
  * stage_cursor: the blocks below BLOCK are all staged (or unwritten).
  * generations_set: take over the primary's table (durable on return): that of
- *   the stage if one is open, so call it after stage_begin and before commit.
+ *   the stage if one is open, so call it after stage_begin and before commit;
+ *   without a stage it also says that what is shown is of this pair.
  * stage_commit: make everything staged visible as POINT, in one step.
  * stage_drop: forget what is staged.
  * receive_flush: all received is durable, and committed if no stage is open.
