@@ -293,6 +293,32 @@ real_punch (struct io_file *file, uint64_t offset, uint64_t len)
                     offset, len);
 }
 
+/* A store through the mapping counts at once: the page is in the cache. */
+static int
+real_data (struct io_file *file, uint64_t offset, uint64_t *ret_start,
+           uint64_t *ret_end)
+{
+  off_t start, end = lseek (file->fd, 0, SEEK_END);
+
+  if (end < 0)
+    return -1;
+  *ret_start = *ret_end = end;
+  if ((uint64_t) end <= offset)
+    return 0;
+  start = lseek (file->fd, offset, SEEK_DATA);
+  if (start < 0 && errno == ENXIO)
+    return 0;
+  if (start < 0) {
+    *ret_start = offset;         /* it cannot say: all may be data */
+    return 0;
+  }
+  *ret_start = start;
+  end = lseek (file->fd, start, SEEK_HOLE);
+  if (end > start)
+    *ret_end = end;
+  return 0;
+}
+
 static void
 real_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
 {
@@ -384,6 +410,10 @@ real_map (struct io_file *file, uint64_t len)
   p = mmap (NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, file->fd, 0);
   if (p == MAP_FAILED)
     return NULL;
+  /* Else the kernel reads 32 pages around each one that is touched: of the
+   * tables of a large disk all would soon be in memory.
+   */
+  madvise (p, len, MADV_RANDOM);
   file->map = p;
   file->map_len = len;
   return p;
@@ -653,6 +683,7 @@ const struct volume_io volume_io_real = {
   .reserve = real_reserve,
   .zero_fill = real_zero_fill,
   .punch = real_punch,
+  .data = real_data,
   .prefetch = real_prefetch,
   .read = real_read,
   .read_medium = real_read_medium,

@@ -54,6 +54,13 @@ struct volume_io {
   /* Give the blocks of the range back; what is read there is undefined. */
   int (*punch) (struct io_file *file, uint64_t offset, uint64_t len);
 
+  /* Where from OFFSET on the next bytes are that may be other than zero, and
+   * where they end; both at the file's end when there are none.  NULL: all of
+   * the file may be.
+   */
+  int (*data) (struct io_file *file, uint64_t offset, uint64_t *ret_start,
+               uint64_t *ret_end);
+
   /* Exactly LEN bytes; EIO when the file is shorter.  Sees every completed
    * write.  Cheap for small reads of recently read data.
    */

@@ -313,6 +313,8 @@ enter_lap (struct replay *replay, uint64_t lap)
       ? v->super.position / v->super.segment_size : lap;
   }
   replay->segment = segment;
+  v->io->prefetch (v->journal.file, segment * v->super.segment_size,
+                   v->super.segment_size);
   if (replay->position % v->super.segment_size == 0)
     replay->position += FORMAT_PAGE;
   return 1;
@@ -351,17 +353,20 @@ replay_all (struct replay *replay, struct error *err)
   }
 }
 
+/* Of a large disk that is mostly unwritten only the rest is looked at. */
 static void
 count_live (struct volume *v, const struct table *map)
 {
-  uint64_t i, entry;
+  uint64_t i = 0, end, entry;
 
-  for (i = 0; i < map->count; ++i) {
-    entry = table_get (map, i);
-    if (entry_kind (entry) == ENTRY_DATA)
-      segments_account (&v->segments, entry_position (entry),
-                        entry_length (entry));
-  }
+  for (table_next_used (map, &i, &end); i < map->count;
+       table_next_used (map, &i, &end))
+    for (; i < end; ++i) {
+      entry = table_get (map, i);
+      if (entry_kind (entry) == ENTRY_DATA)
+        segments_account (&v->segments, entry_position (entry),
+                          entry_length (entry));
+    }
 }
 
 void

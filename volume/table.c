@@ -13,6 +13,8 @@
 #include "record.h"
 #include "table.h"
 
+#define AHEAD (1u << 20)         /* entries that are read at once */
+
 static uint64_t
 table_file_size (uint64_t count)
 {
@@ -125,4 +127,25 @@ int
 table_sync (struct table *table)
 {
   return table->io->map_sync (table->file, table_file_size (table->count));
+}
+
+void
+table_next_used (const struct table *table, uint64_t *i, uint64_t *ret_end)
+{
+  uint64_t start, end;
+
+  *ret_end = table->count;
+  if (*i >= table->count || table->io->data == NULL ||
+      table->io->data (table->file, FORMAT_PAGE + *i * sizeof (uint64_t),
+                       &start, &end) == -1)
+    return;
+  start = (start - FORMAT_PAGE) / sizeof (uint64_t);
+  end = (end - FORMAT_PAGE + sizeof (uint64_t) - 1) / sizeof (uint64_t);
+  *i = start < table->count ? start : table->count;
+  if (end < table->count)
+    *ret_end = end;
+  if (*ret_end - *i > AHEAD)
+    *ret_end = *i + AHEAD;
+  table->io->prefetch (table->file, FORMAT_PAGE + *i * sizeof (uint64_t),
+                       (*ret_end - *i) * sizeof (uint64_t));
 }

@@ -36,6 +36,13 @@ extern int table_open (struct table *table, const struct volume_io *io,
 extern void table_close (struct table *table);
 extern int table_sync (struct table *table);
 
+/* Some next entries from *I on that may be other than 0, on their way into
+ * memory: *I becomes the first, *RET_END what follows the last; *I is the
+ * table's end if there are none.
+ */
+extern void table_next_used (const struct table *table, uint64_t *i,
+                             uint64_t *ret_end);
+
 static inline uint64_t
 table_get (const struct table *table, uint64_t i)
 {
