@@ -271,7 +271,7 @@ decide (struct session *n, const struct volume_status *status,
     return SESSION_END_UNSET;
   case PAIR_ACTION_DELTA:
   case PAIR_ACTION_DROP_DELTA:
-    /* The peer's own writes beyond the common point are not in our regions:
+    /* The peer's own writes beyond the common point are not in our births:
      * a delta would leave them standing.
      */
     plan_stage (n, decision.peer_beyond > 0 ? 0 : decision.common.seq, status);
