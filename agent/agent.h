@@ -1,7 +1,7 @@
 /* What the files of paird share.
  *
  *   main.c        start, signals, stop
- *   settings.c    the table of keys: command line, file, help
+ *   settings.c, settings-table.c   the table of keys: command line, file, help
  *   log.c         one line an event on stderr
  *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
  *   record.c      a pair's record: fields, JSON, which of two is newer
@@ -77,9 +77,10 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen, *data_address;
-  char *site_secret_file, *nbdkit, *plugin;
-  bool stop_plugin_on_exit;
+  char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_listen, *data_address, *site_secret_file, *metrics_listen;
+  char *nbdkit, *plugin;
+  bool run_nbdkit, stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
