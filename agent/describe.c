@@ -127,37 +127,7 @@ parse_filter (const struct request *req, struct filter *ret,
     answer_error (answer, API_INVALID_PARAMETER, "PairIds", NULL);
     return false;
   }
-  return true;
-}
-
-/* Does the pair have every Tag.N of the request? */
-static bool
-tags_match (const struct request *req, const struct record *rec)
-{
-  json_t *tags = json_loads (rec->tags[0] ? rec->tags : "[]", 0, NULL), *tag;
-  bool all = true;
-  char name[24];
-  size_t i;
-  int n;
-
-  for (n = 1; all && n <= TAGS_MAX; ++n) {
-    const char *key, *value;
-    bool found = false;
-
-    snprintf (name, sizeof name, "Tag.%d.Key", n);
-    key = params_get (&req->params, name);
-    snprintf (name, sizeof name, "Tag.%d.Value", n);
-    value = params_get (&req->params, name);
-    if (key == NULL)
-      continue;
-    json_array_foreach (tags, i, tag)
-      found = found || (strcmp (json_text (tag, "TagKey"), key) == 0 &&
-                        (value == NULL ||
-                         strcmp (json_text (tag, "TagValue"), value) == 0));
-    all = found;
-  }
-  json_decref (tags);
-  return all;
+  return tags_filter_valid (req, answer);
 }
 
 static bool
