@@ -1,4 +1,4 @@
-/* The certificate that the site's API shows (see agent.h).
+/* The certificate that the site's API shows (see tls.h).
  *
  * libmicrohttpd asks for it at each handshake, so it can be replaced while
  * connections are there.  What was loaded before may be in use by one of
@@ -9,15 +9,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 
-#include "agent.h"
 #include "cleanup.h"
 #include "fileio.h"
+#include "tls.h"
 #include "x509.h"
 
 #define CHAIN_MAX 8
@@ -27,6 +28,7 @@ struct identity {
   gnutls_privkey_t key;
   gnutls_pcert_st chain[CHAIN_MAX];
   unsigned count;
+  uint64_t expiry;
 };
 
 static pthread_mutex_t tls_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -96,6 +98,10 @@ tls_load (const char *dir, struct error *err)
     return error_set (err, ENOMEM, "out of memory");
   r = parse (id, key, crt);
   explicit_bzero (key, strlen (key));
+  if (r >= 0 && x509_expiry (crt, &id->expiry, err) == -1) {
+    identity_free (id);
+    return -1;
+  }
   if (r < 0) {
     identity_free (id);
     return error_set (err, EINVAL, "cannot use server-key.pem and "
@@ -120,11 +126,21 @@ tls_release (void)
   }
 }
 
-int
-tls_retrieve (gnutls_session_t session, const gnutls_datum_t *req_ca_dn,
-              int nreqs, const gnutls_pk_algorithm_t *pk_algos,
-              int pk_algos_length, gnutls_pcert_st **pcert,
-              unsigned *pcert_length, gnutls_privkey_t *privkey)
+bool
+tls_expiry (uint64_t *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&tls_lock);
+
+  if (newest)
+    *ret = newest->expiry;
+  return newest != NULL;
+}
+
+static int
+retrieve (gnutls_session_t session, const gnutls_datum_t *req_ca_dn,
+          int nreqs, const gnutls_pk_algorithm_t *pk_algos,
+          int pk_algos_length, gnutls_pcert_st **pcert,
+          unsigned *pcert_length, gnutls_privkey_t *privkey)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&tls_lock);
 
@@ -139,4 +155,12 @@ tls_retrieve (gnutls_session_t session, const gnutls_datum_t *req_ca_dn,
   *pcert_length = newest->count;
   *privkey = newest->key;
   return 0;
+}
+
+intptr_t
+tls_callback (void)
+{
+  gnutls_certificate_retrieve_function2 *function = retrieve;
+
+  return (intptr_t) function;
 }

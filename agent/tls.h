@@ -3,8 +3,8 @@
 #ifndef PAIRDISK_TLS_H
 #define PAIRDISK_TLS_H
 
-#include <gnutls/abstract.h>
-#include <gnutls/gnutls.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "error.h"
 
@@ -14,11 +14,12 @@
 extern int tls_load (const char *dir, struct error *err);
 extern void tls_release (void);
 
-/* For MHD_OPTION_HTTPS_CERT_CALLBACK. */
-extern int tls_retrieve (gnutls_session_t session,
-                         const gnutls_datum_t *req_ca_dn, int nreqs,
-                         const gnutls_pk_algorithm_t *pk_algos,
-                         int pk_algos_length, gnutls_pcert_st **pcert,
-                         unsigned *pcert_length, gnutls_privkey_t *privkey);
+/* When the certificate that is shown ends; false: none is. */
+extern bool tls_expiry (uint64_t *ret);
+
+/* The function for MHD_OPTION_HTTPS_CERT_CALLBACK.  GnuTLS's header cannot be
+ * included where agent.h is (both have a tag "params"), so it goes untyped.
+ */
+extern intptr_t tls_callback (void);
 
 #endif /* PAIRDISK_TLS_H */
