@@ -65,6 +65,10 @@ static const struct action actions[] = {
   { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },
   { "DescribeEvents", action_describe_events, ANY_REGION, { NULL } },
   { "DescribeSite", action_describe_site, ANY_REGION, { NULL } },
+  { "CreateInvitation", action_create_invitation, ANY_REGION, { NULL } },
+  { "JoinSite", action_join_site, ANY_REGION, { "Token", NULL } },
+  { "RotateSite", action_rotate_site, ANY_REGION, { NULL } },
+  { "RemoveSite", action_remove_site, ANY_REGION, { "PeerRegionId", NULL } },
 };
 
 #define NACTIONS (sizeof actions / sizeof actions[0])
