@@ -333,6 +333,9 @@ receiver_conn_read (struct receiver_conn *c, void *buf, uint32_t count,
     return error_set (err, EINVAL, "only whole pages can be read here");
   if (offset != WIRE_RESULT_OFFSET && check_tls (c, err) == -1)
     return -1;
+  if (offset >= WIRE_CHANGED_OFFSET && offset % WIRE_PAGE_SIZE == 0)
+    return receiver_read_changed (c, (offset - WIRE_CHANGED_OFFSET) /
+                                  WIRE_PAGE_SIZE, buf, err);
 
   switch (offset) {
   case WIRE_HELLO_OFFSET:
