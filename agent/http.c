@@ -1,43 +1,54 @@
 /* HTTP: a request in, JSON out (see agent.h).
  *
- * Two listeners, both libmicrohttpd with a thread a connection: the Unix
- * socket api.sock for people and programs on this machine, TCP for the other
- * sites and SDKs.  Whatever comes in is answered in JSON, since the vendor's
- * clients break on anything else.
+ * Up to three listeners, each libmicrohttpd with a thread a connection: the
+ * Unix socket api.sock for people and programs on this machine, TCP and TCP
+ * with TLS for the other sites and SDKs.  Whatever comes in is answered in
+ * JSON, since the vendor's clients break on anything else.  Only a request
+ * line or headers beyond HEADERS_MAX are answered by libmicrohttpd itself
+ * (413, 414 or 431 and a page), before we hear of them.
  */
 
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
 
-#include "agent.h"
+#include "auth.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "fileio.h"
+#include "http-guard.h"
 #include "plugin-internal.h"
 
-#define CONNECTIONS_MAX 256
-#define IDLE_TIMEOUT_S 30
+/* The guard keeps it below this, unless many end at the same time. */
+#define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)
+#define STACK_SIZE (512 * 1024)
+#define PEM_MAX (256 * 1024)
 #define HEADERS_MAX (128 * 1024)
 #define UPLOAD_MAX (16 * 1024 * 1024)   /* read and dropped beyond BODY_MAX */
 
 struct listener {
   struct http *http;
-  bool is_local;
+  bool is_unix;
   int fd;
   struct MHD_Daemon *daemon;
+  struct guard *guard;
 };
 
 struct http {
   struct agent *agent;
   char *path;                    /* of api.sock */
-  struct listener unix_socket, tcp;
+  struct listener unix_socket, tcp, tls;
 };
 
 /* One request while it is being read. */
@@ -101,17 +112,6 @@ add_query (void *opaque, enum MHD_ValueKind kind, const char *key,
   return MHD_YES;
 }
 
-static int
-add_header (struct MHD_Connection *connection, const char *header,
-            const char *name, struct params *params)
-{
-  const char *value = MHD_lookup_connection_value (connection,
-                                                   MHD_HEADER_KIND, header);
-
-  return value == NULL ? 0
-    : params_add (params, name, strlen (name), value, strlen (value));
-}
-
 static bool
 is_form (struct MHD_Connection *connection)
 {
@@ -123,16 +123,13 @@ is_form (struct MHD_Connection *connection)
   return type && strncasecmp (type, form, sizeof form - 1) == 0;
 }
 
-/* Headers win over the query, the query over the body. */
+/* -1: ERRNO is E2BIG, EINVAL, ENOMEM. */
 static int
 gather_params (struct MHD_Connection *connection, const struct upload *u,
-               struct params *params)
+               struct params *query, struct params *form)
 {
-  struct query q = { .params = params };
+  struct query q = { .params = query };
 
-  if (add_header (connection, "x-acs-action", "Action", params) == -1 ||
-      add_header (connection, "x-acs-version", "Version", params) == -1)
-    return -1;
   MHD_get_connection_values_n (connection, MHD_GET_ARGUMENT_KIND, add_query,
                                &q);
   if (q.errnum) {
@@ -140,20 +137,26 @@ gather_params (struct MHD_Connection *connection, const struct upload *u,
     return -1;
   }
   if (u->len > 0 && is_form (connection))
-    return params_add_form (params, u->body, u->len);
+    return params_add_form (form, u->body, u->len);
   return 0;
 }
 
+static const char *
+find_header (void *opaque, const char *name)
+{
+  return MHD_lookup_connection_value (opaque, MHD_HEADER_KIND, name);
+}
+
 static void
-client_name (struct listener *l, struct MHD_Connection *connection,
-             char *ret, size_t size)
+client_address (struct listener *l, struct MHD_Connection *connection,
+                char *ret, size_t size)
 {
   const union MHD_ConnectionInfo *info =
     MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   char host[64];
 
-  text_set (ret, size, l->is_local ? "local" : "remote");
-  if (!l->is_local && info && info->client_addr &&
+  text_set (ret, size, l->is_unix ? "local" : "remote");
+  if (!l->is_unix && info && info->client_addr &&
       getnameinfo (info->client_addr,
                    info->client_addr->sa_family == AF_INET6
                    ? sizeof (struct sockaddr_in6)
@@ -162,31 +165,86 @@ client_name (struct listener *l, struct MHD_Connection *connection,
     text_set (ret, size, host);
 }
 
+static int
+connection_fd (struct MHD_Connection *connection)
+{
+  const union MHD_ConnectionInfo *info =
+    MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+  return info ? (int) info->connect_fd : -1;
+}
+
+/* A stranger must not be able to fill the log: a line a second. */
+static void
+note_stranger (const char *address, const struct answer *answer)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static uint64_t last_ns, dropped;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&lock);
+  uint64_t now = clock_mono_ns ();
+
+  if (last_ns && now - last_ns < NS_PER_SEC) {
+    dropped++;
+    return;
+  }
+  log_warning ("api: %s: refused, %s%s (%llu more since the last line)",
+               address, api_error_info (answer->error)->code,
+               answer->name1 ? answer->name1 : "",
+               (unsigned long long) dropped);
+  last_ns = now;
+  dropped = 0;
+}
+
+/* Answer what ANSWER says is wrong. */
+static json_t *
+refusal (struct http *h, const struct answer *answer, int *ret_http)
+{
+  *ret_http = api_error_info (answer->error)->http;
+  return error_body (h->agent, answer->error, answer->name1,
+                     answer->recommend);
+}
+
 static enum MHD_Result
 serve_action (struct listener *l, struct MHD_Connection *connection,
-              const struct upload *u)
+              const char *url, const char *method, const struct upload *u,
+              bool *ret_known)
 {
-  struct request req = { .is_local = l->is_local };
-  enum MHD_Result r;
+  struct answer answer = { .error = API_OK };
+  struct params query = { 0 }, form = { 0 };
+  struct request req = { .is_local = false };
+  char address[64];
+  struct call call = {
+    .method = method, .path = url, .query = &query, .form = &form,
+    .header = find_header, .opaque = connection,
+    .body = u->body ? u->body : "", .body_len = u->len,
+    .is_unix = l->is_unix, .fd = connection_fd (connection),
+    .address = address,
+  };
   json_t *json;
   int http;
 
-  if (gather_params (connection, u, &req.params) == -1) {
-    r = send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
-                    errno == E2BIG ? "send fewer parameters"
-                    : "parameters must be UTF-8 text");
-    params_release (&req.params);
-    return r;
+  client_address (l, connection, address, sizeof address);
+  if (gather_params (connection, u, &query, &form) == -1)
+    answer_error (&answer, API_INVALID_PARAMETER_FORMAT, NULL,
+                  errno == E2BIG ? "send fewer parameters"
+                  : "parameters must be UTF-8 text");
+  else
+    *ret_known = auth_call (l->http->agent, &call, &req, &answer);
+  if (*ret_known)
+    json = actions_run (l->http->agent, &req, &http);
+  else {
+    note_stranger (address, &answer);
+    json = refusal (l->http, &answer, &http);
   }
-  client_name (l, connection, req.client, sizeof req.client);
-  json = actions_run (l->http->agent, &req, &http);
   params_release (&req.params);
+  params_release (&query);
+  params_release (&form);
   return send_json (connection, http, json, NULL);
 }
 
 static enum MHD_Result
 serve_peer (struct listener *l, struct MHD_Connection *connection,
-            const char *verb, const struct upload *u)
+            const char *verb, const struct upload *u, bool *ret_known)
 {
   const char *auth =
     MHD_lookup_connection_value (connection, MHD_HEADER_KIND,
@@ -197,13 +255,15 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
 
   json = peer_serve (l->http->agent, verb, auth, u->body ? u->body : "",
                      u->len, &http, answer_auth);
+  *ret_known = answer_auth[0];
   return send_json (connection, http, json,
                     answer_auth[0] ? answer_auth : NULL);
 }
 
 static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
-       const char *url, const char *method, const struct upload *u)
+       const char *url, const char *method, const struct upload *u,
+       bool *ret_known)
 {
   if (u->is_too_big)
     return send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
@@ -212,9 +272,9 @@ serve (struct listener *l, struct MHD_Connection *connection,
     return send_error (l, connection, API_UNSUPPORTED_HTTP_METHOD, NULL,
                        NULL);
   if (strcmp (url, "/") == 0)
-    return serve_action (l, connection, u);
+    return serve_action (l, connection, url, method, u, ret_known);
   if (strncmp (url, "/peer/", 6) == 0 && strcmp (method, "POST") == 0)
-    return serve_peer (l, connection, url + 6, u);
+    return serve_peer (l, connection, url + 6, u, ret_known);
   return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
 }
 
@@ -252,6 +312,9 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
 {
   struct listener *l = opaque;
   struct upload *u = *con_cls;
+  struct guarded *guarded;
+  enum MHD_Result r;
+  bool is_known = false;
 
   (void) version;
   if (u == NULL) {
@@ -264,7 +327,26 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
     *data_size = 0;
     return ok ? MHD_YES : MHD_NO;
   }
-  return serve (l, connection, url, method, u);
+  guarded = MHD_get_connection_info (
+    connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  guard_busy (l->guard, guarded);
+  r = serve (l, connection, url, method, u, &is_known);
+  guard_done (l->guard, guarded, is_known);
+  return r;
+}
+
+static void
+connected (void *opaque, struct MHD_Connection *connection, void **context,
+           enum MHD_ConnectionNotificationCode code)
+{
+  struct listener *l = opaque;
+
+  if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    *context = guard_enter (l->guard, connection_fd (connection));
+  else {
+    guard_leave (l->guard, *context);
+    *context = NULL;
+  }
 }
 
 static void
@@ -293,38 +375,129 @@ log_http (void *opaque, const char *fmt, va_list args)
   log_warning ("http: %s", text);
 }
 
-static int
-start_listener (struct http *h, struct listener *l, int fd, bool is_local,
-                struct error *err)
+/* PEM text for TLS; the caller frees. */
+static char *
+read_pem (const char *path, const char *key, bool is_secret,
+          struct error *err)
 {
+  struct stat st;
+  char *text;
+
+  if (path == NULL) {
+    error_set (err, EINVAL, "tls-listen is given but no %s", key);
+    return NULL;
+  }
+  if (is_secret && stat (path, &st) == 0 && (st.st_mode & 077)) {
+    error_set (err, EPERM, "'%s' can be read by others", path);
+    error_hint (err, "chmod 600 '%s'", path);
+    return NULL;
+  }
+  text = file_read (AT_FDCWD, path, PEM_MAX, NULL);
+  if (text == NULL)
+    error_set_errno (err, errno, "cannot read '%s'", path);
+  return text;
+}
+
+/* CERT and KEY are NULL for a listener without TLS. */
+static int
+start_listener (struct http *h, struct listener *l, int fd, bool is_unix,
+                const char *cert, const char *key, struct error *err)
+{
+  struct MHD_OptionItem tls[] = {
+    { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) cert },
+    { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) key },
+    { MHD_OPTION_HTTPS_PRIORITIES, 0,
+      (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+    { MHD_OPTION_END, 0, NULL },
+  };
+
+  if (cert == NULL)
+    tls[0].option = MHD_OPTION_END;
   l->http = h;
-  l->is_local = is_local;
+  l->is_unix = is_unix;
   l->fd = fd;
+  l->guard = guard_new (err);
+  if (l->guard == NULL) {
+    close (fd);
+    return -1;
+  }
   l->daemon =
     MHD_start_daemon (MHD_USE_THREAD_PER_CONNECTION |
                       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                      MHD_USE_ERROR_LOG,
+                      MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0),
                       0, NULL, NULL, handle, l,
                       MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
                       MHD_OPTION_LISTEN_SOCKET, fd,
                       MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+                      MHD_OPTION_NOTIFY_CONNECTION, connected, l,
                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                      MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+                      MHD_OPTION_CONNECTION_TIMEOUT, GUARD_KNOWN_S,
                       MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                       (size_t) HEADERS_MAX,
+                      MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_SIZE,
+                      MHD_OPTION_ARRAY, tls,
                       MHD_OPTION_END);
   if (l->daemon == NULL) {
     close (fd);
-    return error_set (err, EIO, "cannot start the HTTP server");
+    return error_set (err, EIO, cert ? "cannot start the HTTPS server; is "
+                      "the key that of the certificate?"
+                      : "cannot start the HTTP server");
   }
   return 0;
+}
+
+static bool
+is_none (const char *address)
+{
+  return strcmp (address, "none") == 0;
+}
+
+static int
+start_tcp (struct http *h, struct error *err)
+{
+  const char *listen = h->agent->settings.listen;
+  char address[256];
+  int fd;
+
+  if (is_none (listen))
+    return 0;
+  fd = listen_tcp (listen, address, sizeof address, err);
+  if (fd == -1 ||
+      start_listener (h, &h->tcp, fd, false, NULL, NULL, err) == -1)
+    return -1;
+  log_info ("http: listening on %s", address);
+  return 0;
+}
+
+static int
+start_tls (struct http *h, struct error *err)
+{
+  const struct settings *s = &h->agent->settings;
+  CLEANUP_FREE char *cert = NULL, *key = NULL;
+  char address[256];
+  int fd, r;
+
+  if (is_none (s->tls_listen))
+    return 0;
+  if (MHD_is_feature_supported (MHD_FEATURE_TLS) != MHD_YES)
+    return error_set (err, ENOTSUP, "this libmicrohttpd has no TLS");
+  cert = read_pem (s->tls_cert_file, "tls-cert-file", false, err);
+  key = cert ? read_pem (s->tls_key_file, "tls-key-file", true, err) : NULL;
+  if (key == NULL)
+    return -1;
+  fd = listen_tcp (s->tls_listen, address, sizeof address, err);
+  r = fd == -1 ? -1
+    : start_listener (h, &h->tls, fd, false, cert, key, err);
+  explicit_bzero (key, strlen (key));
+  if (r == 0)
+    log_info ("http: listening on %s with TLS", address);
+  return r;
 }
 
 struct http *
 http_start (struct agent *agent, struct error *err)
 {
   struct http *h = calloc (1, sizeof *h);
-  char address[256];
   int fd;
 
   if (h == NULL || asprintf (&h->path, "%s/api.sock",
@@ -336,19 +509,21 @@ http_start (struct agent *agent, struct error *err)
   h->agent = agent;
   fd = plugin_listen_unix (h->path, err);
   if (fd == -1 ||
-      start_listener (h, &h->unix_socket, fd, true, err) == -1)
-    goto err;
-  if (strcmp (agent->settings.listen, "none") == 0)
-    return h;
-  fd = listen_tcp (agent->settings.listen, address, sizeof address, err);
-  if (fd == -1 || start_listener (h, &h->tcp, fd, false, err) == -1)
-    goto err;
-  log_info ("http: listening on %s and %s", h->path, address);
+      start_listener (h, &h->unix_socket, fd, true, NULL, NULL, err) == -1 ||
+      start_tcp (h, err) == -1 || start_tls (h, err) == -1) {
+    http_stop (h);
+    return NULL;
+  }
+  log_info ("http: listening on %s", h->path);
   return h;
+}
 
- err:
-  http_stop (h);
-  return NULL;
+static void
+stop_listener (struct listener *l)
+{
+  if (l->daemon)
+    MHD_stop_daemon (l->daemon);
+  guard_free (l->guard);
 }
 
 void
@@ -356,10 +531,9 @@ http_stop (struct http *h)
 {
   if (h == NULL)
     return;
-  if (h->tcp.daemon)
-    MHD_stop_daemon (h->tcp.daemon);
-  if (h->unix_socket.daemon)
-    MHD_stop_daemon (h->unix_socket.daemon);
+  stop_listener (&h->tls);
+  stop_listener (&h->tcp);
+  stop_listener (&h->unix_socket);
   unlink (h->path);
   free (h->path);
   free (h);
