@@ -1,7 +1,7 @@
 /* What the files of paird share.
  *
  *   main.c        start, signals, stop
- *   settings.c    the table of keys: command line, file, help
+ *   settings.c, settings-table.c   the table of keys: command line, file, help
  *   log.c         one line an event on stderr
  *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
  *   record.c      a pair's record: fields, JSON, which of two is newer
@@ -21,6 +21,8 @@
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   metrics.c     /metrics and /healthz
+ *   tls.c         the certificate that the API shows
  *
  * How it works: a pair's record is the intent.  A verb changes the record in
  * one SQLite transaction (with its token and event) and answers.  Everything
@@ -80,10 +82,10 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen, *data_address;
-  char *tls_listen, *tls_cert_file, *tls_key_file;
-  char *site_secret_file, *nbdkit, *plugin;
-  bool stop_plugin_on_exit;
+  char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_listen, *data_address, *site_secret_file, *metrics_listen;
+  char *nbdkit, *plugin;
+  bool run_nbdkit, stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -458,6 +460,21 @@ extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
 
+/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
+ * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+ */
+extern json_t *pair_disk_status (struct agent *agent,
+                                 const struct record *rec);
+extern uint64_t pair_recovery_point (struct agent *agent,
+                                     const struct record *rec,
+                                     const json_t *status);
+
+/* metrics.c: the text for Prometheus (the caller frees it), and the answer of
+ * /healthz.
+ */
+extern char *metrics_text (struct agent *agent);
+extern json_t *health_json (struct agent *agent, bool *ret_ok);
+
 /* Paging of lists: see api 5.5. */
 struct paging {
   bool by_token;
@@ -661,6 +678,9 @@ extern void event_note (struct agent *agent, enum log_level level,
                         const char *pair, const char *disk,
                         const char *fmt, ...)
   __attribute__ ((format (printf, 7, 8)));
+
+/* Events of each level since the start. */
+extern void events_counted (uint64_t ret[LOG_LEVEL_ERROR + 1]);
 
 extern uint64_t wall_ms (void);
 

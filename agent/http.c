@@ -1,24 +1,22 @@
 /* HTTP: a request in, JSON out (see agent.h).
  *
- * Up to three listeners, each libmicrohttpd with a thread a connection: the
- * Unix socket api.sock for people and programs on this machine, TCP and TCP
- * with TLS for the other sites and SDKs.  Whatever comes in is answered in
- * JSON, since the vendor's clients break on anything else.  Only a request
- * line or headers beyond HEADERS_MAX are answered by libmicrohttpd itself
- * (413, 414 or 431 and a page), before we hear of them.
+ * Listeners, all libmicrohttpd with a thread a connection: the Unix socket
+ * api.sock for people and programs on this machine, TCP without and with TLS
+ * for the other sites and SDKs, and one for monitoring only.  Whatever comes
+ * in is answered in JSON, since the vendor's clients break on anything else.
+ * Only a request line or headers beyond HEADERS_MAX are answered by
+ * libmicrohttpd itself (413, 414 or 431 and a page), before we hear of them.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -26,20 +24,20 @@
 #include "auth.h"
 #include "cleanup.h"
 #include "clock.h"
-#include "fileio.h"
 #include "http-guard.h"
 #include "plugin-internal.h"
+#include "tls.h"
 
 /* The guard keeps it below this, unless many end at the same time. */
 #define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)
 #define STACK_SIZE (512 * 1024)
-#define PEM_MAX (256 * 1024)
 #define HEADERS_MAX (128 * 1024)
 #define UPLOAD_MAX (16 * 1024 * 1024)   /* read and dropped beyond BODY_MAX */
 
 struct listener {
   struct http *http;
-  bool is_unix;
+  enum { LISTENER_LOCAL = 1, LISTENER_TCP, LISTENER_TLS,
+         LISTENER_METRICS } kind;
   int fd;
   struct MHD_Daemon *daemon;
   struct guard *guard;
@@ -48,7 +46,7 @@ struct listener {
 struct http {
   struct agent *agent;
   char *path;                    /* of api.sock */
-  struct listener unix_socket, tcp, tls;
+  struct listener unix_socket, tcp, tls, metrics;
 };
 
 /* One request while it is being read. */
@@ -155,8 +153,8 @@ client_address (struct listener *l, struct MHD_Connection *connection,
     MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   char host[64];
 
-  text_set (ret, size, l->is_unix ? "local" : "remote");
-  if (!l->is_unix && info && info->client_addr &&
+  text_set (ret, size, l->kind == LISTENER_LOCAL ? "local" : "remote");
+  if (l->kind != LISTENER_LOCAL && info && info->client_addr &&
       getnameinfo (info->client_addr,
                    info->client_addr->sa_family == AF_INET6
                    ? sizeof (struct sockaddr_in6)
@@ -217,7 +215,7 @@ serve_action (struct listener *l, struct MHD_Connection *connection,
     .method = method, .path = url, .query = &query, .form = &form,
     .header = find_header, .opaque = connection,
     .body = u->body ? u->body : "", .body_len = u->len,
-    .is_unix = l->is_unix, .fd = connection_fd (connection),
+    .is_unix = l->kind == LISTENER_LOCAL, .fd = connection_fd (connection),
     .address = address,
   };
   json_t *json;
@@ -261,6 +259,47 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
 }
 
 static enum MHD_Result
+serve_metrics (struct listener *l, struct MHD_Connection *connection)
+{
+  char *text = metrics_text (l->http->agent);
+  struct MHD_Response *response;
+  enum MHD_Result r;
+
+  if (text == NULL)
+    return send_error (l, connection, API_INTERNAL, NULL, NULL);
+  response = MHD_create_response_from_buffer (strlen (text), text,
+                                              MHD_RESPMEM_MUST_FREE);
+  if (response == NULL) {
+    free (text);
+    return MHD_NO;
+  }
+  MHD_add_response_header (response, "Content-Type",
+                           "text/plain; version=0.0.4; charset=utf-8");
+  r = MHD_queue_response (connection, 200, response);
+  MHD_destroy_response (response);
+  return r;
+}
+
+static enum MHD_Result
+serve_health (struct listener *l, struct MHD_Connection *connection)
+{
+  bool ok;
+  json_t *json = health_json (l->http->agent, &ok);
+
+  return send_json (connection, ok ? 200 : 503, json, NULL);
+}
+
+/* What monitoring asks.  Not over the addresses of the API: there everybody
+ * must say who he is.
+ */
+static bool
+is_monitoring (const struct listener *l, const char *method)
+{
+  return (l->kind == LISTENER_METRICS || l->kind == LISTENER_LOCAL) &&
+    strcmp (method, "GET") == 0;
+}
+
+static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
        const char *url, const char *method, const struct upload *u,
        bool *ret_known)
@@ -271,6 +310,12 @@ serve (struct listener *l, struct MHD_Connection *connection,
   if (strcmp (method, "GET") != 0 && strcmp (method, "POST") != 0)
     return send_error (l, connection, API_UNSUPPORTED_HTTP_METHOD, NULL,
                        NULL);
+  if (is_monitoring (l, method) && strcmp (url, "/metrics") == 0)
+    return serve_metrics (l, connection);
+  if (is_monitoring (l, method) && strcmp (url, "/healthz") == 0)
+    return serve_health (l, connection);
+  if (l->kind == LISTENER_METRICS)
+    return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
   if (strcmp (url, "/") == 0)
     return serve_action (l, connection, url, method, u, ret_known);
   if (strncmp (url, "/peer/", 6) == 0 && strcmp (method, "POST") == 0)
@@ -375,46 +420,22 @@ log_http (void *opaque, const char *fmt, va_list args)
   log_warning ("http: %s", text);
 }
 
-/* PEM text for TLS; the caller frees. */
-static char *
-read_pem (const char *path, const char *key, bool is_secret,
-          struct error *err)
-{
-  struct stat st;
-  char *text;
-
-  if (path == NULL) {
-    error_set (err, EINVAL, "tls-listen is given but no %s", key);
-    return NULL;
-  }
-  if (is_secret && stat (path, &st) == 0 && (st.st_mode & 077)) {
-    error_set (err, EPERM, "'%s' can be read by others", path);
-    error_hint (err, "chmod 600 '%s'", path);
-    return NULL;
-  }
-  text = file_read (AT_FDCWD, path, PEM_MAX, NULL);
-  if (text == NULL)
-    error_set_errno (err, errno, "cannot read '%s'", path);
-  return text;
-}
-
-/* CERT and KEY are NULL for a listener without TLS. */
 static int
-start_listener (struct http *h, struct listener *l, int fd, bool is_unix,
-                const char *cert, const char *key, struct error *err)
+start_listener (struct http *h, struct listener *l, int fd, int kind,
+                struct error *err)
 {
-  struct MHD_OptionItem tls[] = {
-    { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) cert },
-    { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) key },
+  const struct MHD_OptionItem with_tls[] = {
+    { MHD_OPTION_HTTPS_CERT_CALLBACK, tls_callback (), NULL },
     { MHD_OPTION_HTTPS_PRIORITIES, 0,
       (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
-    { MHD_OPTION_END, 0, NULL },
+    { MHD_OPTION_END, 0, NULL }
+  };
+  const struct MHD_OptionItem without_tls[] = {
+    { MHD_OPTION_END, 0, NULL }
   };
 
-  if (cert == NULL)
-    tls[0].option = MHD_OPTION_END;
   l->http = h;
-  l->is_unix = is_unix;
+  l->kind = kind;
   l->fd = fd;
   l->guard = guard_new (err);
   if (l->guard == NULL) {
@@ -424,79 +445,53 @@ start_listener (struct http *h, struct listener *l, int fd, bool is_unix,
   l->daemon =
     MHD_start_daemon (MHD_USE_THREAD_PER_CONNECTION |
                       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                      MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0),
+                      MHD_USE_ERROR_LOG |
+                      (kind == LISTENER_TLS ? MHD_USE_TLS : 0),
                       0, NULL, NULL, handle, l,
                       MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
+                      MHD_OPTION_ARRAY,
+                      kind == LISTENER_TLS ? with_tls : without_tls,
                       MHD_OPTION_LISTEN_SOCKET, fd,
                       MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-                      MHD_OPTION_NOTIFY_CONNECTION, connected, l,
                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                      MHD_OPTION_NOTIFY_CONNECTION, connected, l,
                       MHD_OPTION_CONNECTION_TIMEOUT, GUARD_KNOWN_S,
                       MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                       (size_t) HEADERS_MAX,
                       MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_SIZE,
-                      MHD_OPTION_ARRAY, tls,
                       MHD_OPTION_END);
   if (l->daemon == NULL) {
     close (fd);
-    return error_set (err, EIO, cert ? "cannot start the HTTPS server; is "
-                      "the key that of the certificate?"
-                      : "cannot start the HTTP server");
+    return error_set (err, EIO, "cannot start the HTTP server");
   }
   return 0;
 }
 
-static bool
-is_none (const char *address)
-{
-  return strcmp (address, "none") == 0;
-}
-
+/* Listen on ADDRESS, unless that is "none". */
 static int
-start_tcp (struct http *h, struct error *err)
+start_tcp (struct http *h, struct listener *l, const char *address, int kind,
+           struct error *err)
 {
-  const char *listen = h->agent->settings.listen;
-  char address[256];
+  static const char *const words[] = {
+    [LISTENER_TCP] = "the API", [LISTENER_TLS] = "the API with TLS",
+    [LISTENER_METRICS] = "monitoring"
+  };
+  char bound[256];
   int fd;
 
-  if (is_none (listen))
+  if (strcmp (address, "none") == 0)
     return 0;
-  fd = listen_tcp (listen, address, sizeof address, err);
-  if (fd == -1 ||
-      start_listener (h, &h->tcp, fd, false, NULL, NULL, err) == -1)
+  fd = listen_tcp (address, bound, sizeof bound, err);
+  if (fd == -1 || start_listener (h, l, fd, kind, err) == -1)
     return -1;
-  log_info ("http: listening on %s", address);
+  log_info ("http: %s listens on %s", words[kind], bound);
   return 0;
-}
-
-static int
-start_tls (struct http *h, struct error *err)
-{
-  const struct settings *s = &h->agent->settings;
-  CLEANUP_FREE char *cert = NULL, *key = NULL;
-  char address[256];
-  int fd, r;
-
-  if (is_none (s->tls_listen))
-    return 0;
-  if (MHD_is_feature_supported (MHD_FEATURE_TLS) != MHD_YES)
-    return error_set (err, ENOTSUP, "this libmicrohttpd has no TLS");
-  cert = read_pem (s->tls_cert_file, "tls-cert-file", false, err);
-  key = cert ? read_pem (s->tls_key_file, "tls-key-file", true, err) : NULL;
-  if (key == NULL)
-    return -1;
-  fd = listen_tcp (s->tls_listen, address, sizeof address, err);
-  r = fd == -1 ? -1
-    : start_listener (h, &h->tls, fd, false, cert, key, err);
-  explicit_bzero (key, strlen (key));
-  if (r == 0)
-    log_info ("http: listening on %s with TLS", address);
-  return r;
 }
 
 struct http *
 http_start (struct agent *agent, struct error *err)
 {
+  const struct settings *s = &agent->settings;
   struct http *h = calloc (1, sizeof *h);
   int fd;
 
@@ -509,13 +504,17 @@ http_start (struct agent *agent, struct error *err)
   h->agent = agent;
   fd = plugin_listen_unix (h->path, err);
   if (fd == -1 ||
-      start_listener (h, &h->unix_socket, fd, true, NULL, NULL, err) == -1 ||
-      start_tcp (h, err) == -1 || start_tls (h, err) == -1) {
-    http_stop (h);
-    return NULL;
-  }
-  log_info ("http: listening on %s", h->path);
+      start_listener (h, &h->unix_socket, fd, LISTENER_LOCAL, err) == -1 ||
+      start_tcp (h, &h->tcp, s->listen, LISTENER_TCP, err) == -1 ||
+      start_tcp (h, &h->tls, s->listen_tls, LISTENER_TLS, err) == -1 ||
+      start_tcp (h, &h->metrics, s->metrics_listen, LISTENER_METRICS,
+                 err) == -1)
+    goto err;
   return h;
+
+ err:
+  http_stop (h);
+  return NULL;
 }
 
 static void
@@ -531,6 +530,7 @@ http_stop (struct http *h)
 {
   if (h == NULL)
     return;
+  stop_listener (&h->metrics);
   stop_listener (&h->tls);
   stop_listener (&h->tcp);
   stop_listener (&h->unix_socket);
