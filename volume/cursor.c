@@ -39,7 +39,7 @@ find_start (struct volume *v, uint64_t first)
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
     oldest = v->super.oldest_position / v->super.segment_size;
   }
-  for (i = 0; i < v->segments.count; ++i) {
+  for (i = 0; i < segments_count (&v->segments); ++i) {
     lap = segment_lap (&v->segments, i);
     if (lap == 0 || lap < oldest || lap_is_cold (lap))
       continue;
@@ -217,7 +217,7 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
       if (r.seq != c->next_seq ||
           !record_verify_body (&r, c->buf + c->at +
                                sizeof (struct format_record), salt,
-                               v->nblocks))
+                               volume_blocks (v)))
         return damaged (c, err);
       if (used + len > size)
         break;
@@ -341,7 +341,7 @@ volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
   if (size < RECORD_MAX)
     return error_set (err, EINVAL, "the buffer is too small for a record");
 
-  while (b < v->nblocks && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
+  while (b < volume_blocks (v) && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
     p = body + r.length;
     more = delta_unit (v, since_seq, b, p + sizeof locator, &unit, err);
     if (more == -1)
@@ -357,7 +357,7 @@ volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
     }
     ++b;
   }
-  *block = b < v->nblocks ? b : v->nblocks;
+  *block = b < volume_blocks (v) ? b : volume_blocks (v);
   if (r.nblocks == 0)
     return 0;
   r.time_ns = clock_wall_ns ();
