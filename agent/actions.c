@@ -48,6 +48,8 @@ static const struct action actions[] = {
     { "DiskName", "Size", NULL } },
   { "DeleteDisk", action_delete_disk, TAKES_TOKEN | OURS,
     { "DiskId", NULL } },
+  { "ResizeDisk", action_resize_disk, TAKES_TOKEN | OURS,
+    { "DiskId", NULL } },
   { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | OURS,
     { "DiskId", NULL } },
   { "DescribeDisks", action_describe_disks, OURS, { NULL } },

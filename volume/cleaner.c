@@ -413,12 +413,13 @@ lay_zeros_down (struct volume *v, const struct haul *h)
 {
   const struct kept_zero *z;
   struct record r;
+  uint32_t room;
 
   for (z = h->zero; z < h->zero + h->zeros; ++z) {
     r = (struct record) { .type = RECORD_KEEP_ZERO, .seq = z->seq,
                           .generation = z->generation,
                           .block = z->block, .nblocks = z->count };
-    if (cold_reserve (v, 0) == NULL && cold_write (v) == -1)
+    if (cold_reserve (v, 0, &room) == NULL && cold_write (v) == -1)
       return -1;
     cold_add (v, &r);
   }
@@ -430,7 +431,7 @@ lay_down (struct volume *v, struct haul *h)
 {
   struct record r;
   struct format_locator locator;
-  uint32_t size;
+  uint32_t size, room;
   uint8_t *body;
   size_t i = 0;
   bool is_staged;
@@ -442,7 +443,7 @@ lay_down (struct volume *v, struct haul *h)
   while (i < h->count) {
     r = (struct record) { .type = RECORD_MOVE, .block = h->moved[i].block,
                           .generation = h->moved[i].generation };
-    body = cold_reserve (v, RECORD_BODY_MAX);
+    body = cold_reserve (v, COLD_UNIT_MAX, &room);
     if (body == NULL) {
       if (cold_write (v) == -1)
         return -1;
@@ -453,9 +454,10 @@ lay_down (struct volume *v, struct haul *h)
     for (; i < h->count && r.nblocks < VOLUME_RECORD_BLOCKS_MAX; ++i) {
       const struct moved *m = &h->moved[i];
 
-      if (m->is_staged != is_staged || m->generation != r.generation)
-        break;
       size = entry_length (m->entry);
+      if (m->is_staged != is_staged || m->generation != r.generation ||
+          r.length + sizeof locator + size > room)
+        break;
       locator = (struct format_locator) { htole64 (m->block),
                                           htole64 (m->entry) };
       memcpy (body + r.length, &locator, sizeof locator);

@@ -67,8 +67,8 @@ check_growth (struct volume *v, const struct geometry *now,
   if (wanted->size > now->size && v->super.role != VOLUME_ROLE_STANDALONE) {
     error_set (err, EPERM, "the volume is the %s of a pair, whose sides have "
                "one size", volume_role_name (v->super.role));
-    return error_hint (err, "delete the pair, grow both disks, and create it "
-                       "again: then only what differs is copied");
+    return error_hint (err, "stop and delete the pair, grow both disks, and "
+                       "create it again: only what differs is copied then");
   }
   return 0;
 }
