@@ -19,7 +19,8 @@
 
 enum action_flag {
   TAKES_TOKEN = 1,               /* has an effect: ClientToken counts */
-  OURS = 2,                      /* not the vendor's: RegionId is optional */
+  ANY_REGION = 2,                /* RegionId is optional: else ours */
+  NO_FORWARD = 4,                /* any site answers for all regions */
 };
 
 struct action {
@@ -41,20 +42,31 @@ static const struct action actions[] = {
     { "ReplicaPairId", NULL } },
   { "DeleteDiskReplicaPair", action_delete_pair, TAKES_TOKEN,
     { "ReplicaPairId", NULL } },
+  { "ModifyDiskReplicaPair", action_modify_pair, TAKES_TOKEN,
+    { "ReplicaPairId", NULL } },
   { "DescribeDiskReplicaPairs", action_describe_pairs, 0, { NULL } },
   { "DescribeDiskReplicaPairProgress", action_describe_progress, 0,
     { "ReplicaPairId", NULL } },
-  { "CreateDisk", action_create_disk, TAKES_TOKEN | OURS,
+  { "DescribeRegions", action_describe_regions, ANY_REGION | NO_FORWARD,
+    { NULL } },
+  { "ListReplicaEdgeSupported", action_list_edges, 0, { "Azone", NULL } },
+  /* These have codes of their own for what is missing. */
+  { "TagResources", action_tag_resources, TAKES_TOKEN, { NULL } },
+  { "UntagResources", action_untag_resources, TAKES_TOKEN, { NULL } },
+  { "ListTagResources", action_list_tag_resources, 0, { NULL } },
+  { "ChangeResourceGroup", action_change_resource_group, TAKES_TOKEN,
+    { NULL } },
+  { "CreateDisk", action_create_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskName", "Size", NULL } },
-  { "DeleteDisk", action_delete_disk, TAKES_TOKEN | OURS,
+  { "DeleteDisk", action_delete_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
-  { "ResizeDisk", action_resize_disk, TAKES_TOKEN | OURS,
+  { "ResizeDisk", action_resize_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
-  { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | OURS,
+  { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
-  { "DescribeDisks", action_describe_disks, OURS, { NULL } },
-  { "DescribeEvents", action_describe_events, OURS, { NULL } },
-  { "DescribeSite", action_describe_site, OURS, { NULL } },
+  { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },
+  { "DescribeEvents", action_describe_events, ANY_REGION, { NULL } },
+  { "DescribeSite", action_describe_site, ANY_REGION, { NULL } },
 };
 
 #define NACTIONS (sizeof actions / sizeof actions[0])
@@ -381,7 +393,7 @@ check_gateway (struct agent *agent, struct request *req,
   }
   req->region = params_get (&req->params, "RegionId");
   if (req->region == NULL || *req->region == '\0') {
-    if (!req->is_local && !(action->flags & OURS)) {
+    if (!req->is_local && !(action->flags & ANY_REGION)) {
       answer_error (answer, API_MISSING_NAME, "RegionId", NULL);
       return NULL;
     }
@@ -418,7 +430,7 @@ actions_run (struct agent *agent, struct request *req, int *ret_http)
   if (action == NULL)
     return finish (agent, &answer, ret_http);
   if (strcmp (req->region, agent->settings.region) != 0 &&
-      !req->is_forwarded &&
+      !req->is_forwarded && !(action->flags & NO_FORWARD) &&
       (peer = peer_find (agent, req->region)) != NULL) {
     json = forward (peer, req, &answer, ret_http);
     return json ? json : finish (agent, &answer, ret_http);

@@ -1,7 +1,7 @@
 /* What the files of paird share.
  *
  *   main.c        start, signals, stop
- *   settings.c    the table of keys: command line, file, help
+ *   settings.c, settings-table.c   the table of keys: command line, file, help
  *   log.c         one line an event on stderr
  *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
  *   record.c      a pair's record: fields, JSON, which of two is newer
@@ -12,12 +12,15 @@
  *   disks.c       disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
+ *   tags.c, regions.c   tags and resource groups; the sites there are
  *   peer.c        calls to the other sites, and the threads that keep in touch
  *   peer-serve.c  calls from the other sites
  *   work.c        the worker: looks at every pair, ends passing statuses
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   metrics.c     /metrics and /healthz
+ *   tls.c         the certificate that the API shows
  *
  * How it works: a pair's record is the intent.  A verb changes the record in
  * one SQLite transaction (with its token and event) and answers.  Everything
@@ -77,9 +80,10 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen, *data_address;
-  char *site_secret_file, *nbdkit, *plugin;
-  bool stop_plugin_on_exit;
+  char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_listen, *data_address, *site_secret_file, *metrics_listen;
+  char *nbdkit, *plugin;
+  bool run_nbdkit, stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -95,7 +99,7 @@ extern void settings_release (struct settings *s);
 /* record.c                                                             */
 
 #define DISK_ID_SIZE 65          /* export name, with the zero byte */
-#define TAGS_SIZE 16384
+#define TAGS_SIZE 24576          /* 20 tags of 128 characters fit */
 #define TAGS_MAX 20
 
 /* X (kind, member, scope): kind TEXT (char array), U64, STATUS; scope SHARED
@@ -127,6 +131,7 @@ extern void settings_release (struct settings *s);
   X (TEXT, tags, SHARED)                                                \
   X (TEXT, owner_region, SHARED)                                        \
   X (TEXT, owner_zone, SHARED)                                          \
+  X (U64, meta, SHARED)                                                 \
   X (U64, version, SHARED)                                              \
   X (U64, epoch, SHARED)                                                \
   X (U64, fence, SHARED)                                                \
@@ -171,6 +176,7 @@ struct record {
   char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
   char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
                                     took the last verb and carries it out */
+  uint64_t meta;                 /* of tags and resource_group, see tags.c */
   uint64_t version;              /* of the record: every change adds one */
   uint64_t epoch;                /* of the intent: every verb adds one */
   uint64_t fence;
@@ -420,10 +426,22 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_resize_disk, action_describe_disks, action_describe_events, action_describe_site,
+  action_resize_disk, action_describe_disks, action_describe_events,
+  action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
-  action_failover_pair, action_delete_pair, action_describe_pairs,
-  action_describe_progress;
+  action_failover_pair, action_delete_pair, action_modify_pair,
+  action_describe_pairs, action_describe_progress,
+  action_describe_regions, action_list_edges,
+  action_tag_resources, action_untag_resources, action_list_tag_resources,
+  action_change_resource_group;
+
+/* tags.c: the Tag.N of a call, into the record; as a filter. */
+extern bool tags_parse (const struct request *req, struct record *rec,
+                        struct answer *answer);
+extern bool tags_filter_valid (const struct request *req,
+                               struct answer *answer);
+extern bool tags_match (const struct request *req, const struct record *rec);
+extern bool resource_group_valid (const char *str);
 
 /* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
  * left half done.
@@ -436,6 +454,21 @@ extern void disks_settle (struct agent *agent);
 
 /* disk-resize.c: the same for one that was being resized. */
 extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
+
+/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
+ * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+ */
+extern json_t *pair_disk_status (struct agent *agent,
+                                 const struct record *rec);
+extern uint64_t pair_recovery_point (struct agent *agent,
+                                     const struct record *rec,
+                                     const json_t *status);
+
+/* metrics.c: the text for Prometheus (the caller frees it), and the answer of
+ * /healthz.
+ */
+extern char *metrics_text (struct agent *agent);
+extern json_t *health_json (struct agent *agent, bool *ret_ok);
 
 /* Paging of lists: see api 5.5. */
 struct paging {
@@ -640,6 +673,9 @@ extern void event_note (struct agent *agent, enum log_level level,
                         const char *pair, const char *disk,
                         const char *fmt, ...)
   __attribute__ ((format (printf, 7, 8)));
+
+/* Events of each level since the start. */
+extern void events_counted (uint64_t ret[LOG_LEVEL_ERROR + 1]);
 
 extern uint64_t wall_ms (void);
 

@@ -363,10 +363,11 @@ disks_settle (struct agent *agent)
 }
 
 static void
-adopt_disk (struct agent *agent, const json_t *status)
+adopt_disk (struct agent *agent, const json_t *status, void *opaque)
 {
   struct disk disk = { .state = DISK_READY }, other;
 
+  (void) opaque;
   if (!TEXT_SET (disk.id, json_text (status, "disk")) || !disk.id[0] ||
       store_begin (agent->store) == -1)
     return;
@@ -380,7 +381,10 @@ adopt_disk (struct agent *agent, const json_t *status)
 }
 
 void
-plugin_adopt_disks (struct agent *agent)
+plugin_each_disk (struct agent *agent,
+                  void (*fn) (struct agent *agent, const json_t *status,
+                              void *opaque),
+                  void *opaque)
 {
   char after[DISK_ID_SIZE] = "";
   struct control_error err;
@@ -397,10 +401,16 @@ plugin_adopt_disks (struct agent *agent)
       return;
     }
     json_array_foreach (json_object_get (reply, "disks"), i, status)
-      adopt_disk (agent, status);
+      fn (agent, status, opaque);
     TEXT_SET (after, json_text (reply, "next"));
     json_decref (reply);
   } while (after[0]);
+}
+
+void
+plugin_adopt_disks (struct agent *agent)
+{
+  plugin_each_disk (agent, adopt_disk, NULL);
 }
 
 /* ------------------------------------------------------------------ */

@@ -1,8 +1,8 @@
 /* HTTP: a request in, JSON out (see agent.h).
  *
- * Two listeners, both libmicrohttpd with a thread a connection: the Unix
- * socket api.sock for people and programs on this machine, TCP for the other
- * sites and SDKs.  Whatever comes in is answered in JSON, since the vendor's
+ * Listeners, all libmicrohttpd with a thread a connection: the Unix socket
+ * api.sock for people and programs on this machine, TCP without and with TLS
+ * for the other sites and SDKs, and one for monitoring only.  Whatever comes in is answered in JSON, since the vendor's
  * clients break on anything else.
  */
 
@@ -21,6 +21,7 @@
 
 #include "agent.h"
 #include "plugin-internal.h"
+#include "tls.h"
 
 #define CONNECTIONS_MAX 256
 #define IDLE_TIMEOUT_S 30
@@ -29,6 +30,8 @@
 
 struct listener {
   struct http *http;
+  enum { LISTENER_LOCAL = 1, LISTENER_TCP, LISTENER_TLS,
+         LISTENER_METRICS } kind;
   bool is_local;
   int fd;
   struct MHD_Daemon *daemon;
@@ -37,7 +40,7 @@ struct listener {
 struct http {
   struct agent *agent;
   char *path;                    /* of api.sock */
-  struct listener unix_socket, tcp;
+  struct listener unix_socket, tcp, tls, metrics;
 };
 
 /* One request while it is being read. */
@@ -202,6 +205,47 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
 }
 
 static enum MHD_Result
+serve_metrics (struct listener *l, struct MHD_Connection *connection)
+{
+  char *text = metrics_text (l->http->agent);
+  struct MHD_Response *response;
+  enum MHD_Result r;
+
+  if (text == NULL)
+    return send_error (l, connection, API_INTERNAL, NULL, NULL);
+  response = MHD_create_response_from_buffer (strlen (text), text,
+                                              MHD_RESPMEM_MUST_FREE);
+  if (response == NULL) {
+    free (text);
+    return MHD_NO;
+  }
+  MHD_add_response_header (response, "Content-Type",
+                           "text/plain; version=0.0.4; charset=utf-8");
+  r = MHD_queue_response (connection, 200, response);
+  MHD_destroy_response (response);
+  return r;
+}
+
+static enum MHD_Result
+serve_health (struct listener *l, struct MHD_Connection *connection)
+{
+  bool ok;
+  json_t *json = health_json (l->http->agent, &ok);
+
+  return send_json (connection, ok ? 200 : 503, json, NULL);
+}
+
+/* What monitoring asks.  Not over the addresses of the API: there everybody
+ * must say who he is.
+ */
+static bool
+is_monitoring (const struct listener *l, const char *method)
+{
+  return (l->kind == LISTENER_METRICS || l->kind == LISTENER_LOCAL) &&
+    strcmp (method, "GET") == 0;
+}
+
+static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
        const char *url, const char *method, const struct upload *u)
 {
@@ -211,6 +255,12 @@ serve (struct listener *l, struct MHD_Connection *connection,
   if (strcmp (method, "GET") != 0 && strcmp (method, "POST") != 0)
     return send_error (l, connection, API_UNSUPPORTED_HTTP_METHOD, NULL,
                        NULL);
+  if (is_monitoring (l, method) && strcmp (url, "/metrics") == 0)
+    return serve_metrics (l, connection);
+  if (is_monitoring (l, method) && strcmp (url, "/healthz") == 0)
+    return serve_health (l, connection);
+  if (l->kind == LISTENER_METRICS)
+    return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
   if (strcmp (url, "/") == 0)
     return serve_action (l, connection, u);
   if (strncmp (url, "/peer/", 6) == 0 && strcmp (method, "POST") == 0)
@@ -294,18 +344,30 @@ log_http (void *opaque, const char *fmt, va_list args)
 }
 
 static int
-start_listener (struct http *h, struct listener *l, int fd, bool is_local,
+start_listener (struct http *h, struct listener *l, int fd, int kind,
                 struct error *err)
 {
+  const struct MHD_OptionItem with_tls[] = {
+    { MHD_OPTION_HTTPS_CERT_CALLBACK, tls_callback (), NULL },
+    { MHD_OPTION_END, 0, NULL }
+  };
+  const struct MHD_OptionItem without_tls[] = {
+    { MHD_OPTION_END, 0, NULL }
+  };
+
   l->http = h;
-  l->is_local = is_local;
+  l->kind = kind;
+  l->is_local = kind == LISTENER_LOCAL;
   l->fd = fd;
   l->daemon =
     MHD_start_daemon (MHD_USE_THREAD_PER_CONNECTION |
                       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                      MHD_USE_ERROR_LOG,
+                      MHD_USE_ERROR_LOG |
+                      (kind == LISTENER_TLS ? MHD_USE_TLS : 0),
                       0, NULL, NULL, handle, l,
                       MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
+                      MHD_OPTION_ARRAY,
+                      kind == LISTENER_TLS ? with_tls : without_tls,
                       MHD_OPTION_LISTEN_SOCKET, fd,
                       MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
@@ -320,11 +382,32 @@ start_listener (struct http *h, struct listener *l, int fd, bool is_local,
   return 0;
 }
 
+/* Listen on ADDRESS, unless that is "none". */
+static int
+start_tcp (struct http *h, struct listener *l, const char *address, int kind,
+           struct error *err)
+{
+  static const char *const words[] = {
+    [LISTENER_TCP] = "the API", [LISTENER_TLS] = "the API with TLS",
+    [LISTENER_METRICS] = "monitoring"
+  };
+  char bound[256];
+  int fd;
+
+  if (strcmp (address, "none") == 0)
+    return 0;
+  fd = listen_tcp (address, bound, sizeof bound, err);
+  if (fd == -1 || start_listener (h, l, fd, kind, err) == -1)
+    return -1;
+  log_info ("http: %s listens on %s", words[kind], bound);
+  return 0;
+}
+
 struct http *
 http_start (struct agent *agent, struct error *err)
 {
+  const struct settings *s = &agent->settings;
   struct http *h = calloc (1, sizeof *h);
-  char address[256];
   int fd;
 
   if (h == NULL || asprintf (&h->path, "%s/api.sock",
@@ -336,14 +419,12 @@ http_start (struct agent *agent, struct error *err)
   h->agent = agent;
   fd = plugin_listen_unix (h->path, err);
   if (fd == -1 ||
-      start_listener (h, &h->unix_socket, fd, true, err) == -1)
+      start_listener (h, &h->unix_socket, fd, LISTENER_LOCAL, err) == -1 ||
+      start_tcp (h, &h->tcp, s->listen, LISTENER_TCP, err) == -1 ||
+      start_tcp (h, &h->tls, s->listen_tls, LISTENER_TLS, err) == -1 ||
+      start_tcp (h, &h->metrics, s->metrics_listen, LISTENER_METRICS,
+                 err) == -1)
     goto err;
-  if (strcmp (agent->settings.listen, "none") == 0)
-    return h;
-  fd = listen_tcp (agent->settings.listen, address, sizeof address, err);
-  if (fd == -1 || start_listener (h, &h->tcp, fd, false, err) == -1)
-    goto err;
-  log_info ("http: listening on %s and %s", h->path, address);
   return h;
 
  err:
@@ -356,6 +437,10 @@ http_stop (struct http *h)
 {
   if (h == NULL)
     return;
+  if (h->metrics.daemon)
+    MHD_stop_daemon (h->metrics.daemon);
+  if (h->tls.daemon)
+    MHD_stop_daemon (h->tls.daemon);
   if (h->tcp.daemon)
     MHD_stop_daemon (h->tcp.daemon);
   if (h->unix_socket.daemon)

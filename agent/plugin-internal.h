@@ -37,6 +37,13 @@ extern int plugin_listen_unix (const char *path, struct error *err);
 extern int listen_tcp (const char *address, char *ret, size_t size,
                        struct error *err);
 
+/* FN for the STATUS of each disk of the plugin, by name. */
+extern void plugin_each_disk (struct agent *agent,
+                              void (*fn) (struct agent *agent,
+                                          const json_t *status,
+                                          void *opaque),
+                              void *opaque);
+
 /* Put disks that are in the site directory but not in the store there. */
 extern void plugin_adopt_disks (struct agent *agent);
 

@@ -22,7 +22,7 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define SQL_SIZE 4096
 
 static const char schema[] =

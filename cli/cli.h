@@ -334,6 +334,9 @@ extern int volume_export_verb (struct cli *cli);
 extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
+
+/* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
+extern int salvage_dump (const char *path, const char *write_to);
 extern int volume_check_verb (struct cli *cli);
 
 /* Make the volume of cli->arg with the content of FROM, an image or an NBD

@@ -47,6 +47,8 @@ const struct cli_option volume_dump_options[] = {
   { "segments", NULL, false, "the segments of the journal" },
   { "records", NULL, false, "the records in them" },
   { "map", NULL, false, "the map" },
+  { "write-to", "IMAGE", false,
+    "of a salvage file: write its blocks into this image or device" },
   { NULL, NULL, false, NULL }
 };
 
@@ -251,6 +253,10 @@ volume_dump_verb (struct cli *cli)
 
   if (cli->json)
     return usage_error (cli, "a dump has no JSON form");
+  if (salvage_is_file (cli->arg))
+    return salvage_dump (cli->arg, args_value (cli, "write-to"));
+  if (args_value (cli, "write-to"))
+    return usage_error (cli, "'%s' is no salvage file", cli->arg);
   if (args_value (cli, "super"))
     what |= VOLUME_DUMP_SUPER;
   if (args_value (cli, "segments"))

@@ -19,6 +19,7 @@
 #include <nbdkit-plugin.h>
 
 #include "cleanup.h"
+#include "control-call.h"
 #include "control-ops.h"
 #include "control.h"
 #include "disks.h"
@@ -28,24 +29,12 @@
 #define NEEDS_VOLUME (1u << 1)  /* and it is open */
 #define CHANGES      (1u << 2)  /* ops_lock is held */
 
-struct call {
-  const json_t *request;
-  json_t *answer;
-  struct disk *disk;            /* if NEEDS_DISK */
-  bool is_unlocked;             /* the function released ops_lock itself */
-  const char *code;             /* of a refusal */
-  struct error error;
-};
-
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
 
-static int
-refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
-  __attribute__ ((format (printf, 4, 5)));
-
-static int
-refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
+int
+call_refuse (struct call *call, const char *code, int errnum,
+             const char *fmt, ...)
 {
   va_list args;
 
@@ -57,9 +46,11 @@ refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
   return -1;
 }
 
-/* A function below has failed and filled call->error. */
-static int
-failed (struct call *call)
+#define refuse call_refuse
+#define failed call_failed
+
+int
+call_failed (struct call *call)
 {
   switch (call->error.errnum) {
   case EBUSY:  call->code = "disk-in-use";  break;
@@ -97,8 +88,10 @@ get_string (struct call *call, const char *key, const char **ret)
   return 0;
 }
 
-static int
-get_number (struct call *call, const char *key, uint64_t *ret)
+#define get_number call_number
+
+int
+call_number (struct call *call, const char *key, uint64_t *ret)
 {
   const json_t *value = json_object_get (call->request, key);
 
@@ -470,8 +463,10 @@ op_pair_clear (struct call *call)
 /* ------------------------------------------------------------------ */
 /* link.* and replica.*                                                 */
 
-static int
-check_role (struct call *call, enum volume_role wanted)
+#define check_role call_check_role
+
+int
+call_check_role (struct call *call, enum volume_role wanted)
 {
   struct volume_status status;
 
@@ -679,6 +674,7 @@ op_promote (struct call *call)
   }
   if (check_promotion (call, fence, &status) == -1)
     return -1;
+  salvage_stop (&disk->salvage);   /* nothing is given up any more */
 
   if (settle_promotion (call, fence) == -1) {
     receiver_set_accept (disk->replication.receiver, disk->link.accepts);
@@ -705,6 +701,7 @@ static const struct op {
   { "disk.list",      0,                                   op_disk_list },
   { "disk.status",    NEEDS_DISK,                          op_disk_status },
   { "disk.digest",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_digest },
+  { "disk.history",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_history },
   { "disk.resize",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_resize },
   { "disk.scrub",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_scrub },
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
@@ -715,6 +712,8 @@ static const struct op {
     op_replica_accept },
   { "replica.stop",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_replica_stop },
   { "promote",        NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_promote },
+  { "pair.compare",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_compare },
+  { "demote",         NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_demote },
 };
 
 static const struct op *

@@ -317,6 +317,9 @@ receiver_conn_read (struct receiver_conn *c, void *buf, uint32_t count,
 
   if (count != WIRE_PAGE_SIZE)
     return error_set (err, EINVAL, "only whole pages can be read here");
+  if (offset >= WIRE_CHANGED_OFFSET && offset % WIRE_PAGE_SIZE == 0)
+    return receiver_read_changed (c, (offset - WIRE_CHANGED_OFFSET) /
+                                  WIRE_PAGE_SIZE, buf, err);
 
   switch (offset) {
   case WIRE_HELLO_OFFSET:

@@ -53,6 +53,8 @@ struct session {
   enum phase phase;
   uint64_t since, start;         /* of the stage */
   uint64_t block;                /* SCAN: next to look at */
+  bool peer_differs;             /* in blocks that it wrote since, too: */
+  struct volume_changed changed; /* those around BLOCK */
   uint64_t uncovered;            /* SCAN: bytes sent since the last cursor */
   uint64_t first_seq;            /* first stream record */
   struct volume_cursor *cursor;
@@ -257,8 +259,10 @@ decide (struct session *n, const struct volume_status *status,
   volume_lineage (n->s->v, &lineage);
   view_of_self (status, &lineage, &n->self_view);
   view_of_peer (&n->peer, &n->peer_view);
-  if (n->peer.is_given_up)
+  if (n->peer.is_given_up) {
     n->self_view.loser = n->peer.volume;
+    n->self_view.loser_keeps = n->peer.keeps_seq;
+  }
   decision = pair_decide (&n->self_view, &n->peer_view);
   log_decision (n, &decision);
 
@@ -271,10 +275,8 @@ decide (struct session *n, const struct volume_status *status,
     return SESSION_END_UNSET;
   case PAIR_ACTION_DELTA:
   case PAIR_ACTION_DROP_DELTA:
-    /* The peer's own writes beyond the common point are not in our births:
-     * a delta would leave them standing.
-     */
-    plan_stage (n, decision.peer_beyond > 0 ? 0 : decision.common.seq, status);
+    n->peer_differs = decision.peer_beyond > 0;
+    plan_stage (n, decision.common.seq, status);
     return SESSION_END_UNSET;
   case PAIR_ACTION_INITIAL:
   case PAIR_ACTION_DROP_INITIAL:
@@ -458,6 +460,28 @@ send_cursor (struct session *n, struct link_slot *slot, struct error *err)
                      err);
 }
 
+/* Have n->changed tell of n->block: the peer's own writes since the common
+ * point are not in our births, and a delta without them would leave them
+ * standing.
+ */
+static int
+ask_changed (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  if (n->block >= blocks_of (n) ||
+      (n->block >= n->changed.from && n->block < n->changed.end))
+    return 0;
+  if (link_read_page (n->link, WIRE_CHANGED_OFFSET + n->block *
+                      WIRE_PAGE_SIZE, page, err) == -1 ||
+      wire_changed_decode (page, &n->changed, err) == -1)
+    return -1;
+  if (n->changed.from != n->block || n->changed.end <= n->block)
+    return error_set (err, EPROTO, "the peer told of other blocks than were "
+                      "asked for");
+  return 0;
+}
+
 /* Each of the following sends at most one frame: 1 it did, 0 there is
  * nothing to send now, -1 failure.
  */
@@ -470,11 +494,16 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   if (n->uncovered >= CURSOR_BYTES)
     return send_cursor (n, slot, err) == -1 ? -1 : 1;
   slot->commits = false;
-  len = volume_delta_read (n->s->v, n->since, &n->block, payload_of (slot),
-                           FRAME_PAYLOAD_MAX, err);
+  if (n->peer_differs && ask_changed (n, err) == -1)
+    return -1;
+  len = volume_delta_read (n->s->v, n->since,
+                           n->peer_differs ? &n->changed : NULL, &n->block,
+                           payload_of (slot), FRAME_PAYLOAD_MAX, err);
   if (len == -1)
     return -1;
   note_progress (n);
+  if (len == 0 && n->block < blocks_of (n))
+    return 1;
   n->uncovered += len;
   if (len > 0)
     return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;

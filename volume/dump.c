@@ -126,6 +126,10 @@ dump_super (struct offline *o, FILE *fp)
            s->flags & SUPER_FENCED ? " fenced" : "",
            s->flags & SUPER_STAGE ? " staging" : "",
            s->flags & SUPER_NEW_WRITER ? " new-writer" : "");
+  if (s->flags & SUPER_DISCARD)
+    fprintf (fp, "discard keeps_seq=%" PRIu64 " generation=%016" PRIx64
+             "%s\n", s->discard_seq, s->discard_generation,
+             s->flags & SUPER_SALVAGE ? " unsaved" : "");
   fprintf (fp, "checkpoint position=%" PRIu64, s->position);
   print_point (fp, &s->point);
   fprintf (fp, " incarnation=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32

@@ -20,6 +20,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -188,7 +189,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
   v->super.oldest_seq = mark->point.seq + 1;
   v->super.oldest_position = position;
   v->super.flags &= ~SUPER_STAGE;
-  v->super.flags |= SUPER_SYNCED;
+  super_keep_shown (&v->super);
   memset (&v->super.stage, 0, sizeof v->super.stage);
   set_staging (v, false);
   /* The files that are no longer needed stay until a checkpoint names the
@@ -336,6 +337,9 @@ volume_stage_begin (struct volume *v, uint64_t id, uint64_t since_seq,
 
   if (check_secondary (v, err) == -1)
     return -1;
+  if (v->super.flags & SUPER_SALVAGE)
+    return error_set (err, EPERM, "what is to be replaced has not been saved "
+                      "yet");
   if (start_seq > SEQ_MAX || since_seq > start_seq)
     return error_set (err, EBADMSG, "a stage cannot begin at seq %llu",
                       (unsigned long long) start_seq);
@@ -450,10 +454,38 @@ volume_generations_set (struct volume *v,
       v->super.stage.generations = *table;
     else {
       v->super.generations = *table;
-      v->super.flags |= SUPER_SYNCED;
+      super_keep_shown (&v->super);
     }
   }
   return checkpoint (v, false, err);
+}
+
+/* A delta must replace all that was given up: a block that it leaves out
+ * would be of neither history.
+ */
+static int
+check_replaces (struct volume *v, struct error *err)
+{
+  uint64_t since = v->super.stage.since, i;
+  struct volume_changed *c;
+  int r = 0;
+
+  if (!(v->super.flags & SUPER_DISCARD) || since == 0)
+    return 0;
+  c = malloc (sizeof *c);
+  if (c == NULL)
+    return error_set_errno (err, errno, "cannot commit the stage");
+  c->end = 0;
+  do {
+    volume_changed_blocks (v, since, c->end, c);
+    for (i = c->first; r == 0 && i < c->end; ++i)
+      if (volume_changed_has (c, i) &&
+          entry_kind (table_get (&v->stage_map, i)) == ENTRY_UNWRITTEN)
+        r = error_set (err, EBADMSG, "the delta leaves block %llu as it was "
+                       "given up", (unsigned long long) i);
+  } while (r == 0 && c->end < volume_blocks (v));
+  free (c);
+  return r;
 }
 
 int
@@ -473,6 +505,8 @@ volume_stage_commit (struct volume *v, const struct volume_point *point,
     return error_set (err, ESTALE, "the stage ends at seq %llu, not %llu",
                       (unsigned long long) v->super.stage.last,
                       (unsigned long long) point->seq);
+  if (check_replaces (v, err) == -1)
+    return -1;
   mark = (struct mark) {
     .stage_id = v->super.stage.id, .salt = v->super.stage.salt,
     .point = *point,

@@ -104,6 +104,10 @@ super_encode (const struct super *super, struct format_super *ret)
                         &ret->stage_generation_count,
                         ret->stage_generations);
   }
+  if (super->flags & SUPER_DISCARD) {
+    ret->discard_generation = htole64 (super->discard_generation);
+    ret->discard_seq = htole64 (super->discard_seq);
+  }
   generations_encode (&super->generations, &ret->generation_count,
                       ret->generations);
   ret->hash = htole64 (slot_hash (ret));
@@ -138,7 +142,7 @@ super_is_bounded (const struct super *s)
     s->role >= VOLUME_ROLE_STANDALONE && s->role <= VOLUME_ROLE_MAX &&
     (s->flags & ~SUPER_FLAGS) == 0 &&
     s->map_slot <= 1 && s->segments_slot <= 1 &&
-    s->point.seq <= SEQ_MAX &&
+    s->point.seq <= SEQ_MAX && s->discard_seq <= SEQ_MAX &&
     s->position % FORMAT_PAGE == 0 &&
     s->cold_position % FORMAT_PAGE == 0 &&
     s->position / s->segment_size < COLD_LAP_BASE &&
@@ -186,6 +190,8 @@ super_decode (const struct format_super *slot, struct super *ret)
   s.cold_position = le64toh (slot->cold_position);
   s.oldest_seq = le64toh (slot->oldest_seq);
   s.oldest_position = le64toh (slot->oldest_position);
+  s.discard_generation = le64toh (slot->discard_generation);
+  s.discard_seq = le64toh (slot->discard_seq);
   s.stage.id = le64toh (slot->stage_id);
   s.stage.since = le64toh (slot->stage_since);
   s.stage.start = le64toh (slot->stage_start);

@@ -184,23 +184,24 @@ table_extend (struct table *table, uint64_t count)
 void
 table_extended (struct table *table, uint64_t count)
 {
-  table->count = count;
+  __atomic_store_n (&table->count, count, __ATOMIC_RELEASE);
 }
 
 void
 table_next_used (const struct table *table, uint64_t *i, uint64_t *ret_end)
 {
+  uint64_t count = __atomic_load_n (&table->count, __ATOMIC_ACQUIRE);
   uint64_t start, end;
 
-  *ret_end = table->count;
-  if (*i >= table->count || table->io->data == NULL ||
+  *ret_end = count;
+  if (*i >= count || table->io->data == NULL ||
       table->io->data (table->file, FORMAT_PAGE + *i * sizeof (uint64_t),
                        &start, &end) == -1)
     return;
   start = (start - FORMAT_PAGE) / sizeof (uint64_t);
   end = (end - FORMAT_PAGE + sizeof (uint64_t) - 1) / sizeof (uint64_t);
-  *i = start < table->count ? start : table->count;
-  if (end < table->count)
+  *i = start < count ? start : count;
+  if (end < count)
     *ret_end = end;
   if (*ret_end - *i > AHEAD)
     *ret_end = *i + AHEAD;

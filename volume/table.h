@@ -23,7 +23,7 @@ struct table {
   const struct volume_io *io;
   struct io_file *file;        /* NULL: not open */
   uint64_t *entry;
-  uint64_t count;
+  uint64_t count;              /* atomic: it may grow */
   uint64_t room;               /* entries that the mapping reaches to */
 };
 

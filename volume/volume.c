@@ -567,6 +567,10 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->is_fenced = super->flags & SUPER_FENCED;
   ret->is_synced = super->role != VOLUME_ROLE_SECONDARY ||
     super->flags & SUPER_SYNCED;
+  ret->discard.is_pending = super->flags & SUPER_DISCARD;
+  ret->discard.is_unsaved = super->flags & SUPER_SALVAGE;
+  ret->discard.generation = super->discard_generation;
+  ret->discard.seq = super->discard_seq;
   ret->generations = super->generations;
   ret->oldest_seq = super->oldest_seq;
   ret->appended = ret->durable = ret->committed = super->point;
@@ -646,12 +650,53 @@ volume_probe (const struct volume_io *io, const char *path,
 
 /* ------------------------------------------------------------------ */
 
-int
-volume_set_role (struct volume *v, enum volume_role role,
-                 const struct uuid *pair, uint64_t fence, struct error *err)
+/* What a secondary that was a writer gives up. */
+struct given_up {
+  uint64_t generation, seq;
+  bool save;
+};
+
+/* In the super: role, pair, fence and what follows from them.  GIVEN_UP NULL:
+ * a writer that becomes secondary gives up all that it holds, unsaved.
+ */
+static void
+set_role_in_super (struct volume *v, enum volume_role role,
+                   const struct uuid *pair, uint64_t fence,
+                   const struct given_up *given_up)
 {
   static const struct uuid null;
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+  bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  v->super.role = role;
+  v->super.pair = pair ? *pair : null;
+  v->super.fence = fence;
+  /* In no pair there is nobody to stop for; later pairs begin above. */
+  if (role == VOLUME_ROLE_STANDALONE && fence < v->super.met_fence)
+    v->super.fence = v->super.met_fence;
+  if (v->super.fence >= v->super.met_fence)
+    v->super.flags &= ~SUPER_FENCED;
+  if (was_secondary && role != VOLUME_ROLE_SECONDARY) {
+    super_keep_shown (&v->super);
+    v->super.flags |= SUPER_NEW_WRITER;
+  }
+  if (was_secondary || role != VOLUME_ROLE_SECONDARY)
+    return;
+  super_keep_shown (&v->super);
+  if (given_up == NULL)
+    v->super.flags &= ~SUPER_SYNCED;
+  else {
+    v->super.flags |= SUPER_DISCARD | (given_up->save ? SUPER_SALVAGE : 0);
+    v->super.discard_generation = given_up->generation;
+    v->super.discard_seq = given_up->seq;
+  }
+}
+
+static int
+change_role_locked (struct volume *v, enum volume_role role,
+                    const struct uuid *pair, uint64_t fence,
+                    const struct given_up *given_up, struct error *err)
+{
   struct journal *j = &v->journal;
   bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
   bool goes_on;                  /* guests may write before and after */
@@ -670,22 +715,7 @@ volume_set_role (struct volume *v, enum volume_role role,
   if (was_secondary && role != VOLUME_ROLE_SECONDARY && v->is_staging &&
       stage_drop_locked (v, err) == -1)
     return -1;
-  {
-    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
-
-    v->super.role = role;
-    v->super.pair = pair ? *pair : null;
-    v->super.fence = fence;
-    /* In no pair there is nobody to stop for; later pairs begin above. */
-    if (role == VOLUME_ROLE_STANDALONE && fence < v->super.met_fence)
-      v->super.fence = v->super.met_fence;
-    if (v->super.fence >= v->super.met_fence)
-      v->super.flags &= ~SUPER_FENCED;
-    if (was_secondary && role != VOLUME_ROLE_SECONDARY)
-      v->super.flags |= SUPER_NEW_WRITER;
-    if (!was_secondary && role == VOLUME_ROLE_SECONDARY)
-      v->super.flags &= ~SUPER_SYNCED;
-  }
+  set_role_in_super (v, role, pair, fence, given_up);
   if (role == VOLUME_ROLE_STANDALONE)
     volume_pin (v, 0);
   if (checkpoint (v, false, err) == -1)
@@ -693,6 +723,52 @@ volume_set_role (struct volume *v, enum volume_role role,
   if (!goes_on)
     set_writer (v);
   return 0;
+}
+
+int
+volume_set_role (struct volume *v, enum volume_role role,
+                 const struct uuid *pair, uint64_t fence, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  return change_role_locked (v, role, pair, fence, NULL, err);
+}
+
+int
+volume_demote (struct volume *v, uint64_t fence, uint64_t generation,
+               uint64_t seq, bool save, struct error *err)
+{
+  const struct given_up given_up = { generation, seq, save };
+  struct volume_status status;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  if (v->super.role != VOLUME_ROLE_PRIMARY)
+    return error_set (err, EPERM, "the volume is %s, not primary",
+                      volume_role_name (v->super.role));
+  if (journal_flush_applied (v) == -1)
+    return error_set (err, errno, "cannot flush: %s", v->failure);
+  volume_get_status (v, &status);
+  if (seq > status.committed.seq ||
+      generations_at (&status.generations, seq) != generation)
+    return error_set (err, EINVAL, "the history of this volume has no seq "
+                      "%llu of generation %016llx", (unsigned long long) seq,
+                      (unsigned long long) generation);
+  return change_role_locked (v, VOLUME_ROLE_SECONDARY, &status.pair, fence,
+                             &given_up, err);
+}
+
+int
+volume_salvaged (struct volume *v, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  if (!(v->super.flags & SUPER_SALVAGE))
+    return 0;
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+    v->super.flags &= ~SUPER_SALVAGE;
+  }
+  return checkpoint (v, false, err);
 }
 
 int
