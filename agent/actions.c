@@ -61,6 +61,8 @@ static const struct action actions[] = {
     { "DiskName", "Size", NULL } },
   { "DeleteDisk", action_delete_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
+  { "ResizeDisk", action_resize_disk, TAKES_TOKEN | ANY_REGION,
+    { "DiskId", NULL } },
   { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
   { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },

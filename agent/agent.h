@@ -238,7 +238,7 @@ struct store;
 #define DISK_NAME_SIZE NAME_SIZE
 
 enum disk_state { DISK_STATE_UNSET = 0, DISK_CREATING, DISK_READY,
-                  DISK_DELETING };
+                  DISK_DELETING, DISK_RESIZING };
 
 struct disk {
   char id[DISK_ID_SIZE];         /* also the export */
@@ -434,7 +434,8 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_describe_disks, action_describe_events, action_describe_site,
+  action_resize_disk, action_describe_disks, action_describe_events,
+  action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
   action_failover_pair, action_delete_pair, action_modify_pair,
   action_describe_pairs, action_describe_progress,
@@ -459,6 +460,9 @@ extern json_t *disk_status (struct agent *agent, const char *disk,
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-resize.c: the same for one that was being resized. */
+extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
 
 /* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
  * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.

@@ -162,6 +162,9 @@ check_destination (struct agent *agent, const char *id_or_name,
   if (r == -1)
     return refuse (ret, API_INTERNAL, "the store of region %s failed",
                    agent->settings.region);
+  if (r == 1 && disk.state == DISK_RESIZING)
+    return refuse (ret, API_OPERATION_DENIED,
+                   "disk %s is being resized; try again", disk.id);
   if (r == 0 || disk.state != DISK_READY)
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,

@@ -673,9 +673,9 @@ sim_map (struct io_file *file, uint64_t len)
   }
   n->map_len = (len + PAGE - 1) / PAGE * PAGE;
   n->map = mmap (NULL, n->map_len, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   assert (n->map != MAP_FAILED);
-  image_read (&n->now, n->map, len, 0);
+  image_read (&n->now, n->map, len < n->now.size ? len : n->now.size, 0);
   return n->map;
 }
 
@@ -728,8 +728,8 @@ write_back_some (struct sim *sim)
   struct node *n;
 
   for (n = sim->nodes; n; n = n->next)
-    if (n->map && next_random (&sim->rng) % 8 == 0)
-      write_back (n, next_random (&sim->rng) % (n->map_len / PAGE));
+    if (n->map && n->now.size >= PAGE && next_random (&sim->rng) % 8 == 0)
+      write_back (n, next_random (&sim->rng) % (n->now.size / PAGE));
 }
 
 /* ------------------------------------------------------------------ */

@@ -84,7 +84,7 @@ apply_move (struct volume *v, const struct record *record, const void *body,
   int more;
 
   while ((more = unit_walk_next (&walk, &u)) == 1) {
-    if (u.block >= v->nblocks)
+    if (u.block >= volume_blocks (v))
       break;
     entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                         unit_stored_size (&u.unit));

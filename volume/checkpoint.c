@@ -90,7 +90,8 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
 
   super->segments_slot = !v->super_written.segments_slot;
   if (sync_tables (v) == -1 ||
-      segments_save (&v->segments, v->io, v->segments_file, super) == -1)
+      segments_save (&v->segments, v->io,
+                     v->segments_file[super->segments_slot], super) == -1)
     goto err;
   if (write_super (v, super) == -1)
     goto err;
@@ -142,7 +143,7 @@ segment_to_prepare_locked (struct volume *v)
 {
   uint64_t i, ready = 0;
 
-  for (i = 0; i < v->segments.count; ++i)
+  for (i = 0; i < segments_count (&v->segments); ++i)
     if (segment_lap (&v->segments, i) == 0 &&
         v->segments.table[i].is_prepared && ++ready == SEGMENTS_PREPARED)
       return SEGMENT_NONE;

@@ -4,7 +4,7 @@
  * No functions live here: record.c, super.c, segment.c and map.c have them.
  *
  *   super       SUPER_SLOTS slots of SUPER_SIZE bytes, written in turn
- *   segments    two copies of the segment table, written in turn
+ *   segments.N  two copies of the segment table, written in turn
  *   map.N       a header page, then 8 bytes for each block of the disk
  *   births.N    a header page, then 8 bytes for each block of the disk
  *   journal     segments of segment_size bytes
@@ -316,7 +316,8 @@ struct format_table {
   uint8_t magic[8];         /*  0 */
   le32 version;             /*  8 */
   le32 reserved1;           /* 12 */
-  le64 count;               /* 16  entries */
+  le64 count;               /* 16  entries when it was made: a disk that has
+                                   grown since has more */
   uint8_t uuid[16];         /* 24 */
   uint8_t reserved2[4048];  /* 40 */
   le64 hash;                /* 4088 */

@@ -80,7 +80,8 @@ struct volume_io {
 
   /* LEN bytes of the file as memory, shared: stores reach the file at any
    * time and in any order, and for certain with map_sync.  One mapping a
-   * file, released by unmap.
+   * file, released by unmap.  LEN may be more than the file has: those bytes
+   * may be touched when it has grown.
    */
   void *(*map) (struct io_file *file, uint64_t len);
   int (*map_sync) (struct io_file *file, uint64_t len);

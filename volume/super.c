@@ -139,7 +139,7 @@ super_is_bounded (const struct super *s)
     s->segment_size <= (UINT64_C (1) << 30) &&
     s->capacity % s->segment_size == 0 &&
     s->capacity >= 4 * s->segment_size &&
-    s->capacity <= (UINT64_C (1) << 44) &&
+    s->capacity <= VOLUME_CAPACITY_MAX &&
     s->role >= VOLUME_ROLE_STANDALONE && s->role <= VOLUME_ROLE_MAX &&
     (s->flags & ~SUPER_FLAGS) == 0 &&
     s->incarnation <= s->opened &&

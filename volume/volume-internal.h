@@ -128,7 +128,7 @@ struct journal {
 struct volume {
   const struct volume_io *io;
   struct io_dir *dir;
-  struct io_file *super_file, *segments_file;
+  struct io_file *super_file, *segments_file[2];
   char *path;
 
   pthread_mutex_t role_lock, checkpoint_lock, tables_lock, super_lock;
@@ -137,7 +137,7 @@ struct volume {
   struct super super;          /* as of what is applied */
   struct super super_written;  /* as of the last checkpoint: in the file */
   uint32_t incarnation;        /* of this opening */
-  uint64_t nblocks;
+  uint64_t nblocks;            /* atomic: it may grow */
   unsigned commit_delay_ms;
   uint64_t checkpoint_bytes;
 
@@ -166,6 +166,12 @@ static inline void
 count_up (uint64_t *counter)
 {
   __atomic_add_fetch (counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+volume_blocks (const struct volume *v)
+{
+  return __atomic_load_n (&v->nblocks, __ATOMIC_ACQUIRE);
 }
 
 static inline uint64_t
@@ -321,6 +327,13 @@ extern bool fetched_unit_is_valid (struct volume *v, const void *stored,
                                    struct unit *ret);
 
 /* --- volume.c ----------------------------------------------------- */
+
+/* Are they within the bounds of a volume? */
+extern int check_size (uint64_t size, struct error *err);
+extern int check_capacity (uint64_t capacity, struct error *err);
+
+/* What is chosen for a disk of SIZE. */
+extern uint64_t default_capacity (uint64_t size, uint64_t segment_size);
 
 extern const char *map_name (unsigned slot);
 extern const char *births_name (unsigned slot);
