@@ -34,7 +34,7 @@ snapshot (struct volume *v, struct super *ret)
   ret->position = position;
   ret->cold_position = v->cold.position;
   ret->point = j->applied_point;
-  ret->incarnation = v->incarnation;
+  ret->incarnation = ret->opened = v->incarnation;
   return position;
 }
 
@@ -106,6 +106,30 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
   v->checkpoint_failed = saved = errno;
   journal_fail (v, saved, "cannot write a checkpoint");
   return error_set_errno (err, saved, "cannot write a checkpoint");
+}
+
+/* The checkpoint in force stays so: the tables are synced when the next one
+ * is due and not now, when somebody waits.  A secondary has nobody waiting,
+ * and a stage that replay ended is not to be replayed again without its
+ * tables.
+ */
+int
+checkpoint_opening (struct volume *v, struct error *err)
+{
+  CLEANUP_FREE struct super *super = malloc (sizeof *super);
+
+  if (super == NULL)
+    return error_set_errno (err, errno, "cannot write a checkpoint");
+  if (v->super.role == VOLUME_ROLE_SECONDARY ||
+      v->super_written.flags & SUPER_STAGE)
+    return checkpoint (v, false, err);
+  *super = v->super_written;
+  super->flags &= ~SUPER_CLEAN;
+  super->opened = v->incarnation;
+  super->durable_hint = v->journal.durable_position;
+  if (write_super (v, super) == -1)
+    return error_set_errno (err, errno, "cannot write the super");
+  return 0;
 }
 
 /* ------------------------------------------------------------------ */
@@ -201,7 +225,7 @@ checkpoint_maintainer (void *volume)
     prefetch_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
-      CHECKPOINT_BYTES;
+      v->checkpoint_bytes;
     if (j->failed || j->is_stopping || (!is_quiet && !is_due))
       continue;
     pthread_mutex_unlock (&j->lock);

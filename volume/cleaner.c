@@ -627,6 +627,7 @@ cleaner_thread (void *volume)
   bool is_short, tidy;
   int r;
 
+  live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
   while (!j->is_stopping && haul.piece != NULL) {
     is_short = segments_count_free (&v->segments) < cleaner_low (v);
