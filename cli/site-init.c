@@ -215,7 +215,7 @@ write_config (const struct init *in, struct error *err)
     "# The API: api.sock in the directory for this machine, TLS for others.\n"
     "listen = none\nlisten-tls = %s\naddress = %s\n\n"
     "# The data of the other sites.\n"
-    "data-listen = %s\ndata-address = %s\n",
+    "data-listen = %s\ndata-address = %s\ndata-tls = x509\n",
     in->region, in->zone ? "zone = " : "", in->zone ? in->zone : "",
     in->zone ? "\n" : "", dir, listen, address, data_listen, data);
   if (file_replace_path (in->config, text, strlen (text), 0644) == -1)

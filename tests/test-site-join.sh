@@ -28,7 +28,7 @@ ok 'init with names' "$pairctl" --site "$tmp/n" site init --region cn-n \
 is 'what it wrote' "$(grep -v '^#' "$tmp/n/paird.conf" | grep -v '^dir' |
     grep . | tr '\n' ';')" "region = cn-n;listen = none;\
 listen-tls = 0.0.0.0:7781;address = n.example.com:7781;\
-data-listen = 0.0.0.0:99;data-address = [2001:db8::1]:99;"
+data-listen = 0.0.0.0:99;data-address = [2001:db8::1]:99;data-tls = x509;"
 
 joined_start a
 joined_init b >/dev/null
