@@ -14,7 +14,8 @@
  *   there is               done next
  *   tls.making             left by a kill: removed
  *   tls.next with staged   all know it: it changes places with tls
- *   tls.next without       it was exchanged: becomes tls.old
+ *   tls.next without       it was exchanged: becomes tls.old, or goes if nbdkit
+ *                          shows the one that is there
  *   tls with staged        removed, once there is no tls.next
  *   tls.old                another nbdkit runs than at the exchange: removed
  *
@@ -233,25 +234,49 @@ who_is_missing (struct agent *agent)
   return NULL;
 }
 
-/* tls.next and tls change places.  Not undone by a kill. */
-static int
-exchange (struct agent *agent)
+static bool
+is_old_in_use (struct agent *agent)
 {
-  CLEANUP_FREE char *now = path_of (agent, "", "");
-  CLEANUP_FREE char *next = path_of (agent, ".next", "");
   char instance[UUID_STRING_SIZE];
-  struct error err = ERROR_INIT;
+  CLEANUP_FREE char *then = NULL;
+
+  plugin_instance (agent->plugin, instance);
+  store_enter (agent->store);
+  store_fact_get (agent->store, OLD_INSTANCE, &then);
+  store_leave (agent->store);
+  return instance[0] == '\0' || (then && strcmp (then, instance) == 0);
+}
+
+/* So that tls.old can be what nbdkit shows now. */
+static int
+make_room_for_old (struct agent *agent)
+{
+  char instance[UUID_STRING_SIZE];
   int r = -1;
 
+  remove_of (agent, ".old");
   plugin_instance (agent->plugin, instance);
   if (store_begin (agent->store) == 0) {
     r = store_fact_put (agent->store, OLD_INSTANCE, instance);
     if (store_end (agent->store, r == 0) == -1)
       r = -1;
   }
-  remove_of (agent, ".old");
-  if (r == -1 ||
-      renameat2 (AT_FDCWD, next, AT_FDCWD, now, RENAME_EXCHANGE) == -1) {
+  return r;
+}
+
+/* tls.next and tls change places.  Not undone by a kill. */
+static int
+exchange (struct agent *agent)
+{
+  CLEANUP_FREE char *now = path_of (agent, "", "");
+  CLEANUP_FREE char *next = path_of (agent, ".next", "");
+  struct error err = ERROR_INIT;
+
+  /* What nbdkit shows is kept, however often we rotate meanwhile. */
+  if ((!is_there (agent, ".old", "") || !is_old_in_use (agent)) &&
+      make_room_for_old (agent) == -1)
+    return -1;
+  if (renameat2 (AT_FDCWD, next, AT_FDCWD, now, RENAME_EXCHANGE) == -1) {
     log_error ("site: cannot exchange '%s' and '%s': %s", next, now,
                strerror (errno));
     return -1;
@@ -270,7 +295,9 @@ finish_exchange (struct agent *agent)
   CLEANUP_FREE char *staged = path_of (agent, "", "staged");
   struct error err = ERROR_INIT;
 
-  if (rename (next, old) == -1) {
+  if (is_there (agent, ".old", ""))
+    remove_of (agent, ".next");
+  else if (rename (next, old) == -1) {
     log_error ("site: cannot rename '%s': %s", next, strerror (errno));
     return;
   }
@@ -279,19 +306,6 @@ finish_exchange (struct agent *agent)
     log_error ("site: %s", err.message);
   event_note (agent, LOG_LEVEL_INFO, "site", "site-rotated", "", "",
               "the site shows its new certificate");
-}
-
-static bool
-is_old_in_use (struct agent *agent)
-{
-  char instance[UUID_STRING_SIZE];
-  CLEANUP_FREE char *then = NULL;
-
-  plugin_instance (agent->plugin, instance);
-  store_enter (agent->store);
-  store_fact_get (agent->store, OLD_INSTANCE, &then);
-  store_leave (agent->store);
-  return instance[0] == '\0' || (then && strcmp (then, instance) == 0);
 }
 
 static void
