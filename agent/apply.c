@@ -301,8 +301,9 @@ give_up (struct step *s, const json_t *theirs)
   if (rec->reprotect == REPROTECT_REVERSE &&
       !has_role (s, theirs, "primary"))
     return fail (s, "waiting", "the other disk is not primary yet");
-  log_info ("worker: pair %s: disk %s gives up what the other one lacks",
-            rec->id, s->disk);
+  if (strcmp (json_text (s->status, "role"), "primary") == 0)
+    log_info ("worker: pair %s: disk %s gives up what the other one lacks",
+              rec->id, s->disk);
   return tell (s, json_pack ("{s:s, s:I, s:O, s:b, s:b}", "op", "demote",
                              "fence", (json_int_t) rec->fence,
                              "peer", history,
@@ -422,10 +423,20 @@ promote (struct step *s, json_t **ret_promoted)
     return APPLY_DONE;
   if (!is_ours (s))
     return fail (s, "wrong-role", "the disk is no longer in this pair");
+  /* After a reprotect that failed it may be primary still. */
+  if (strcmp (json_text (s->status, "role"), "primary") == 0 &&
+      json_u64 (s->status, "fence") < s->rec->fence)
+    return give_role (s, "primary");
   log_info ("worker: pair %s: promote disk %s, fence %llu", s->rec->id,
             s->disk, (unsigned long long) s->rec->fence);
   reply = ask (s, json_pack ("{s:s, s:I}", "op", "promote", "fence",
                              (json_int_t) s->rec->fence));
+  if (reply == NULL && strcmp (s->err->code, "wrong-role") == 0 &&
+      has_role (s, s->status, "primary")) {
+    s->err->code[0] = s->err->message[0] = '\0';
+    reply = json_pack ("{s:O}", "committed",
+                       json_object_get (s->status, "committed"));
+  }
   if (reply == NULL)
     return -1;
   *ret_promoted = reply;
