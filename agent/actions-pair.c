@@ -162,6 +162,11 @@ check_source (struct agent *agent, const struct request *req,
                   other->id);
     return false;
   }
+  if (r == 1 && disk.state == DISK_RESIZING) {
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "disk %s is being resized; try again", disk.id);
+    return false;
+  }
   if (r != 1 || disk.state != DISK_READY) {
     answer_error (answer, r == -1 ? API_INTERNAL : API_NO_SUCH_RESOURCE,
                   NULL, r == -1 ? NULL : "this site has no such disk");

@@ -7,7 +7,9 @@
  *   record.c      a pair's record: fields, JSON, which of two is newer
  *   control.c     client of the plugin's control socket
  *   plugin.c, plugin-spawn.c   the nbdkit instance: start, adopt, watch, stop
- *   http.c, params.c   libmicrohttpd: a request in, JSON out
+ *   http.c, http-guard.c, params.c   libmicrohttpd: a request in, JSON out
+ *   auth.c, sign.c   who calls: signatures, access keys, peer credentials
+ *   keys.c, store-keys.c   access keys
  *   actions.c     the table of actions, tokens, forwarding
  *   disks.c       disks of the site, DescribeSite
  *   events.c      the event log
@@ -265,7 +267,7 @@ struct store;
 #define DISK_NAME_SIZE NAME_SIZE
 
 enum disk_state { DISK_STATE_UNSET = 0, DISK_CREATING, DISK_READY,
-                  DISK_DELETING };
+                  DISK_DELETING, DISK_RESIZING };
 
 struct disk {
   char id[DISK_ID_SIZE];         /* also the export */
@@ -413,12 +415,18 @@ extern void params_release (struct params *p);
 /* ------------------------------------------------------------------ */
 /* actions.c                                                            */
 
+enum key_role { KEY_ROLE_UNSET = 0, KEY_ROLE_READ_ONLY, KEY_ROLE_OPERATOR };
+
+#define KEY_ID_SIZE 65
+
 struct request {
   struct params params;
   const char *action, *region;
-  char client[128];              /* who: "local", an address, "peer cn-b" */
-  bool is_local;                 /* came by the Unix socket */
-  bool is_forwarded;             /* came from another site */
+  char client[128];              /* who: "local", a key and an address */
+  char key_id[KEY_ID_SIZE];      /* access key, "" if not signed */
+  enum key_role role;
+  bool is_local;                 /* unsigned, by the Unix socket */
+  bool is_forwarded;             /* came from another site, which checked */
 };
 
 struct answer {
@@ -455,13 +463,15 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_describe_disks, action_describe_events, action_describe_site,
+  action_resize_disk, action_describe_disks, action_describe_events,
+  action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
   action_failover_pair, action_reprotect_pair, action_delete_pair, action_modify_pair,
   action_describe_pairs, action_describe_progress,
   action_describe_regions, action_list_edges,
   action_tag_resources, action_untag_resources, action_list_tag_resources,
-  action_change_resource_group;
+  action_change_resource_group,
+  action_create_key, action_update_key, action_delete_key, action_list_keys;
 
 /* tags.c: the Tag.N of a call, into the record; as a filter. */
 extern bool tags_parse (const struct request *req, struct record *rec,
@@ -479,6 +489,9 @@ extern json_t *disk_status (struct agent *agent, const char *disk,
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-resize.c: the same for one that was being resized. */
+extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
 
 /* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
  * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.

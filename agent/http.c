@@ -2,8 +2,10 @@
  *
  * Listeners, all libmicrohttpd with a thread a connection: the Unix socket
  * api.sock for people and programs on this machine, TCP without and with TLS
- * for the other sites and SDKs, and one for monitoring only.  Whatever comes in is answered in JSON, since the vendor's
- * clients break on anything else.
+ * for the other sites and SDKs, and one for monitoring only.  Whatever comes
+ * in is answered in JSON, since the vendor's clients break on anything else.
+ * Only a request line or headers beyond HEADERS_MAX are answered by
+ * libmicrohttpd itself (413, 414 or 431 and a page), before we hear of them.
  */
 
 #include <config.h>
@@ -19,12 +21,16 @@
 
 #include <microhttpd.h>
 
-#include "agent.h"
+#include "auth.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "http-guard.h"
 #include "plugin-internal.h"
 #include "tls.h"
 
-#define CONNECTIONS_MAX 256
-#define IDLE_TIMEOUT_S 30
+/* The guard keeps it below this, unless many end at the same time. */
+#define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)
+#define STACK_SIZE (512 * 1024)
 #define HEADERS_MAX (128 * 1024)
 #define UPLOAD_MAX (16 * 1024 * 1024)   /* read and dropped beyond BODY_MAX */
 
@@ -32,9 +38,9 @@ struct listener {
   struct http *http;
   enum { LISTENER_LOCAL = 1, LISTENER_TCP, LISTENER_TLS,
          LISTENER_METRICS } kind;
-  bool is_local;
   int fd;
   struct MHD_Daemon *daemon;
+  struct guard *guard;
 };
 
 struct http {
@@ -104,17 +110,6 @@ add_query (void *opaque, enum MHD_ValueKind kind, const char *key,
   return MHD_YES;
 }
 
-static int
-add_header (struct MHD_Connection *connection, const char *header,
-            const char *name, struct params *params)
-{
-  const char *value = MHD_lookup_connection_value (connection,
-                                                   MHD_HEADER_KIND, header);
-
-  return value == NULL ? 0
-    : params_add (params, name, strlen (name), value, strlen (value));
-}
-
 static bool
 is_form (struct MHD_Connection *connection)
 {
@@ -126,16 +121,13 @@ is_form (struct MHD_Connection *connection)
   return type && strncasecmp (type, form, sizeof form - 1) == 0;
 }
 
-/* Headers win over the query, the query over the body. */
+/* -1: ERRNO is E2BIG, EINVAL, ENOMEM. */
 static int
 gather_params (struct MHD_Connection *connection, const struct upload *u,
-               struct params *params)
+               struct params *query, struct params *form)
 {
-  struct query q = { .params = params };
+  struct query q = { .params = query };
 
-  if (add_header (connection, "x-acs-action", "Action", params) == -1 ||
-      add_header (connection, "x-acs-version", "Version", params) == -1)
-    return -1;
   MHD_get_connection_values_n (connection, MHD_GET_ARGUMENT_KIND, add_query,
                                &q);
   if (q.errnum) {
@@ -143,20 +135,26 @@ gather_params (struct MHD_Connection *connection, const struct upload *u,
     return -1;
   }
   if (u->len > 0 && is_form (connection))
-    return params_add_form (params, u->body, u->len);
+    return params_add_form (form, u->body, u->len);
   return 0;
 }
 
+static const char *
+find_header (void *opaque, const char *name)
+{
+  return MHD_lookup_connection_value (opaque, MHD_HEADER_KIND, name);
+}
+
 static void
-client_name (struct listener *l, struct MHD_Connection *connection,
-             char *ret, size_t size)
+client_address (struct listener *l, struct MHD_Connection *connection,
+                char *ret, size_t size)
 {
   const union MHD_ConnectionInfo *info =
     MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   char host[64];
 
-  text_set (ret, size, l->is_local ? "local" : "remote");
-  if (!l->is_local && info && info->client_addr &&
+  text_set (ret, size, l->kind == LISTENER_LOCAL ? "local" : "remote");
+  if (l->kind != LISTENER_LOCAL && info && info->client_addr &&
       getnameinfo (info->client_addr,
                    info->client_addr->sa_family == AF_INET6
                    ? sizeof (struct sockaddr_in6)
@@ -165,31 +163,86 @@ client_name (struct listener *l, struct MHD_Connection *connection,
     text_set (ret, size, host);
 }
 
+static int
+connection_fd (struct MHD_Connection *connection)
+{
+  const union MHD_ConnectionInfo *info =
+    MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+  return info ? (int) info->connect_fd : -1;
+}
+
+/* A stranger must not be able to fill the log: a line a second. */
+static void
+note_stranger (const char *address, const struct answer *answer)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static uint64_t last_ns, dropped;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&lock);
+  uint64_t now = clock_mono_ns ();
+
+  if (last_ns && now - last_ns < NS_PER_SEC) {
+    dropped++;
+    return;
+  }
+  log_warning ("api: %s: refused, %s%s (%llu more since the last line)",
+               address, api_error_info (answer->error)->code,
+               answer->name1 ? answer->name1 : "",
+               (unsigned long long) dropped);
+  last_ns = now;
+  dropped = 0;
+}
+
+/* Answer what ANSWER says is wrong. */
+static json_t *
+refusal (struct http *h, const struct answer *answer, int *ret_http)
+{
+  *ret_http = api_error_info (answer->error)->http;
+  return error_body (h->agent, answer->error, answer->name1,
+                     answer->recommend);
+}
+
 static enum MHD_Result
 serve_action (struct listener *l, struct MHD_Connection *connection,
-              const struct upload *u)
+              const char *url, const char *method, const struct upload *u,
+              bool *ret_known)
 {
-  struct request req = { .is_local = l->is_local };
-  enum MHD_Result r;
+  struct answer answer = { .error = API_OK };
+  struct params query = { 0 }, form = { 0 };
+  struct request req = { .is_local = false };
+  char address[64];
+  struct call call = {
+    .method = method, .path = url, .query = &query, .form = &form,
+    .header = find_header, .opaque = connection,
+    .body = u->body ? u->body : "", .body_len = u->len,
+    .is_unix = l->kind == LISTENER_LOCAL, .fd = connection_fd (connection),
+    .address = address,
+  };
   json_t *json;
   int http;
 
-  if (gather_params (connection, u, &req.params) == -1) {
-    r = send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
-                    errno == E2BIG ? "send fewer parameters"
-                    : "parameters must be UTF-8 text");
-    params_release (&req.params);
-    return r;
+  client_address (l, connection, address, sizeof address);
+  if (gather_params (connection, u, &query, &form) == -1)
+    answer_error (&answer, API_INVALID_PARAMETER_FORMAT, NULL,
+                  errno == E2BIG ? "send fewer parameters"
+                  : "parameters must be UTF-8 text");
+  else
+    *ret_known = auth_call (l->http->agent, &call, &req, &answer);
+  if (*ret_known)
+    json = actions_run (l->http->agent, &req, &http);
+  else {
+    note_stranger (address, &answer);
+    json = refusal (l->http, &answer, &http);
   }
-  client_name (l, connection, req.client, sizeof req.client);
-  json = actions_run (l->http->agent, &req, &http);
   params_release (&req.params);
+  params_release (&query);
+  params_release (&form);
   return send_json (connection, http, json, NULL);
 }
 
 static enum MHD_Result
 serve_peer (struct listener *l, struct MHD_Connection *connection,
-            const char *verb, const struct upload *u)
+            const char *verb, const struct upload *u, bool *ret_known)
 {
   const char *auth =
     MHD_lookup_connection_value (connection, MHD_HEADER_KIND,
@@ -200,6 +253,7 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
 
   json = peer_serve (l->http->agent, verb, auth, u->body ? u->body : "",
                      u->len, &http, answer_auth);
+  *ret_known = answer_auth[0];
   return send_json (connection, http, json,
                     answer_auth[0] ? answer_auth : NULL);
 }
@@ -247,7 +301,8 @@ is_monitoring (const struct listener *l, const char *method)
 
 static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
-       const char *url, const char *method, const struct upload *u)
+       const char *url, const char *method, const struct upload *u,
+       bool *ret_known)
 {
   if (u->is_too_big)
     return send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
@@ -262,9 +317,9 @@ serve (struct listener *l, struct MHD_Connection *connection,
   if (l->kind == LISTENER_METRICS)
     return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
   if (strcmp (url, "/") == 0)
-    return serve_action (l, connection, u);
+    return serve_action (l, connection, url, method, u, ret_known);
   if (strncmp (url, "/peer/", 6) == 0 && strcmp (method, "POST") == 0)
-    return serve_peer (l, connection, url + 6, u);
+    return serve_peer (l, connection, url + 6, u, ret_known);
   return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
 }
 
@@ -302,6 +357,9 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
 {
   struct listener *l = opaque;
   struct upload *u = *con_cls;
+  struct guarded *guarded;
+  enum MHD_Result r;
+  bool is_known = false;
 
   (void) version;
   if (u == NULL) {
@@ -314,7 +372,26 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
     *data_size = 0;
     return ok ? MHD_YES : MHD_NO;
   }
-  return serve (l, connection, url, method, u);
+  guarded = MHD_get_connection_info (
+    connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  guard_busy (l->guard, guarded);
+  r = serve (l, connection, url, method, u, &is_known);
+  guard_done (l->guard, guarded, is_known);
+  return r;
+}
+
+static void
+connected (void *opaque, struct MHD_Connection *connection, void **context,
+           enum MHD_ConnectionNotificationCode code)
+{
+  struct listener *l = opaque;
+
+  if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    *context = guard_enter (l->guard, connection_fd (connection));
+  else {
+    guard_leave (l->guard, *context);
+    *context = NULL;
+  }
 }
 
 static void
@@ -349,6 +426,8 @@ start_listener (struct http *h, struct listener *l, int fd, int kind,
 {
   const struct MHD_OptionItem with_tls[] = {
     { MHD_OPTION_HTTPS_CERT_CALLBACK, tls_callback (), NULL },
+    { MHD_OPTION_HTTPS_PRIORITIES, 0,
+      (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
     { MHD_OPTION_END, 0, NULL }
   };
   const struct MHD_OptionItem without_tls[] = {
@@ -357,8 +436,12 @@ start_listener (struct http *h, struct listener *l, int fd, int kind,
 
   l->http = h;
   l->kind = kind;
-  l->is_local = kind == LISTENER_LOCAL;
   l->fd = fd;
+  l->guard = guard_new (err);
+  if (l->guard == NULL) {
+    close (fd);
+    return -1;
+  }
   l->daemon =
     MHD_start_daemon (MHD_USE_THREAD_PER_CONNECTION |
                       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
@@ -371,9 +454,11 @@ start_listener (struct http *h, struct listener *l, int fd, int kind,
                       MHD_OPTION_LISTEN_SOCKET, fd,
                       MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                      MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+                      MHD_OPTION_NOTIFY_CONNECTION, connected, l,
+                      MHD_OPTION_CONNECTION_TIMEOUT, GUARD_KNOWN_S,
                       MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                       (size_t) HEADERS_MAX,
+                      MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_SIZE,
                       MHD_OPTION_END);
   if (l->daemon == NULL) {
     close (fd);
@@ -432,19 +517,23 @@ http_start (struct agent *agent, struct error *err)
   return NULL;
 }
 
+static void
+stop_listener (struct listener *l)
+{
+  if (l->daemon)
+    MHD_stop_daemon (l->daemon);
+  guard_free (l->guard);
+}
+
 void
 http_stop (struct http *h)
 {
   if (h == NULL)
     return;
-  if (h->metrics.daemon)
-    MHD_stop_daemon (h->metrics.daemon);
-  if (h->tls.daemon)
-    MHD_stop_daemon (h->tls.daemon);
-  if (h->tcp.daemon)
-    MHD_stop_daemon (h->tcp.daemon);
-  if (h->unix_socket.daemon)
-    MHD_stop_daemon (h->unix_socket.daemon);
+  stop_listener (&h->metrics);
+  stop_listener (&h->tls);
+  stop_listener (&h->tcp);
+  stop_listener (&h->unix_socket);
   unlink (h->path);
   free (h->path);
   free (h);

@@ -57,6 +57,7 @@ call_failed (struct call *call)
   case EEXIST: call->code = "disk-exists";  break;
   case EINVAL: call->code = "bad-request";  break;
   case ENOMEM: call->code = "internal";     break;
+  case ENOSPC: call->code = "no-space";     break;
   default:     call->code = "io-error";     break;
   }
   return -1;
@@ -191,6 +192,33 @@ op_disk_delete (struct call *call)
   call->is_unlocked = true;
   if (disk_delete (call->disk, &call->error) == -1)
     return failed (call);
+  return 0;
+}
+
+/* Without size and capacity it says what they are. */
+static int
+op_disk_resize (struct call *call)
+{
+  struct volume *volume = call->disk->volume;
+  struct volume_status status;
+  uint64_t size = 0, capacity = 0;
+
+  if (json_object_get (call->request, "size") != NULL &&
+      get_number (call, "size", &size) == -1)
+    return -1;
+  if (json_object_get (call->request, "capacity") != NULL &&
+      get_number (call, "capacity", &capacity) == -1)
+    return -1;
+  if (volume_resize (volume, size, capacity, &call->error) == -1) {
+    failed (call);
+    if (call->error.errnum == EPERM)
+      call->code = "wrong-role";
+    return -1;
+  }
+  volume_get_status (volume, &status);
+  json_object_set_new (call->answer, "size", json_integer (status.size));
+  json_object_set_new (call->answer, "capacity",
+                       json_integer (status.capacity));
   return 0;
 }
 
@@ -674,6 +702,7 @@ static const struct op {
   { "disk.status",    NEEDS_DISK,                          op_disk_status },
   { "disk.digest",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_digest },
   { "disk.history",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_history },
+  { "disk.resize",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_resize },
   { "disk.scrub",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_scrub },
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
   { "pair.clear",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_clear },
