@@ -84,6 +84,7 @@ struct peer_setting {
 
 struct settings {
   char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_tls, *data_psk_file, *data_psk_user;
   char *data_listen, *data_address, *site_secret_file, *metrics_listen;
   char *nbdkit, *plugin;
   bool run_nbdkit, stop_plugin_on_exit;
@@ -97,6 +98,26 @@ struct settings {
 extern int settings_load (struct settings *s, int argc, char **argv,
                           struct error *err);
 extern void settings_release (struct settings *s);
+
+/* ------------------------------------------------------------------ */
+/* data-tls.c: data-tls and what goes with it.                          */
+
+extern int data_tls_check (const struct settings *s, struct error *err);
+extern bool data_tls_is_on (const struct settings *s);
+
+/* The URI of nbdkit at ADDRESS.  It differs for each kind, so that a link is
+ * started anew when data-tls is another one.
+ */
+extern void data_tls_uri (const struct settings *s, const char *address,
+                          char *ret, size_t size);
+
+/* Field "tls" of link.start, a new reference; null without. */
+extern json_t *data_tls_link (const struct settings *s);
+
+/* The flag of nbdkit that names the keys, NULL without TLS or memory; the
+ * caller frees it.
+ */
+extern char *data_tls_flag (const struct settings *s);
 
 /* ------------------------------------------------------------------ */
 /* record.c                                                             */
