@@ -180,15 +180,15 @@ note_stranger (const char *address, const struct answer *answer)
   static uint64_t last_ns, dropped;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&lock);
   uint64_t now = clock_mono_ns ();
+  struct api_error_text text;
 
   if (last_ns && now - last_ns < NS_PER_SEC) {
     dropped++;
     return;
   }
-  log_warning ("api: %s: refused, %s%s (%llu more since the last line)",
-               address, api_error_info (answer->error)->code,
-               answer->name1 ? answer->name1 : "",
-               (unsigned long long) dropped);
+  api_error_format (answer->error, answer->name1, answer->name2, &text);
+  log_warning ("api: %s: refused, %s (%llu more since the last line)",
+               address, text.code, (unsigned long long) dropped);
   last_ns = now;
   dropped = 0;
 }
