@@ -48,6 +48,10 @@ const struct cli_command cli_commands[] = {
   { "disk", "delete", "DISK", "delete a disk and its content",
     "Asks first on a terminal; a script says --yes.",
     disk_delete_options, disk_delete, NULL },
+  { "disk", "resize", "DISK", "make a disk larger, while it is in use",
+    "A guest that is connected sees the new size when it connects again.\n"
+    "A disk never becomes smaller, and does not grow while in a pair.",
+    disk_resize_options, disk_resize, NULL },
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },
@@ -65,6 +69,12 @@ const struct cli_command cli_commands[] = {
     "Called at the secondary's site; works when the other site is dead.\n"
     "With --wait it ends in a report of what the copy lacks.",
     pair_wait_only_options, pair_failover, NULL },
+  { "pair", "reprotect", "PAIR", "after a failover, replicate the other way",
+    "Called at the site that was failed over to.  The old primary gives up "
+    "what the\nother side lacks; with --cancel this side does, and the old "
+    "primary goes on.\nWhat is given up is shown first, and saved.  Then "
+    "'pair start' copies what differs.",
+    pair_reprotect_options, pair_reprotect, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",
@@ -104,6 +114,9 @@ const struct cli_command cli_commands[] = {
   { "volume", "export", "PATH", "copy a volume to a new file or to NBD",
     "The file is a raw image; a block device does as well.",
     volume_export_options, volume_export_verb, "DEST" },
+  { "volume", "resize", "PATH", "make a volume larger",
+    "Nobody may have it open: for a disk of a site there is 'disk resize'.",
+    volume_resize_options, volume_resize_verb, NULL },
   { "volume", "info", "PATH", "show what a volume's super block says",
     NULL, NULL, volume_info_verb, NULL },
   { "volume", "dump", "PATH", "print the formats field by field",

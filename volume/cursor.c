@@ -39,7 +39,7 @@ find_start (struct volume *v, uint64_t first)
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
     oldest = v->super.oldest_position / v->super.segment_size;
   }
-  for (i = 0; i < v->segments.count; ++i) {
+  for (i = 0; i < segments_count (&v->segments); ++i) {
     lap = segment_lap (&v->segments, i);
     if (lap == 0 || lap < oldest || lap_is_cold (lap))
       continue;
@@ -217,7 +217,7 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
       if (r.seq != c->next_seq ||
           !record_verify_body (&r, c->buf + c->at +
                                sizeof (struct format_record), salt,
-                               v->nblocks))
+                               volume_blocks (v)))
         return damaged (c, err);
       if (used + len > size)
         break;
@@ -347,12 +347,13 @@ volume_delta_read (struct volume *v, uint64_t since_seq,
   uint8_t *body = (uint8_t *) buf + sizeof (struct format_record), *p;
   struct format_locator locator = { 0, 0 };
   struct unit unit;
-  uint64_t b = *block;
-  uint64_t end = peer && peer->end < v->nblocks ? peer->end : v->nblocks;
+  uint64_t b = *block, end = volume_blocks (v);
   int more;
 
   if (size < RECORD_MAX)
     return error_set (err, EINVAL, "the buffer is too small for a record");
+  if (peer && peer->end < end)
+    end = peer->end;
 
   while (b < end && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
     p = body + r.length;

@@ -4,7 +4,7 @@
  * No functions live here: record.c, super.c, segment.c and map.c have them.
  *
  *   super       SUPER_SLOTS slots of SUPER_SIZE bytes, written in turn
- *   segments    two copies of the segment table, written in turn
+ *   segments.N  two copies of the segment table, written in turn
  *   map.N       a header page, then 8 bytes for each block of the disk
  *   births.N    a header page, then 8 bytes for each block of the disk
  *   journal     segments of segment_size bytes
@@ -88,7 +88,7 @@ struct format_super {
   le32 incarnation;         /*  184  batches from here on have it or more */
   le32 map_slot;            /*  188  0 or 1: which map.N is the disk */
   le32 segments_slot;       /*  192  which copy of the segment table */
-  le32 reserved1;           /*  196 */
+  le32 opened;              /*  196  incarnation of the last opening */
   le64 segments_hash;       /*  200 */
   le64 durable_hint;        /*  208  logical; all before it was durable */
   le64 oldest_seq;          /*  216  first record the journal holds whole */
@@ -316,7 +316,8 @@ struct format_table {
   uint8_t magic[8];         /*  0 */
   le32 version;             /*  8 */
   le32 reserved1;           /* 12 */
-  le64 count;               /* 16  entries */
+  le64 count;               /* 16  entries when it was made: a disk that has
+                                   grown since has more */
   uint8_t uuid[16];         /* 24 */
   uint8_t reserved2[4048];  /* 40 */
   le64 hash;                /* 4088 */

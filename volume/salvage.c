@@ -120,7 +120,7 @@ write_records (struct volume *v, int fd, struct salvage_info *info,
                              BUFFER_SIZE, err);
     if (len == -1)
       return -1;
-    if (progress && !progress (opaque, block, v->nblocks))
+    if (progress && !progress (opaque, block, volume_blocks (v)))
       return error_set (err, ECANCELED, "was told to stop");
     if (len == 0)
       return 0;

@@ -36,10 +36,10 @@ stage_tables_open (struct volume *v, struct error *err)
   unsigned slot = !v->super.map_slot;
 
   if (table_open (&v->stage_map, v->io, v->dir, map_name (slot), MAP_MAGIC,
-                  v->nblocks, &v->super.uuid, err) == -1)
+                  volume_blocks (v), &v->super.uuid, err) == -1)
     return -1;
   if (table_open (&v->stage_births, v->io, v->dir, births_name (slot),
-                  BIRTHS_MAGIC, v->nblocks, &v->super.uuid, err) == -1) {
+                  BIRTHS_MAGIC, volume_blocks (v), &v->super.uuid, err) == -1) {
     table_close (&v->stage_map);
     return -1;
   }
@@ -61,10 +61,10 @@ stage_tables_make (struct volume *v)
   unsigned slot = !v->super.map_slot;
 
   stage_tables_remove (v);
-  if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, v->nblocks,
+  if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, volume_blocks (v),
                     &v->super.uuid, NULL) == -1 ||
       table_create (v->io, v->dir, births_name (slot), BIRTHS_MAGIC,
-                    v->nblocks, &v->super.uuid, NULL) == -1 ||
+                    volume_blocks (v), &v->super.uuid, NULL) == -1 ||
       v->io->dir_sync (v->dir) == -1)
     return -1;
   return stage_tables_open (v, NULL);
@@ -367,7 +367,7 @@ validate_records (struct volume *v, const uint8_t *p, size_t len,
                         r.type);
     p += sizeof (struct format_record);
     len -= sizeof (struct format_record);
-    if (!record_verify_body (&r, p, salt, v->nblocks))
+    if (!record_verify_body (&r, p, salt, volume_blocks (v)))
       return error_set (err, EBADMSG, "record %llu is garbled",
                         (unsigned long long) r.seq);
     p += r.length;
@@ -428,7 +428,7 @@ volume_stage_cursor (struct volume *v, uint64_t block, struct error *err)
 
   if (check_secondary (v, err) == -1)
     return -1;
-  if (!v->is_staging || block > v->nblocks)
+  if (!v->is_staging || block > volume_blocks (v))
     return error_set (err, EBADMSG, "no stage is open, or block %llu is "
                       "behind the disk's end", (unsigned long long) block);
   return append_mark (v, RECORD_STAGE_CURSOR, &mark, false, err);
@@ -483,7 +483,7 @@ check_replaces (struct volume *v, struct error *err)
           entry_kind (table_get (&v->stage_map, i)) == ENTRY_UNWRITTEN)
         r = error_set (err, EBADMSG, "the delta leaves block %llu as it was "
                        "given up", (unsigned long long) i);
-  } while (r == 0 && c->end < v->nblocks);
+  } while (r == 0 && c->end < volume_blocks (v));
   free (c);
   return r;
 }

@@ -33,8 +33,8 @@ volume_changed_blocks (struct volume *v, uint64_t since_seq, uint64_t from,
 
   memset (ret, 0, sizeof *ret);
   ret->from = ret->first = from;
-  if (stop > v->nblocks)
-    stop = v->nblocks;
+  if (stop > volume_blocks (v))
+    stop = volume_blocks (v);
   for (table_next_used (&v->births, &i, &end); i < stop;
        table_next_used (&v->births, &i, &end))
     for (; i < end && i < stop; ++i) {
@@ -58,7 +58,7 @@ count_newer (struct volume *v, uint64_t since)
 {
   uint64_t i = 0, end, n = 0;
 
-  for (table_next_used (&v->births, &i, &end); i < v->nblocks;
+  for (table_next_used (&v->births, &i, &end); i < volume_blocks (v);
        table_next_used (&v->births, &i, &end))
     for (; i < end; ++i)
       n += is_newer (v, i, since);

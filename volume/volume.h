@@ -28,6 +28,7 @@
 #define VOLUME_BLOCK_SIZE 4096u            /* a block, and a unit */
 #define VOLUME_SIZE_MIN (UINT64_C (1) << 20)
 #define VOLUME_SIZE_MAX (UINT64_C (1) << 43)  /* 8 TiB */
+#define VOLUME_CAPACITY_MAX (UINT64_C (1) << 44)
 #define VOLUME_NAME_MAX 64                 /* of an export name */
 #define VOLUME_GENERATIONS_MAX 32
 #define VOLUME_RECORD_BLOCKS_MAX 256u      /* data blocks in one record */
@@ -92,6 +93,7 @@ extern int volume_destroy (const struct volume_io *io, const char *path,
 struct volume_options {
   uint64_t staging_bytes;  /* 0: default (32 MiB): bound on undurable data */
   unsigned commit_delay_ms;/* 0: default; longest life of an unwritten record */
+  uint64_t checkpoint_bytes; /* 0: default (256 MiB): of journal between two */
 };
 
 /* Open and recover the volume at PATH.  Takes an exclusive lock on it
@@ -109,6 +111,17 @@ extern struct volume *volume_open (const struct volume_io *io,
  * running or follow.
  */
 extern int volume_close (struct volume *v, struct error *err);
+
+/* Grow the disk to SIZE, its journal to CAPACITY (made a multiple of the
+ * segment size), or both in one step, while it is in use; durable on return,
+ * and after a crash all or nothing of it.  0: as it is, but without CAPACITY
+ * the journal keeps its proportion to a disk that grows.  The same size again
+ * is fine.
+ * EINVAL: less than it is, or out of bounds.  EPERM: SIZE grows and the
+ * volume is in a pair.  ENOSPC: no room for the tables, and nothing changed.
+ */
+extern int volume_resize (struct volume *v, uint64_t size, uint64_t capacity,
+                          struct error *err);
 
 /* ------------------------------------------------------------------ */
 /* The guest's side.  Bounds are checked: outside the disk is EINVAL.   */
