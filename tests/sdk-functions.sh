@@ -176,10 +176,52 @@ sdk_life ()
   ok 'the old primary hears of it' sdk_until a failovered
   refused 'start: not after a failover' 'OperationDenied.InvalidStatus' \
     verb a Start
-  ok 'delete, at the source' verb a Delete
+
+  # The other way round: what b wrote is kept, a becomes the copy.
+  writer_stop >/dev/null
+  ok 'a guest writes at the new primary' sdk_write "$uri_b" one
+  refused 'reprotect: not at the old primary' \
+    'OperationDenied.OperateNotAllowedForPrimary' verb a Reprotect
+  ok 'reprotect' verb b Reprotect ClientToken="turn-$token"
+  ok 'its answer again' verb b Reprotect ClientToken="turn-$token"
+  ok 'it ends in stopped' sdk_until b stopped
+  is 'the direction is turned' "$(sdk_pair b SourceRegion)" site-b
+  is 'who was first is not' "$(sdk_pair b PrimaryRegion)" site-a
+  refused 'reprotect: not twice' \
+    'OperateNotAllowedForPrimary|InvalidStatus' verb b Reprotect
+  ok 'start, the other way' verb b Start
+  ok 'normal, the other way' sdk_until a normal
+  refused 'failover: not at the new primary' \
+    'OperationDenied.OperateNotAllowedForPrimary' verb b Failover
+
+  # Back, and given up.
+  ok 'failover back' verb a Failover
+  ok 'failovered back' sdk_until a failovered
+  ok 'it has what the writer wrote first' writer_verify "$uri_a" "$point"
+  ok 'and what was written at the other site' sdk_has "$uri_a" one
+  ok 'a guest writes there' sdk_write "$uri_a" two
+  ok 'cancel' verb a Reprotect ReverseReplicate=false
+  ok 'cancel ends in stopped' sdk_until a stopped
+  is 'the direction is as before' "$(sdk_pair a SourceRegion)" site-b
+  ok 'start after the cancel' verb a Start
+  ok 'normal after the cancel' sdk_until b normal
+  ok 'stop, to delete' verb b Stop
+  ok 'stopped, to delete' sdk_until b stopped
+  ok 'delete, at the source' verb b Delete
   ok 'gone' wait_for 30 sdk_pair_gone a
   ok 'gone at the other site, too' wait_for 30 sdk_pair_gone b
-  refused 'delete: it is gone' 'NoSuchResource' verb a Delete
+  refused 'delete: it is gone' 'NoSuchResource' verb b Delete
+  ok 'the disk that won is as it was' sdk_has "$uri_b" one
+  ok 'the copy has it, not what was given up' sdk_has "$uri_a" one
+}
+
+# sdk_write URI WORD: a MiB that only that WORD makes, at the disk's start.
+sdk_data () { yes "$1" | head -c 1048576 >"$tmp/data"; }
+sdk_write () { sdk_data "$2"; nbdcopy --flush "$tmp/data" "$1"; }
+sdk_has ()
+{
+  sdk_data "$2"
+  nbdcopy "$1" "$tmp/image" && cmp -n 1048576 "$tmp/image" "$tmp/data"
 }
 
 # sdk_test PACKAGE WAY...: the whole test.
