@@ -11,6 +11,7 @@
 
 #include <lz4.h>
 #include <xxhash.h>
+#include <xxh_x86dispatch.h>
 
 #include "record.h"
 
