@@ -1,4 +1,5 @@
-/* The verbs of a pair: create, start, stop, failover, delete (see agent.h).
+/* The verbs of a pair: create, start, stop, failover, modify, delete (see
+ * agent.h).
  *
  * A verb gathers the facts, asks the table (pair_apply), and if it says so
  * changes the record, in one transaction with the event and the token.  The
@@ -44,8 +45,27 @@ parse_names (const struct request *req, struct record *rec,
       (!description_valid (description) ||
        !TEXT_SET (rec->description, description)))
     return bad (answer, "Description", NULL);
-  if (group && !TEXT_SET (rec->resource_group, group))
+  if (group && *group && (!resource_group_valid (group) ||
+                          !TEXT_SET (rec->resource_group, group)))
     return bad (answer, "ResourceGroupId", NULL);
+  return true;
+}
+
+/* By the rules of the pair's charge type. */
+static bool
+parse_bandwidth (const struct request *req, struct record *rec,
+                 struct answer *answer)
+{
+  const char *bandwidth = params_get (&req->params, "Bandwidth");
+  enum charge_type type = CHARGE_POSTPAY;
+  uint32_t n;
+
+  if (bandwidth == NULL || *bandwidth == '\0')
+    return true;
+  charge_type_parse (rec->charge_type, &type);
+  if (!bandwidth_parse (bandwidth, type, &n))
+    return bad (answer, "Bandwidth", NULL);
+  rec->bandwidth = n;
   return true;
 }
 
@@ -56,7 +76,6 @@ parse_charge (const struct request *req, struct record *rec,
   const char *charge = params_get (&req->params, "ChargeType");
   const char *period = params_get (&req->params, "Period");
   const char *unit = params_get (&req->params, "PeriodUnit");
-  const char *bandwidth = params_get (&req->params, "Bandwidth");
   enum charge_type type = CHARGE_POSTPAY;
   uint32_t n;
 
@@ -76,12 +95,7 @@ parse_charge (const struct request *req, struct record *rec,
     return false;
   }
   rec->bandwidth = type == CHARGE_PREPAY ? BANDWIDTH_KBPS_DEFAULT : 0;
-  if (bandwidth && *bandwidth) {
-    if (!bandwidth_parse (bandwidth, type, &n))
-      return bad (answer, "Bandwidth", NULL);
-    rec->bandwidth = n;
-  }
-  return true;
+  return parse_bandwidth (req, rec, answer);
 }
 
 static bool
@@ -90,8 +104,8 @@ parse_flow (const struct request *req, struct record *rec,
 {
   const char *rpo = params_get (&req->params, "RPO");
   const char *rtc = params_get (&req->params, "EnableRtc");
-  uint32_t n = RPO_SECONDS_DEFAULT;
-  bool on = false;
+  uint32_t n = rec->rpo;
+  bool on = rec->enable_rtc;
 
   if (rpo && *rpo && !rpo_parse (rpo, &n))
     return bad (answer, "RPO", NULL);
@@ -102,55 +116,13 @@ parse_flow (const struct request *req, struct record *rec,
   return true;
 }
 
-/* Tag.N.Key and Tag.N.Value */
+/* What ModifyDiskReplicaPair can change. */
 static bool
-parse_tags (const struct request *req, struct record *rec,
-            struct answer *answer)
+parse_changes (const struct request *req, struct record *rec,
+               struct answer *answer)
 {
-  json_t *seen = json_object (), *tags = json_array ();
-  CLEANUP_FREE char *text = NULL;
-  bool ok = true;
-  char name[24];
-  int n;
-
-  for (n = 1; ok && n <= TAGS_MAX; ++n) {
-    const char *key, *value;
-
-    snprintf (name, sizeof name, "Tag.%d.Key", n);
-    key = params_get (&req->params, name);
-    snprintf (name, sizeof name, "Tag.%d.Value", n);
-    value = params_get (&req->params, name);
-    if (key == NULL && value == NULL)
-      continue;
-    if (key == NULL || *key == '\0' || strlen (key) > 512 ||
-        strncmp (key, "acs:", 4) == 0 || strncmp (key, "aliyun", 6) == 0)
-      ok = bad (answer, "Tag.N.Key", NULL);
-    else if (value && (strlen (value) > 512 ||
-                       strncmp (value, "acs:", 4) == 0))
-      ok = bad (answer, "Tag.N.Value", NULL);
-    else if (json_object_get (seen, key)) {
-      answer_error (answer, API_DUPLICATE_TAG_KEY, NULL, NULL);
-      ok = false;
-    }
-    else {
-      json_object_set_new (seen, key, json_true ());
-      json_array_append_new (tags, json_pack ("{s:s, s:s}", "TagKey", key,
-                                              "TagValue",
-                                              value ? value : ""));
-    }
-  }
-  snprintf (name, sizeof name, "Tag.%d.Key", TAGS_MAX + 1);
-  if (ok && params_get (&req->params, name)) {
-    answer_error (answer, API_NUMBER_EXCEED_TAGS, NULL, NULL);
-    ok = false;
-  }
-  text = json_dumps (tags, JSON_COMPACT);
-  if (ok && json_array_size (tags) > 0 &&
-      (text == NULL || !TEXT_SET (rec->tags, text)))
-    ok = bad (answer, "Tag.N.Value", "all tags of a pair may have 16 KiB");
-  json_decref (tags);
-  json_decref (seen);
-  return ok;
+  return parse_names (req, rec, answer) && parse_flow (req, rec, answer) &&
+    parse_bandwidth (req, rec, answer);
 }
 
 /* ------------------------------------------------------------------ */
@@ -188,6 +160,11 @@ check_source (struct agent *agent, const struct request *req,
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "disk %s is in replication pair %s already", disk.id,
                   other->id);
+    return false;
+  }
+  if (r == 1 && disk.state == DISK_RESIZING) {
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "disk %s is being resized; try again", disk.id);
     return false;
   }
   if (r != 1 || disk.state != DISK_READY) {
@@ -338,8 +315,9 @@ action_create_pair (struct agent *agent, struct request *req,
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return;
   }
+  rec->rpo = RPO_SECONDS_DEFAULT;
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
-      !parse_flow (req, rec, answer) || !parse_tags (req, rec, answer) ||
+      !parse_flow (req, rec, answer) || !tags_parse (req, rec, answer) ||
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
     return;
@@ -449,8 +427,11 @@ facts_of_record (const struct request *req, const struct record *rec,
 
 /* What the work that was asked for changes in the record.  False: nothing. */
 static bool
-prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
+prepare_work (const struct request *req, struct record *rec,
+              enum pair_work work, uint64_t disk_fence)
 {
+  struct answer ignored = { .error = API_OK };      /* checked before */
+
   switch (work) {
   case PAIR_WORK_SYNC_ONCE:
     rec->oneshot_time = wall_ms ();
@@ -467,6 +448,8 @@ prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
     rec->has_loss = 0;
     rec->message[0] = '\0';
     return true;
+  case PAIR_WORK_MODIFY:
+    return parse_changes (req, rec, &ignored);
   default:
     return false;
   }
@@ -489,7 +472,7 @@ carry_out (struct agent *agent, const struct request *req,
     return false;
   }
   if ((t.outcome == PAIR_MOVED || t.work != PAIR_WORK_NONE) &&
-      prepare_work (rec, t.work, gathered->disk_fence) &&
+      prepare_work (req, rec, t.work, gathered->disk_fence) &&
       record_move (agent, rec, t.status, true, req->client, verb->kind,
                    "") == -1) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
@@ -590,4 +573,17 @@ action_delete_pair (struct agent *agent, struct request *req,
   static const struct verb verb = { PAIR_VERB_DELETE, "delete", false };
 
   run_verb (agent, req, &verb, token, answer);
+}
+
+void
+action_modify_pair (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false };
+  CLEANUP_FREE struct record *scratch = calloc (1, sizeof *scratch);
+
+  if (scratch == NULL)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  else if (parse_changes (req, scratch, answer))
+    run_verb (agent, req, &verb, token, answer);
 }

@@ -1,23 +1,28 @@
 /* What the files of paird share.
  *
  *   main.c        start, signals, stop
- *   settings.c    the table of keys: command line, file, help
+ *   settings.c, settings-table.c   the table of keys: command line, file, help
  *   log.c         one line an event on stderr
  *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
  *   record.c      a pair's record: fields, JSON, which of two is newer
  *   control.c     client of the plugin's control socket
  *   plugin.c, plugin-spawn.c   the nbdkit instance: start, adopt, watch, stop
- *   http.c, params.c   libmicrohttpd: a request in, JSON out
+ *   http.c, http-guard.c, params.c   libmicrohttpd: a request in, JSON out
+ *   auth.c, sign.c   who calls: signatures, access keys, peer credentials
+ *   keys.c, store-keys.c   access keys
  *   actions.c     the table of actions, tokens, forwarding
  *   disks.c       disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
+ *   tags.c, regions.c   tags and resource groups; the sites there are
  *   peer.c        calls to the other sites, and the threads that keep in touch
  *   peer-serve.c  calls from the other sites
  *   work.c        the worker: looks at every pair, ends passing statuses
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   metrics.c     /metrics and /healthz
+ *   tls.c         the certificate that the API shows
  *
  * How it works: a pair's record is the intent.  A verb changes the record in
  * one SQLite transaction (with its token and event) and answers.  Everything
@@ -77,9 +82,11 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen, *data_address;
-  char *site_secret_file, *nbdkit, *plugin;
-  bool stop_plugin_on_exit;
+  char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_tls, *data_psk_file, *data_psk_user;
+  char *data_listen, *data_address, *site_secret_file, *metrics_listen;
+  char *nbdkit, *plugin;
+  bool run_nbdkit, stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -92,10 +99,30 @@ extern int settings_load (struct settings *s, int argc, char **argv,
 extern void settings_release (struct settings *s);
 
 /* ------------------------------------------------------------------ */
+/* data-tls.c: data-tls and what goes with it.                          */
+
+extern int data_tls_check (const struct settings *s, struct error *err);
+extern bool data_tls_is_on (const struct settings *s);
+
+/* The URI of nbdkit at ADDRESS.  It differs for each kind, so that a link is
+ * started anew when data-tls is another one.
+ */
+extern void data_tls_uri (const struct settings *s, const char *address,
+                          char *ret, size_t size);
+
+/* Field "tls" of link.start, a new reference; null without. */
+extern json_t *data_tls_link (const struct settings *s);
+
+/* The flag of nbdkit that names the keys, NULL without TLS or memory; the
+ * caller frees it.
+ */
+extern char *data_tls_flag (const struct settings *s);
+
+/* ------------------------------------------------------------------ */
 /* record.c                                                             */
 
 #define DISK_ID_SIZE 65          /* export name, with the zero byte */
-#define TAGS_SIZE 16384
+#define TAGS_SIZE 24576          /* 20 tags of 128 characters fit */
 #define TAGS_MAX 20
 
 /* X (kind, member, scope): kind TEXT (char array), U64, STATUS; scope SHARED
@@ -127,6 +154,7 @@ extern void settings_release (struct settings *s);
   X (TEXT, tags, SHARED)                                                \
   X (TEXT, owner_region, SHARED)                                        \
   X (TEXT, owner_zone, SHARED)                                          \
+  X (U64, meta, SHARED)                                                 \
   X (U64, version, SHARED)                                              \
   X (U64, epoch, SHARED)                                                \
   X (U64, fence, SHARED)                                                \
@@ -171,6 +199,7 @@ struct record {
   char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
   char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
                                     took the last verb and carries it out */
+  uint64_t meta;                 /* of tags and resource_group, see tags.c */
   uint64_t version;              /* of the record: every change adds one */
   uint64_t epoch;                /* of the intent: every verb adds one */
   uint64_t fence;
@@ -230,7 +259,7 @@ struct store;
 #define DISK_NAME_SIZE NAME_SIZE
 
 enum disk_state { DISK_STATE_UNSET = 0, DISK_CREATING, DISK_READY,
-                  DISK_DELETING };
+                  DISK_DELETING, DISK_RESIZING };
 
 struct disk {
   char id[DISK_ID_SIZE];         /* also the export */
@@ -378,12 +407,18 @@ extern void params_release (struct params *p);
 /* ------------------------------------------------------------------ */
 /* actions.c                                                            */
 
+enum key_role { KEY_ROLE_UNSET = 0, KEY_ROLE_READ_ONLY, KEY_ROLE_OPERATOR };
+
+#define KEY_ID_SIZE 65
+
 struct request {
   struct params params;
   const char *action, *region;
-  char client[128];              /* who: "local", an address, "peer cn-b" */
-  bool is_local;                 /* came by the Unix socket */
-  bool is_forwarded;             /* came from another site */
+  char client[128];              /* who: "local", a key and an address */
+  char key_id[KEY_ID_SIZE];      /* access key, "" if not signed */
+  enum key_role role;
+  bool is_local;                 /* unsigned, by the Unix socket */
+  bool is_forwarded;             /* came from another site, which checked */
 };
 
 struct answer {
@@ -420,10 +455,23 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_describe_disks, action_describe_events, action_describe_site,
+  action_resize_disk, action_describe_disks, action_describe_events,
+  action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
-  action_failover_pair, action_delete_pair, action_describe_pairs,
-  action_describe_progress;
+  action_failover_pair, action_delete_pair, action_modify_pair,
+  action_describe_pairs, action_describe_progress,
+  action_describe_regions, action_list_edges,
+  action_tag_resources, action_untag_resources, action_list_tag_resources,
+  action_change_resource_group,
+  action_create_key, action_update_key, action_delete_key, action_list_keys;
+
+/* tags.c: the Tag.N of a call, into the record; as a filter. */
+extern bool tags_parse (const struct request *req, struct record *rec,
+                        struct answer *answer);
+extern bool tags_filter_valid (const struct request *req,
+                               struct answer *answer);
+extern bool tags_match (const struct request *req, const struct record *rec);
+extern bool resource_group_valid (const char *str);
 
 /* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
  * left half done.
@@ -433,6 +481,24 @@ extern json_t *disk_status (struct agent *agent, const char *disk,
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-resize.c: the same for one that was being resized. */
+extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
+
+/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
+ * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+ */
+extern json_t *pair_disk_status (struct agent *agent,
+                                 const struct record *rec);
+extern uint64_t pair_recovery_point (struct agent *agent,
+                                     const struct record *rec,
+                                     const json_t *status);
+
+/* metrics.c: the text for Prometheus (the caller frees it), and the answer of
+ * /healthz.
+ */
+extern char *metrics_text (struct agent *agent);
+extern json_t *health_json (struct agent *agent, bool *ret_ok);
 
 /* Paging of lists: see api 5.5. */
 struct paging {
@@ -637,6 +703,9 @@ extern void event_note (struct agent *agent, enum log_level level,
                         const char *pair, const char *disk,
                         const char *fmt, ...)
   __attribute__ ((format (printf, 7, 8)));
+
+/* Events of each level since the start. */
+extern void events_counted (uint64_t ret[LOG_LEVEL_ERROR + 1]);
 
 extern uint64_t wall_ms (void);
 

@@ -164,8 +164,9 @@ link_start (struct step *s, const char *uri, bool oneshot)
 {
   log_info ("worker: pair %s: link.start %s%s", s->rec->id, uri,
             oneshot ? " one-shot" : "");
-  if (tell (s, json_pack ("{s:s, s:s, s:b}", "op", "link.start", "uri", uri,
-                          "oneshot", (int) oneshot)) == -1)
+  if (tell (s, json_pack ("{s:s, s:s, s:b, s:o}", "op", "link.start",
+                          "uri", uri, "oneshot", (int) oneshot,
+                          "tls", data_tls_link (&s->agent->settings))) == -1)
     return -1;
   return note_link (s, uri);
 }

@@ -162,6 +162,9 @@ check_destination (struct agent *agent, const char *id_or_name,
   if (r == -1)
     return refuse (ret, API_INTERNAL, "the store of region %s failed",
                    agent->settings.region);
+  if (r == 1 && disk.state == DISK_RESIZING)
+    return refuse (ret, API_OPERATION_DENIED,
+                   "disk %s is being resized; try again", disk.id);
   if (r == 0 || disk.state != DISK_READY)
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,
@@ -362,12 +365,14 @@ serve_pair (struct agent *agent, const json_t *body)
 static json_t *
 serve_forward (struct agent *agent, const json_t *body)
 {
-  struct request req = { .is_forwarded = true };
+  struct request req = { .is_forwarded = true, .role = KEY_ROLE_OPERATOR };
   json_t *params = json_object_get (body, "params"), *value, *answer;
   const char *name;
   int http = 500;
 
-  TEXT_SET (req.client, "peer");
+  snprintf (req.client, sizeof req.client, "peer, %.100s",
+            json_text (body, "client"));
+  TEXT_SET (req.key_id, json_text (body, "key"));
   json_object_foreach (params, name, value) {
     if (json_is_string (value))
       params_add (&req.params, name, strlen (name),

@@ -301,11 +301,12 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* Verbs.                                                               */
 
 extern const struct cli_option disk_create_options[], disk_delete_options[],
-  disk_scrub_options[];
+  disk_resize_options[], disk_scrub_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
+extern int disk_resize (struct cli *cli);
 extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
@@ -326,11 +327,16 @@ extern int event_list (struct cli *cli);
 extern int site_show (struct cli *cli);
 
 extern const struct cli_option volume_create_options[],
-  volume_export_options[], volume_dump_options[], volume_check_options[];
+  volume_export_options[], volume_resize_options[], volume_dump_options[],
+  volume_check_options[];
 extern int volume_create_verb (struct cli *cli);
 extern int volume_export_verb (struct cli *cli);
+extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
+
+/* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
+extern int salvage_dump (const char *path, const char *write_to);
 extern int volume_check_verb (struct cli *cli);
 
 /* Make the volume of cli->arg with the content of FROM, an image or an NBD

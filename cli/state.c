@@ -73,17 +73,7 @@ state_is_resting (const char *name)
 bool
 state_is_wrong (const char *name)
 {
-  switch (find (name, strlen (name))) {
-  case PAIR_CREATE_FAILED:
-  case PAIR_STOP_FAILED:
-  case PAIR_FAILOVER_FAILED:
-  case PAIR_REPROTECT_FAILED:
-  case PAIR_DELETE_FAILED:
-  case PAIR_INVALID:
-    return true;
-  default:
-    return false;
-  }
+  return pair_status_is_wrong (find (name, strlen (name)));
 }
 
 const char *

@@ -43,6 +43,7 @@ replication_start_sender (struct disk *disk, struct error *err)
     .uri = disk->link.uri,
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
+    .options = disk->link.options,
     .log = { log_line, disk },
   };
   struct sender *sender;
@@ -111,6 +112,10 @@ replication_start (struct disk *disk, struct error *err)
   if (start_receiver (disk, status.role == VOLUME_ROLE_SECONDARY &&
                       disk->link.accepts, err) == -1)
     return -1;
+  if (salvage_start (&disk->salvage, disk->volume, disk->path, err) == -1) {
+    stop_receiver (disk);
+    return -1;
+  }
   if (status.role == VOLUME_ROLE_PRIMARY && disk->link.is_on &&
       replication_start_sender (disk, err) == -1) {
     stop_receiver (disk);
@@ -124,6 +129,7 @@ replication_stop (struct disk *disk)
 {
   replication_stop_sender (disk);
   stop_receiver (disk);
+  salvage_stop (&disk->salvage);
 }
 
 bool

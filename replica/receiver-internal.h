@@ -50,6 +50,7 @@ struct receiver {
 struct receiver_conn {
   struct receiver *r;
   struct wire_keys keys;
+  bool lacks_tls;                /* only RESULT can be read */
   bool auth_tried, is_authenticated;
   struct wire_result result;     /* first refusal since the session began */
 };
@@ -90,6 +91,8 @@ extern bool receiver_conn_is_authenticated (struct receiver_conn *c);
 /* Pages (receiver-pages.c): what nbdkit's calls come to, by offset. */
 extern int receiver_read_status (struct receiver_conn *c, void *page,
                                  struct error *err);
+extern int receiver_read_changed (struct receiver_conn *c, uint64_t from,
+                                  void *page, struct error *err);
 extern int receiver_write_auth (struct receiver_conn *c, const void *page,
                                 struct error *err);
 extern int receiver_write_session (struct receiver_conn *c, const void *page,

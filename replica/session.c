@@ -53,6 +53,8 @@ struct session {
   enum phase phase;
   uint64_t since, start;         /* of the stage */
   uint64_t block;                /* SCAN: next to look at */
+  bool peer_differs;             /* in blocks that it wrote since, too: */
+  struct volume_changed changed; /* those around BLOCK */
   uint64_t uncovered;            /* SCAN: bytes sent since the last cursor */
   uint64_t first_seq;            /* first stream record */
   struct volume_cursor *cursor;
@@ -89,6 +91,7 @@ explain_refusal (struct session *n, struct error *err)
   switch (result.code) {
   case WIRE_RESULT_UNAUTHENTICATED:
   case WIRE_RESULT_MISMATCH:
+  case WIRE_RESULT_TLS_REQUIRED:
     return SESSION_REFUSED;
   default:
     return SESSION_LOST;
@@ -257,8 +260,10 @@ decide (struct session *n, const struct volume_status *status,
   volume_lineage (n->s->v, &lineage);
   view_of_self (status, &lineage, &n->self_view);
   view_of_peer (&n->peer, &n->peer_view);
-  if (n->peer.is_given_up)
+  if (n->peer.is_given_up) {
     n->self_view.loser = n->peer.volume;
+    n->self_view.loser_keeps = n->peer.keeps_seq;
+  }
   decision = pair_decide (&n->self_view, &n->peer_view);
   log_decision (n, &decision);
 
@@ -271,10 +276,8 @@ decide (struct session *n, const struct volume_status *status,
     return SESSION_END_UNSET;
   case PAIR_ACTION_DELTA:
   case PAIR_ACTION_DROP_DELTA:
-    /* The peer's own writes beyond the common point are not in our births:
-     * a delta would leave them standing.
-     */
-    plan_stage (n, decision.peer_beyond > 0 ? 0 : decision.common.seq, status);
+    n->peer_differs = decision.peer_beyond > 0;
+    plan_stage (n, decision.common.seq, status);
     return SESSION_END_UNSET;
   case PAIR_ACTION_INITIAL:
   case PAIR_ACTION_DROP_INITIAL:
@@ -458,6 +461,28 @@ send_cursor (struct session *n, struct link_slot *slot, struct error *err)
                      err);
 }
 
+/* Have n->changed tell of n->block: the peer's own writes since the common
+ * point are not in our births, and a delta without them would leave them
+ * standing.
+ */
+static int
+ask_changed (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  if (n->block >= blocks_of (n) ||
+      (n->block >= n->changed.from && n->block < n->changed.end))
+    return 0;
+  if (link_read_page (n->link, WIRE_CHANGED_OFFSET + n->block *
+                      WIRE_PAGE_SIZE, page, err) == -1 ||
+      wire_changed_decode (page, &n->changed, err) == -1)
+    return -1;
+  if (n->changed.from != n->block || n->changed.end <= n->block)
+    return error_set (err, EPROTO, "the peer told of other blocks than were "
+                      "asked for");
+  return 0;
+}
+
 /* Each of the following sends at most one frame: 1 it did, 0 there is
  * nothing to send now, -1 failure.
  */
@@ -470,11 +495,16 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   if (n->uncovered >= CURSOR_BYTES)
     return send_cursor (n, slot, err) == -1 ? -1 : 1;
   slot->commits = false;
-  len = volume_delta_read (n->s->v, n->since, &n->block, payload_of (slot),
-                           FRAME_PAYLOAD_MAX, err);
+  if (n->peer_differs && ask_changed (n, err) == -1)
+    return -1;
+  len = volume_delta_read (n->s->v, n->since,
+                           n->peer_differs ? &n->changed : NULL, &n->block,
+                           payload_of (slot), FRAME_PAYLOAD_MAX, err);
   if (len == -1)
     return -1;
   note_progress (n);
+  if (len == 0 && n->block < blocks_of (n))
+    return 1;
   n->uncovered += len;
   if (len > 0)
     return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;
@@ -719,6 +749,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
 {
   struct link_config config = { .uri = s->uri, .wake_fd = s->wake_fd,
                                 .stop = &s->stop,
+                                .options = &s->config.options,
                                 .page_ms = s->config.connect_ms };
   struct session *n = calloc (1, sizeof *n);
   enum session_end end;
@@ -730,7 +761,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   n->s = s;
   n->link = link_open (&config, err);
   if (n->link == NULL)
-    end = atomic_load (&s->stop) ? SESSION_STOPPED : SESSION_LOST;
+    end = atomic_load (&s->stop) ? SESSION_STOPPED :
+      errno == EACCES ? SESSION_REFUSED : SESSION_LOST;
   else if ((end = begin (n, err)) == SESSION_END_UNSET) {
     note_open (n);
     end = work (n, err);

@@ -36,7 +36,7 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
 
   table_set (to->births, block, birth_encode (block, seq));
   old = table_exchange (to->map, block, entry);
-  if (v->is_replaying)
+  if (block >= v->counted)
     return;
   if (entry_kind (old) == ENTRY_DATA)
     segments_account (&v->segments, entry_position (old),
@@ -84,7 +84,7 @@ apply_move (struct volume *v, const struct record *record, const void *body,
   int more;
 
   while ((more = unit_walk_next (&walk, &u)) == 1) {
-    if (u.block >= v->nblocks)
+    if (u.block >= volume_blocks (v))
       break;
     entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                         unit_stored_size (&u.unit));
@@ -92,7 +92,7 @@ apply_move (struct volume *v, const struct record *record, const void *body,
         !(v->is_staging &&
           table_replace (&v->stage_map, u.block, u.origin, entry)))
       continue;
-    if (v->is_replaying)
+    if (u.block >= v->counted)
       continue;
     segments_account (&v->segments, entry_position (u.origin),
                       -(int64_t) entry_length (u.origin));

@@ -23,13 +23,15 @@
 uint64_t
 volume_size (const struct volume *v)
 {
-  return v->super.size;
+  return volume_blocks (v) * VOLUME_BLOCK_SIZE;
 }
 
 static int
 check_range (const struct volume *v, uint64_t count, uint64_t offset)
 {
-  if (offset > v->super.size || count > v->super.size - offset) {
+  uint64_t size = volume_size (v);
+
+  if (offset > size || count > size - offset) {
     errno = EINVAL;
     return -1;
   }

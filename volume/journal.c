@@ -282,6 +282,29 @@ apply_durable_locked (struct volume *v)
   j->is_applying = false;
 }
 
+bool
+journal_hold_applying_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  while (j->is_applying && !j->failed && !j->is_stopping)
+    pthread_cond_wait (&j->progress, &j->lock);
+  if (j->failed || j->is_stopping)
+    return false;
+  j->is_applying = true;
+  return true;
+}
+
+void
+journal_resume_applying_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  j->is_applying = false;
+  apply_durable_locked (v);      /* what became durable meanwhile */
+  pthread_cond_broadcast (&j->progress);
+}
+
 static void
 advance_durable_locked (struct volume *v)
 {
