@@ -7,8 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c
- *   site.c site-init.c
+ *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c key.c
+ *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
@@ -343,6 +343,14 @@ extern int site_list (struct cli *cli);
 extern int site_remove (struct cli *cli);
 extern int site_rotate (struct cli *cli);
 extern int site_show (struct cli *cli);
+
+extern const struct cli_option key_create_options[], key_import_options[];
+extern int key_create (struct cli *cli);
+extern int key_import (struct cli *cli);
+extern int key_list (struct cli *cli);
+extern int key_disable (struct cli *cli);
+extern int key_enable (struct cli *cli);
+extern int key_delete (struct cli *cli);
 
 extern const struct cli_option volume_create_options[],
   volume_export_options[], volume_resize_options[], volume_dump_options[],
