@@ -475,12 +475,15 @@ check_prefix (struct writer *w, const uint8_t *content)
          PRIu64 " is not", kept, lost);
 }
 
-/* With little room the cleaner is at work, too. */
+/* With little room the cleaner is at work, too.  What is written is on the
+ * part of the disk that was there at first; the journal may use all of it.
+ */
 static void
-threads_round (uint64_t seed, bool is_small)
+threads_round (uint64_t seed, bool is_small, unsigned growths)
 {
   uint64_t size = 2 * MIB, part = size / THREADS / BLOCK * BLOCK;
   struct writer w[THREADS];
+  struct error err = ERROR_INIT;
   uint8_t *content;
   struct round r;
   unsigned i;
@@ -504,6 +507,11 @@ threads_round (uint64_t seed, bool is_small)
   for (i = 0; i < THREADS; ++i)
     CHECK (pthread_create (&w[i].thread, NULL, write_until_crash, &w[i]) == 0,
            "no thread");
+  while (growths-- > 0)
+    if (grow (&r, &err) == -1) {
+      CHECK (sim_is_off (r.sim), "%s", err.message);
+      break;
+    }
   for (i = 0; i < THREADS; ++i)
     pthread_join (w[i].thread, NULL);
   sim_crash (r.sim, random_next (&r.rng));
@@ -511,6 +519,7 @@ threads_round (uint64_t seed, bool is_small)
   sim_restart (r.sim);
 
   recover_volume (&r);
+  check_geometry (&r);
   content = read_all (r.v);
   check_prefix (w, content);
   model_adopt (&r.model, content);
@@ -530,7 +539,7 @@ test_crash_threads (void **state)
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), false);
+    threads_round (test_round_seed (i), false, 0);
 }
 
 static void
@@ -540,7 +549,17 @@ test_crash_threads_cleaning (void **state)
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), true);
+    threads_round (test_round_seed (i), true, 0);
+}
+
+static void
+test_crash_threads_growing (void **state)
+{
+  uint64_t i, rounds = test_begin (60);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (test_round_seed (i), true, 1 + i % 15);
 }
 
 /* ------------------------------------------------------------------ */
@@ -651,6 +670,7 @@ main (void)
     cmocka_unit_test (test_crash_cleaning),
     cmocka_unit_test (test_crash_threads),
     cmocka_unit_test (test_crash_threads_cleaning),
+    cmocka_unit_test (test_crash_threads_growing),
     cmocka_unit_test (test_crash_in_create),
     cmocka_unit_test (test_lost_writes_stay_lost),
   };
