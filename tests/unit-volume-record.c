@@ -735,6 +735,7 @@ example_super (struct super *s)
   s->position = 7 * SEGMENT + 8192;
   s->point = (struct volume_point) { 0x66, 600, 1700000000000000002, 1 << 24 };
   s->incarnation = 8;
+  s->opened = 17;
   s->map_slot = s->segments_slot = 1;
   s->segments_hash = 0x5060;
   s->durable_hint = 7 * SEGMENT + 12288;

@@ -132,10 +132,10 @@ dump_super (struct offline *o, FILE *fp)
              s->flags & SUPER_SALVAGE ? " unsaved" : "");
   fprintf (fp, "checkpoint position=%" PRIu64, s->position);
   print_point (fp, &s->point);
-  fprintf (fp, " incarnation=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32
+  fprintf (fp, " incarnation=%" PRIu32 " opened=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32
            " durable_hint=%" PRIu64 " oldest_seq=%" PRIu64
-           " oldest_position=%" PRIu64 "\n", s->incarnation, s->map_slot,
-           s->segments_slot, s->durable_hint, s->oldest_seq,
+           " oldest_position=%" PRIu64 "\n", s->incarnation, s->opened,
+           s->map_slot, s->segments_slot, s->durable_hint, s->oldest_seq,
            s->oldest_position);
   print_generations (fp, "generation", &s->generations);
   if (s->flags & SUPER_STAGE)

@@ -88,7 +88,7 @@ struct format_super {
   le32 incarnation;         /*  184  batches from here on have it or more */
   le32 map_slot;            /*  188  0 or 1: which map.N is the disk */
   le32 segments_slot;       /*  192  which copy of the segment table */
-  le32 reserved1;           /*  196 */
+  le32 opened;              /*  196  incarnation of the last opening */
   le64 segments_hash;       /*  200 */
   le64 durable_hint;        /*  208  logical; all before it was durable */
   le64 oldest_seq;          /*  216  first record the journal holds whole */

@@ -36,7 +36,7 @@ struct super {
   uint64_t fence, met_fence;
   uint64_t position;           /* checkpoint, logical */
   struct volume_point point;   /* the map holds everything up to it */
-  uint32_t incarnation;
+  uint32_t incarnation, opened;
   uint32_t map_slot, segments_slot;
   uint64_t segments_hash;
   uint64_t durable_hint;

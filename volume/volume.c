@@ -331,7 +331,8 @@ open_files (struct volume *v, struct error *err)
     return -1;
   v->super_written = v->super;
   v->nblocks = super_blocks (&v->super);
-  v->incarnation = v->super.incarnation + 1;
+  v->incarnation = v->super.opened + 1;
+  v->counted = LIVE_COUNTED;
 
   for (i = 0; i < 2; ++i) {
     v->segments_file[i] = v->io->open (v->dir, segments_name (i), 0);
@@ -482,6 +483,8 @@ volume_open (const struct volume_io *io, const char *path,
   v->io = io_or_real (io);
   v->commit_delay_ms = options && options->commit_delay_ms
     ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
+  v->checkpoint_bytes = options && options->checkpoint_bytes
+    ? options->checkpoint_bytes : CHECKPOINT_BYTES_DEFAULT;
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
   pthread_mutex_init (&v->tables_lock, NULL);
@@ -509,8 +512,7 @@ volume_open (const struct volume_io *io, const char *path,
     goto err;
   set_writer (v);
 
-  /* From here on a crash is a crash: not clean, and the new incarnation. */
-  if (checkpoint (v, false, err) == -1)
+  if (checkpoint_opening (v, err) == -1)
     goto err;
   if (!v->is_staging)
     stage_tables_remove (v);
@@ -529,13 +531,15 @@ int
 volume_close (struct volume *v, struct error *err)
 {
   int r, saved;
+  bool is_counted;
 
   r = journal_flush_applied (v);
   if (r == -1)
     error_set (err, errno, "cannot flush '%s': %s", v->path, v->failure);
+  is_counted = live_wait (v);
   stop_threads (v);
   if (r == 0)
-    r = checkpoint (v, true, err);
+    r = checkpoint (v, is_counted, err);
   saved = errno;
   volume_free (v);
   errno = saved;
@@ -701,6 +705,8 @@ change_role_locked (struct volume *v, enum volume_role role,
   bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
   bool goes_on;                  /* guests may write before and after */
 
+  if (role == VOLUME_ROLE_SECONDARY && !live_wait (v))
+    return error_set (err, EIO, "cannot change the role: %s", v->failure);
   if (fence < v->super.fence)
     return error_set (err, EPERM, "fence %llu is below %llu",
                       (unsigned long long) fence,
