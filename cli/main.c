@@ -18,6 +18,7 @@ const struct cli_noun cli_nouns[] = {
   { "pair",   "pairs: a disk here and its copy at another site" },
   { "event",  "what happened at a site" },
   { "site",   "the site itself" },
+  { "key",    "access keys of programs that call the API" },
   { "volume", "a disk's files on this machine, without an agent" },
   { NULL, NULL }
 };
@@ -88,8 +89,40 @@ const struct cli_command cli_commands[] = {
   { "event", "list", NULL, "list events, oldest first",
     NULL, event_list_options, event_list, NULL },
 
+  { "site", "init", NULL, "make a site: directory, keys, configuration",
+    "Before its agent is started.  Nothing that is there is replaced.",
+    site_init_options, site_init, NULL },
+  { "site", "invite", NULL, "make a token by which another site can join",
+    "The token is the whole standard output.  It holds a secret.",
+    site_invite_options, site_invite, NULL },
+  { "site", "join", "TOKEN", "join the site that made the token",
+    "\"-\" reads it from standard input.  Both trust each other afterwards.",
+    NULL, site_join, NULL },
+  { "site", "list", NULL, "list this site and those it knows",
+    NULL, NULL, site_list, NULL },
+  { "site", "rotate", NULL, "replace keys, certificates and secrets",
+    "Pairs go on meanwhile.  The new ones are used when every joined site\n"
+    "knows them.",
+    site_rotate_options, site_rotate, NULL },
+  { "site", "remove", "REGION", "trust a joined site no longer",
+    NULL, NULL, site_remove, NULL },
   { "site", "show", NULL, "show the site and its peers",
     NULL, NULL, site_show, NULL },
+
+  { "key", "create", NULL, "make an access key",
+    "The secret is shown now and never again.",
+    key_create_options, key_create, NULL },
+  { "key", "import", "FILE", "take over an access key of another site",
+    "From the file that 'key create --out' wrote there.",
+    key_import_options, key_import, NULL },
+  { "key", "list", NULL, "list the access keys of the site",
+    NULL, NULL, key_list, NULL },
+  { "key", "disable", "KEY", "refuse calls signed with this key",
+    NULL, NULL, key_disable, NULL },
+  { "key", "enable", "KEY", "take them again",
+    NULL, NULL, key_enable, NULL },
+  { "key", "delete", "KEY", "delete an access key",
+    NULL, NULL, key_delete, NULL },
 
   { "volume", "create", "PATH", "make a volume in a new directory",
     "It is empty, or with --from a copy of a raw image or an NBD export.\n"
