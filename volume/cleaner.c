@@ -358,6 +358,11 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
   struct batch batch;
   int state;
 
+  if (live_part (v, i) == 0 &&
+      __atomic_load_n (&v->segments.table[i].is_without_zeros,
+                       __ATOMIC_RELAXED))
+    return 0;                  /* nothing in it is needed: not even read */
+
   while (offset < size - FORMAT_PAGE) {
     if (v->io->read (v->journal.file, &header, sizeof header,
                      i * size + offset) == -1)
