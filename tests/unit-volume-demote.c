@@ -275,7 +275,8 @@ demote (struct split *t)
   struct uuid lineage;
 
   t->given_up = read_all (t->loser->v);
-  CHECK (volume_tail_measure (t->loser->v, t->common.seq, &tail, &err) == 0 &&
+  CHECK (volume_tail_measure (t->loser->v, t->common.seq, false, &tail,
+                              &err) == 0 &&
          tail.writes == status_of (t->loser).appended.seq - t->common.seq,
          "%" PRIu64 " writes %s", tail.writes, err.message);
   CHECK (volume_demote (t->loser->v, ++t->fence, t->common.generation + 1,
