@@ -337,6 +337,8 @@ struct verb {
   enum pair_event event;
   const char *kind;              /* of the event in the log */
   bool needs_attached;           /* the table asks who is attached */
+  enum reprotect reprotect;
+  bool is_dry_run;
 };
 
 static int
@@ -418,11 +420,21 @@ facts_of_record (const struct request *req, const struct record *rec,
   facts->at_destination = strcmp (req->region, rec->destination_region) == 0;
   if (!g->knows_point)
     facts->has_completed_point = rec->has_point;
-  facts->copies_difference = facts->has_completed_point;
+  facts->copies_difference = facts->has_completed_point || rec->has_base;
   facts->had_oneshot = rec->oneshot_time != 0;
   facts->seconds_since_oneshot =
     now > rec->oneshot_time ? (now - rec->oneshot_time) / 1000 : 0;
   facts->rpo_seconds = rec->rpo;
+}
+
+/* Of a parameter that was checked before. */
+static bool
+is_true (const struct request *req, const char *name)
+{
+  const char *value = params_get (&req->params, name);
+  bool ret = false;
+
+  return value && *value && bool_parse (value, &ret) && ret;
 }
 
 /* What the work that was asked for changes in the record.  False: nothing. */
@@ -446,6 +458,16 @@ prepare_work (const struct request *req, struct record *rec,
     rec->fence = (rec->fence > disk_fence ? rec->fence : disk_fence) + 1;
     rec->failover_start_ms = wall_ms ();
     rec->has_loss = 0;
+    rec->message[0] = '\0';
+    return true;
+  case PAIR_WORK_REVERSE:
+  case PAIR_WORK_CANCEL:
+    rec->fence = (rec->fence > disk_fence ? rec->fence : disk_fence) + 1;
+    rec->reprotect = work == PAIR_WORK_CANCEL ? REPROTECT_CANCEL
+      : REPROTECT_REVERSE;
+    rec->reprotect_force = is_true (req, "Force");
+    rec->reprotect_unsaved = is_true (req, "DiscardUnsaved");
+    rec->has_discard = 0;
     rec->message[0] = '\0';
     return true;
   case PAIR_WORK_MODIFY:
@@ -498,6 +520,23 @@ note_refusal (struct agent *agent, const struct request *req,
                 api_error_info (answer->error)->code);
 }
 
+/* Everything but the effect. */
+static void
+dry_run (struct agent *agent, const struct request *req,
+         const struct verb *verb, const struct record *rec,
+         const struct gathered *gathered, struct answer *answer)
+{
+  struct pair_facts facts;
+  struct pair_transition t;
+
+  facts_of_record (req, rec, gathered, &facts);
+  t = pair_apply (rec->status, verb->event, &facts);
+  if (t.outcome == PAIR_REFUSED)
+    refuse (answer, &t);
+  else
+    reprotect_dry_run (agent, rec, verb->reprotect, answer);
+}
+
 static void
 run_verb (struct agent *agent, const struct request *req,
           const struct verb *verb, const struct work_token *token,
@@ -514,6 +553,10 @@ run_verb (struct agent *agent, const struct request *req,
     return;
   }
   gather (agent, rec, verb, &gathered);
+  if (verb->is_dry_run) {
+    dry_run (agent, req, verb, rec, &gathered, answer);
+    return;
+  }
   if (store_begin (agent->store) == 0) {
     if (store_pair_get (agent->store, rec->id, rec) == 1)
       ok = carry_out (agent, req, verb, token, &gathered, rec, answer);
@@ -535,9 +578,10 @@ action_start_pair (struct agent *agent, struct request *req,
                    const struct work_token *token, struct answer *answer)
 {
   static const struct verb start =
-    { PAIR_VERB_START, "start", true };
+    { PAIR_VERB_START, "start", true, REPROTECT_UNSET, false };
   static const struct verb oneshot =
-    { PAIR_VERB_START_ONESHOT, "start-oneshot", true };
+    { PAIR_VERB_START_ONESHOT, "start-oneshot", true, REPROTECT_UNSET,
+      false };
   const char *value = params_get (&req->params, "OneShot");
   bool once = false;
 
@@ -552,7 +596,8 @@ void
 action_stop_pair (struct agent *agent, struct request *req,
                   const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_STOP, "stop", false };
+  static const struct verb verb = { PAIR_VERB_STOP, "stop", false,
+                                    REPROTECT_UNSET, false };
 
   run_verb (agent, req, &verb, token, answer);
 }
@@ -561,8 +606,39 @@ void
 action_failover_pair (struct agent *agent, struct request *req,
                       const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false };
+  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false,
+                                    REPROTECT_UNSET, false };
 
+  run_verb (agent, req, &verb, token, answer);
+}
+
+/* ReverseReplicate, and beyond the vendor's: DryRun, Force, DiscardUnsaved. */
+void
+action_reprotect_pair (struct agent *agent, struct request *req,
+                       const struct work_token *token, struct answer *answer)
+{
+  static const char *const switches[] = { "ReverseReplicate", "DryRun",
+                                          "Force", "DiscardUnsaved" };
+  struct verb verb = { PAIR_VERB_REVERSE, "reprotect", true,
+                       REPROTECT_REVERSE, false };
+  const char *value;
+  bool on;
+  size_t i;
+
+  for (i = 0; i < sizeof switches / sizeof switches[0]; ++i) {
+    value = params_get (&req->params, switches[i]);
+    if (value && *value && !bool_parse (value, &on)) {
+      bad (answer, switches[i], "give true or false");
+      return;
+    }
+  }
+  value = params_get (&req->params, "ReverseReplicate");
+  if (value && *value && !is_true (req, "ReverseReplicate")) {
+    verb.event = PAIR_VERB_CANCEL;
+    verb.kind = "cancel";
+    verb.reprotect = REPROTECT_CANCEL;
+  }
+  verb.is_dry_run = is_true (req, "DryRun");
   run_verb (agent, req, &verb, token, answer);
 }
 
@@ -570,7 +646,8 @@ void
 action_delete_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false };
+  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false,
+                                    REPROTECT_UNSET, false };
 
   run_verb (agent, req, &verb, token, answer);
 }
@@ -579,7 +656,8 @@ void
 action_modify_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false };
+  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false,
+                                    REPROTECT_UNSET, false };
   CLEANUP_FREE struct record *scratch = calloc (1, sizeof *scratch);
 
   if (scratch == NULL)

@@ -41,6 +41,8 @@ static const struct action actions[] = {
     { "ReplicaPairId", NULL } },
   { "FailoverDiskReplicaPair", action_failover_pair, TAKES_TOKEN,
     { "ReplicaPairId", NULL } },
+  { "ReprotectDiskReplicaPair", action_reprotect_pair, TAKES_TOKEN,
+    { "ReplicaPairId", NULL } },
   { "DeleteDiskReplicaPair", action_delete_pair, TAKES_TOKEN,
     { "ReplicaPairId", NULL } },
   { "ModifyDiskReplicaPair", action_modify_pair, TAKES_TOKEN,

@@ -21,6 +21,7 @@
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   reprotect.c   what two sides that both wrote have, and who gives up what
  *   metrics.c     /metrics and /healthz
  *   tls.c         the certificate that the API shows
  *
@@ -83,6 +84,7 @@ struct peer_setting {
 
 struct settings {
   char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_tls, *data_psk_file, *data_psk_user;
   char *data_listen, *data_address, *site_secret_file, *metrics_listen;
   char *nbdkit, *plugin;
   bool run_nbdkit, stop_plugin_on_exit;
@@ -96,6 +98,26 @@ struct settings {
 extern int settings_load (struct settings *s, int argc, char **argv,
                           struct error *err);
 extern void settings_release (struct settings *s);
+
+/* ------------------------------------------------------------------ */
+/* data-tls.c: data-tls and what goes with it.                          */
+
+extern int data_tls_check (const struct settings *s, struct error *err);
+extern bool data_tls_is_on (const struct settings *s);
+
+/* The URI of nbdkit at ADDRESS.  It differs for each kind, so that a link is
+ * started anew when data-tls is another one.
+ */
+extern void data_tls_uri (const struct settings *s, const char *address,
+                          char *ret, size_t size);
+
+/* Field "tls" of link.start, a new reference; null without. */
+extern json_t *data_tls_link (const struct settings *s);
+
+/* The flag of nbdkit that names the keys, NULL without TLS or memory; the
+ * caller frees it.
+ */
+extern char *data_tls_flag (const struct settings *s);
 
 /* ------------------------------------------------------------------ */
 /* record.c                                                             */
@@ -155,6 +177,18 @@ extern void settings_release (struct settings *s);
   X (U64, loss_dropped, SHARED)                                         \
   X (U64, failover_ms, SHARED)                                          \
   X (U64, failover_start_ms, SHARED)                                    \
+  X (U64, reprotect, SHARED)                                            \
+  X (U64, reprotect_force, SHARED)                                      \
+  X (U64, reprotect_unsaved, SHARED)                                    \
+  X (U64, has_base, SHARED)                                             \
+  X (U64, has_discard, SHARED)                                          \
+  X (U64, discard_writes, SHARED)                                       \
+  X (U64, discard_bytes, SHARED)                                        \
+  X (U64, discard_ms, SHARED)                                           \
+  X (U64, discard_exact, SHARED)                                        \
+  X (TEXT, discard_region, SHARED)                                      \
+  X (TEXT, discard_disk, SHARED)                                        \
+  X (TEXT, discard_file, SHARED)                                        \
   X (U64, link_epoch, LOCAL)                                            \
   X (TEXT, link_uri, LOCAL)                                             \
   X (U64, gone_ms, LOCAL)
@@ -192,9 +226,25 @@ struct record {
   uint64_t loss_heard_known, loss_heard_ms, loss_dropped;
   uint64_t failover_ms;          /* how long it took */
   uint64_t failover_start_ms;
+  uint64_t reprotect;            /* enum reprotect, of the last such verb */
+  uint64_t reprotect_force;      /* also without a common point */
+  uint64_t reprotect_unsaved;    /* what is given up is not saved first */
+  uint64_t has_base;             /* the destination was the source: what it
+                                    holds differs from it, no more */
+  uint64_t has_discard;          /* what the last reprotect gave up, where */
+  uint64_t discard_writes, discard_bytes, discard_ms, discard_exact;
+  char discard_region[REGION_SIZE], discard_disk[DISK_ID_SIZE];
+  char discard_file[300];        /* "": nothing was saved */
   uint64_t link_epoch;           /* the last epoch link.start was given for */
   char link_uri[300];            /* ... and the address given */
   uint64_t gone_ms;              /* deleted: since when both sites know */
+};
+
+/* Who loses in a reprotect is who is named; stored, so numbers are fixed. */
+enum reprotect {
+  REPROTECT_UNSET = 0,
+  REPROTECT_REVERSE = 1,         /* the source gives up, and is the target */
+  REPROTECT_CANCEL = 2,          /* the destination gives up the failover */
 };
 
 enum record_kind { RECORD_TEXT = 1, RECORD_U64, RECORD_STATUS };
@@ -437,7 +487,7 @@ extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
   action_resize_disk, action_describe_disks, action_describe_events,
   action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
-  action_failover_pair, action_delete_pair, action_modify_pair,
+  action_failover_pair, action_reprotect_pair, action_delete_pair, action_modify_pair,
   action_describe_pairs, action_describe_progress,
   action_describe_regions, action_list_edges,
   action_tag_resources, action_untag_resources, action_list_tag_resources,
@@ -472,6 +522,27 @@ extern json_t *pair_disk_status (struct agent *agent,
 extern uint64_t pair_recovery_point (struct agent *agent,
                                      const struct record *rec,
                                      const json_t *status);
+
+/* reprotect.c: what the two sides of a pair that failed over have and the
+ * other lacks.
+ *
+ * observe: add "history" and "compare" to STATUS, which goes to the peer.
+ * is_loser: is it our disk that gives up in the reprotect that REC asks for?
+ * peer_status: what the peer told of its disk, a new reference or NULL.
+ * end: change REC as a finished reprotect does; OPAQUE is the loser's DISCARD.
+ * dry_run: answer what this reprotect would give up.
+ */
+extern void reprotect_observe (struct agent *agent, const struct record *rec,
+                               json_t *status);
+extern bool reprotect_is_loser (const struct agent *agent,
+                                const struct record *rec);
+extern json_t *reprotect_peer_status (struct agent *agent,
+                                      const struct record *rec);
+extern void reprotect_end (struct record *rec, void *opaque);
+extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
+                               enum reprotect how, struct answer *answer);
+extern void reprotect_describe (struct agent *agent,
+                                const struct record *rec, json_t *object);
 
 /* metrics.c: the text for Prometheus (the caller frees it), and the answer of
  * /healthz.
@@ -563,6 +634,11 @@ struct runtime {
   bool streamed;                 /* data flowed since the last loss */
   uint64_t link_started_ns;      /* when link.start was last given */
   char trouble[480];             /* why applying failed, "" if it did not */
+
+  /* Failed over: both histories as last compared, and what that gave. */
+  json_t *compared_ours, *compared_theirs, *comparison;
+  uint64_t compared_ns;
+  bool told_split;
 };
 
 extern int work_start (struct agent *agent, struct error *err);

@@ -187,7 +187,9 @@ record_merge (struct agent *agent, const struct record *theirs,
     absorb_meta (ours, ret);
     ret->link_epoch = ours->link_epoch;
     TEXT_SET (ret->link_uri, ours->link_uri);
-    if (ours->has_point && ours->epoch == theirs->epoch) {
+    if (ours->has_point && ours->epoch == theirs->epoch &&
+        strcmp (ours->source_region, theirs->source_region) == 0 &&
+        strcmp (ours->source_disk, theirs->source_disk) == 0) {
       ret->has_point = 1;
       if (ours->point_ms > ret->point_ms)
         ret->point_ms = ours->point_ms;

@@ -91,6 +91,7 @@ describe_pair (struct agent *agent, const struct request *req,
                          json_integer (point / 1000));
   if (json) {
     describe_loss (rec, json);
+    reprotect_describe (agent, rec, json);
     monitor_describe (rec, status, is_source (agent, rec), json);
   }
   json_decref (status);

@@ -4,6 +4,8 @@
  *   check    may this disk become the destination of a pair?
  *   disk     STATUS of a disk
  *   pair     exchange of a pair's record
+ *   history  what a disk's plugin tells of its history
+ *   compare  what this disk has beyond the history that is given
  *   forward  an action of the API for our region
  *
  * A call counts once, and only near its time: the nonces of the last two
@@ -362,6 +364,35 @@ serve_pair (struct agent *agent, const json_t *body)
   return json;
 }
 
+/* A request to our plugin, for the other site to know. */
+static json_t *
+serve_plugin (struct agent *agent, const json_t *body, const char *op,
+              const char *name)
+{
+  const json_t *peer = json_object_get (body, "peer");
+  struct control_error err;
+  json_t *reply;
+
+  reply = plugin_call (agent->plugin,
+                       json_pack ("{s:s, s:s, s:O*}", "op", op, "disk",
+                                  json_text (body, "disk"), "peer", peer),
+                       STATUS_TIMEOUT_MS, &err);
+  return reply ? json_pack ("{s:o}", name, reply)
+    : json_pack ("{s:s}", "trouble", err.message);
+}
+
+static json_t *
+serve_history (struct agent *agent, const json_t *body)
+{
+  return serve_plugin (agent, body, "disk.history", "history");
+}
+
+static json_t *
+serve_compare (struct agent *agent, const json_t *body)
+{
+  return serve_plugin (agent, body, "pair.compare", "compare");
+}
+
 static json_t *
 serve_forward (struct agent *agent, const json_t *body)
 {
@@ -391,6 +422,8 @@ static const struct {
   { "check", serve_check },
   { "disk", serve_disk },
   { "pair", serve_pair },
+  { "history", serve_history },
+  { "compare", serve_compare },
   { "forward", serve_forward },
 };
 

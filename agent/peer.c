@@ -108,7 +108,7 @@ peer_data_uri (struct agent *agent, const char *region, char *ret,
 
   if (p == NULL || p->data[0] == '\0')
     return false;
-  snprintf (ret, size, "nbd://%s", p->data);
+  data_tls_uri (&agent->settings, p->data, ret, size);
   return true;
 }
 

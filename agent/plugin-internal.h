@@ -13,7 +13,7 @@ struct plugin_command {
   char **env;
   size_t pid_index;              /* of LISTEN_PID, filled in by the child */
   int nfds;                      /* listening sockets from 3 on */
-  char *text[2];                 /* what argv points to and must be freed */
+  char *text[3];                 /* what argv points to and must be freed */
 };
 
 /* C->nfds is set.  -1: nothing to release. */

@@ -70,6 +70,21 @@ const struct setting settings_table[] = {
     "What they are told instead of data-listen, when they reach it by another "
     "address: behind NAT or a port forwarder.",
     "a.example.com:10810" },
+  { "data-tls", SETTING_TEXT, AT (data_tls), "off", false, "off|x509|psk",
+    "how data-listen and the links to the other sites are protected",
+    "With x509 by the certificates of tls-dir, which both sides must show; "
+    "with psk by the key of data-psk-file. The same at all sites. With off "
+    "what guests write can be read on its way. A change counts for nbdkit "
+    "when it is started again.",
+    "x509" },
+  { "data-psk-file", SETTING_TEXT, AT (data_psk_file), NULL, false, "FILE",
+    "keys of the links with data-tls=psk, mode 0600",
+    "An absolute path. Lines of USER:HEX as psktool(1) makes them, the same "
+    "at both sites.",
+    "/etc/pairdisk/psk" },
+  { "data-psk-user", SETTING_TEXT, AT (data_psk_user), "pairdisk", false,
+    "USER", "whose key in data-psk-file this site's links use",
+    "Every user in the other site's file is let in.", NULL },
   { "peer", SETTING_PEER, 0, NULL, false, "REGION=HOST:PORT",
     "another site and the address of its API; may be repeated",
     "For sites that share a site-secret-file and speak without TLS, as on a "

@@ -229,6 +229,8 @@ check_complete (struct settings *s, struct error *err)
     s->tls_dir = NULL;
     return error_set (err, ENOMEM, "out of memory");
   }
+  if (data_tls_check (s, err) == -1)
+    return -1;
   return read_secret (s, err);
 }
 

@@ -7,8 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c event.c site.c
- *   volume.c volume-copy.c   the nouns
+ *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c site.c
+ *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
  * code.  Everything below the verbs fills a struct failure instead.
@@ -316,6 +316,8 @@ extern int pair_start (struct cli *cli);
 extern int pair_stop (struct cli *cli);
 extern int pair_failover (struct cli *cli);
 extern int pair_delete (struct cli *cli);
+extern const struct cli_option pair_reprotect_options[];
+extern int pair_reprotect (struct cli *cli);
 extern int pair_list (struct cli *cli);
 extern int pair_show (struct cli *cli);
 extern int pair_progress (struct cli *cli);
@@ -334,6 +336,9 @@ extern int volume_export_verb (struct cli *cli);
 extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
+
+/* What each side of a failed-over pair has, what a reprotect gave up. */
+extern void divergence_facts (struct table *t, const json_t *pair);
 
 /* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
 extern int salvage_dump (const char *path, const char *write_to);

@@ -68,6 +68,12 @@ const struct cli_command cli_commands[] = {
     "Called at the secondary's site; works when the other site is dead.\n"
     "With --wait it ends in a report of what the copy lacks.",
     pair_wait_only_options, pair_failover, NULL },
+  { "pair", "reprotect", "PAIR", "after a failover, replicate the other way",
+    "Called at the site that was failed over to.  The old primary gives up "
+    "what the\nother side lacks; with --cancel this side does, and the old "
+    "primary goes on.\nWhat is given up is shown first, and saved.  Then "
+    "'pair start' copies what differs.",
+    pair_reprotect_options, pair_reprotect, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",

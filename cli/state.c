@@ -29,8 +29,11 @@ static const char *const next_steps[PAIR_STATUS_COUNT] = {
   [PAIR_SYNCING] = "pairctl pair progress %s",
   [PAIR_STOPPED] = "pairctl pair start %s",
   [PAIR_STOP_FAILED] = "pairctl pair stop %s",
-  [PAIR_FAILOVERED] = "open the disk here: pairctl disk list shows its URI",
-  [PAIR_FAILOVER_FAILED] = "pairctl pair failover %s",
+  [PAIR_FAILOVERED] = "use the disk (pairctl disk list shows its URI), then: "
+    "pairctl pair reprotect %s [--cancel]",
+  [PAIR_FAILOVER_FAILED] = "pairctl pair failover %s, or pair delete",
+  [PAIR_REPROTECT_FAILED] = "pairctl pair reprotect %s [--cancel], "
+    "or pair delete",
   [PAIR_DELETE_FAILED] = "pairctl pair delete %s",
   [PAIR_INVALID] = "pairctl pair delete %s, then create a new pair",
 };

@@ -23,6 +23,7 @@
 #include "control-ops.h"
 #include "control.h"
 #include "disks.h"
+#include "options-json.h"
 #include "status-json.h"
 
 #define NEEDS_DISK   (1u << 0)  /* there is one of that name */
@@ -494,18 +495,24 @@ check_uri (struct call *call, const char *uri)
                    "field 'uri' is longer than %d bytes", LINK_URI_MAX);
   for (i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
     if (strncmp (uri, schemes[i], strlen (schemes[i])) == 0)
-      return 0;
+      break;
+  if (i < sizeof schemes / sizeof schemes[0])
+    return strstr (uri, "tls-") == NULL ? 0 :
+      refuse (call, "bad-request", EINVAL,
+              "keys do not go into 'uri': give field 'tls'");
   return refuse (call, "bad-request", EINVAL, "field 'uri' must be an NBD "
                  "URI: nbd://HOST:PORT or nbd+unix:///?socket=PATH");
 }
 
 static bool
-is_running_as (struct disk *disk, const char *uri, bool is_oneshot)
+is_running_as (struct disk *disk, const char *uri, bool is_oneshot,
+               const struct replica_options *options)
 {
   struct sender_status status;
 
   return disk->link.is_on && disk->link.is_oneshot == is_oneshot &&
          strcmp (disk->link.uri, uri) == 0 &&
+         memcmp (&disk->link.options, options, sizeof *options) == 0 &&
          replication_sender_status (disk, &status) &&
          status.state != SENDER_OFF && status.state != SENDER_DONE &&
          status.state != SENDER_FENCED;
@@ -525,7 +532,15 @@ op_link_start (struct call *call)
   if (oneshot != NULL && !json_is_boolean (oneshot))
     return refuse (call, "bad-request", EINVAL,
                    "field 'oneshot' must be true or false");
-  if (is_running_as (disk, uri, json_is_true (oneshot)))
+  link.options = (struct replica_options) {
+    .limit_bps = disk->link.options.limit_bps
+  };
+  if (options_from_json (call->request, &link.options, &call->error) == -1 ||
+      options_check (&link.options, &call->error) == -1) {
+    call->code = "bad-request";
+    return -1;
+  }
+  if (is_running_as (disk, uri, json_is_true (oneshot), &link.options))
     return 0;
 
   replication_stop_sender (disk);

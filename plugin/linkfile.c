@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "fileio.h"
 #include "linkfile.h"
+#include "options-json.h"
 #include "status-json.h"
 
 #define LINK_FILE "link"
@@ -34,13 +35,14 @@ link_to_json (const struct linkfile *link)
   char secret[2 * LINK_SECRET_SIZE + 1];
 
   hex_encode (link->secret, LINK_SECRET_SIZE, secret);
-  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o}",
+  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:o, s:b, s:o}",
                     "version", LINK_VERSION,
                     "pair", uuid_to_json (&link->pair),
                     "secret", secret,
                     "uri", link->uri,
                     "on", link->is_on,
                     "oneshot", link->is_oneshot,
+                    "options", options_to_json (&link->options),
                     "accept", link->accepts,
                     "promoted", link->promoted_fence ?
                     promotion_to_json (link) : json_null ());
@@ -74,13 +76,14 @@ static bool
 link_from_json (json_t *json, struct linkfile *link)
 {
   const char *secret, *uri;
-  const json_t *pair, *promoted;
+  const json_t *pair, *promoted, *options;
   int version, is_on, is_oneshot, accepts;
 
-  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, s:b, s:o}",
+  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, s:o, s:b, s:o}",
                    "version", &version, "pair", &pair, "secret", &secret,
                    "uri", &uri, "on", &is_on, "oneshot", &is_oneshot,
-                   "accept", &accepts, "promoted", &promoted) == -1)
+                   "options", &options, "accept", &accepts,
+                   "promoted", &promoted) == -1)
     return false;
   if (version != LINK_VERSION || strlen (uri) > LINK_URI_MAX ||
       strlen (secret) != 2 * LINK_SECRET_SIZE ||
@@ -93,6 +96,7 @@ link_from_json (json_t *json, struct linkfile *link)
   link->is_oneshot = is_oneshot;
   link->accepts = accepts;
   return uuid_or_null (pair, &link->pair) &&
+         options_from_json (options, &link->options, NULL) == 0 &&
          promotion_from_json (promoted, link);
 }
 

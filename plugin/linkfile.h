@@ -14,6 +14,7 @@
 
 #include "crypto.h"
 #include "error.h"
+#include "options.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -37,6 +38,7 @@ struct linkfile {
   char uri[LINK_URI_MAX + 1];
   bool is_on;                /* link.start was called, link.stop was not */
   bool is_oneshot;
+  struct replica_options options;
 
   /* secondary */
   bool accepts;              /* replica.accept was called */

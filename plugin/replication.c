@@ -43,6 +43,7 @@ replication_start_sender (struct disk *disk, struct error *err)
     .uri = disk->link.uri,
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
+    .options = disk->link.options,
     .log = { log_line, disk },
   };
   struct sender *sender;

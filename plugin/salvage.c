@@ -118,11 +118,15 @@ salvage_start (struct salvage *s, struct volume *volume,
   s->has_tail = true;
   s->volume = volume;
   s->is_stopping = false;
-  /* Saved before a restart: the file is there, as far as it was wanted. */
-  if (!status.discard.is_unsaved && s->status.state == SALVAGE_DONE)
-    return 0;
   memset (&s->status, 0, sizeof s->status);
-  return status.discard.is_unsaved ? start_thread (s, err) : 0;
+  if (status.discard.is_unsaved)
+    return start_thread (s, err);
+  /* Saved before a restart: the file is there, if it was wanted. */
+  if (salvage_is_file (s->path)) {
+    s->status.state = SALVAGE_DONE;
+    snprintf (s->status.file, sizeof s->status.file, "%s", s->path);
+  }
+  return 0;
 }
 
 void

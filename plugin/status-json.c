@@ -245,7 +245,9 @@ discard_to_json (struct disk *disk, const struct volume_status *v)
     return json_null ();
   json = tail_to_json (&tail);
   json_object_set_new (json, "pending", json_boolean (v->discard.is_pending));
-  json_object_set_new (json, "saved", json_boolean (!v->discard.is_unsaved));
+  json_object_set_new (json, "saved",
+                       json_boolean (!v->discard.is_unsaved &&
+                                     salvage.state != SALVAGE_RUNNING));
   json_object_set_new (json, "common", json_pack
                        ("{s:o, s:I}", "generation",
                         hex_to_json (v->discard.generation),

@@ -198,8 +198,45 @@ poll_until (struct link *l, const bool *done, const char *what,
   }
 }
 
+/* With keys the link is never plain, whatever the URI says. */
+static int
+set_tls (struct nbd_handle *nbd, const struct replica_options *options)
+{
+  if (!options_want_tls (options))
+    return 0;
+  if (nbd_set_tls (nbd, LIBNBD_TLS_REQUIRE) == -1 ||
+      nbd_set_tls_verify_peer (nbd, true) == -1)
+    return -1;
+  if (options->certificates[0])
+    return nbd_set_tls_certificates (nbd, options->certificates);
+  return nbd_set_tls_psk_file (nbd, options->psk_file) == -1 ? -1 :
+    nbd_set_tls_username (nbd, options->username);
+}
+
+/* What libnbd says when TLS fails is of little use to who must mend it. */
+static int
+explain_tls (struct error *err)
+{
+  const char *text = nbd_get_error () ? : "";
+
+  if (strstr (text, "certificate") != NULL)
+    return error_set (err, EACCES, "the peer's certificate is not trusted: "
+                      "another CA or another host name (%s)", text);
+  if (strstr (text, "server requires TLS") != NULL)
+    return error_set (err, EACCES, "the peer requires TLS and the link has "
+                      "no keys");
+  if (strstr (text, "refused TLS") != NULL)
+    return error_set (err, EACCES, "the peer offers no TLS, and the link has "
+                      "keys: it is never plain");
+  if (strstr (text, "gnutls") != NULL)
+    return error_set (err, EPROTO, "the peer ended the TLS handshake: a "
+                      "wrong key, or a certificate unknown there (%s)", text);
+  return -1;
+}
+
 static struct nbd_handle *
-make_handle (const char *uri, struct error *err)
+make_handle (const char *uri, const struct replica_options *options,
+             struct error *err)
 {
   struct nbd_handle *nbd = nbd_create ();
 
@@ -209,6 +246,7 @@ make_handle (const char *uri, struct error *err)
       nbd_set_request_structured_replies (nbd, false) == -1 ||
       nbd_set_request_block_size (nbd, false) == -1 ||
       nbd_set_uri_allow_local_file (nbd, true) == -1 ||
+      set_tls (nbd, options) == -1 ||
       nbd_aio_connect_uri (nbd, uri) == -1) {
     error_from_nbd (err, "cannot connect");
     nbd_close (nbd);
@@ -227,13 +265,16 @@ link_open (const struct link_config *config, struct error *err)
     return NULL;
   }
   l->config = *config;
-  l->nbd = make_handle (config->uri, err);
-  if (l->nbd == NULL ||
-      poll_until (l, NULL, "cannot connect", err) == -1) {
-    link_close (l);
-    return NULL;
+  if (options_check (config->options, err) == -1)
+    errno = EACCES;
+  else if ((l->nbd = make_handle (config->uri, config->options, err)) != NULL) {
+    if (poll_until (l, NULL, "cannot connect", err) == 0)
+      return l;
+    if (errno != ECANCELED && errno != ETIMEDOUT)
+      explain_tls (err);
   }
-  return l;
+  link_close (l);
+  return NULL;
 }
 
 void

@@ -36,6 +36,7 @@ struct link_config {
   const char *uri;                  /* with the export */
   int wake_fd;                      /* eventfd */
   const atomic_bool *stop;
+  const struct replica_options *options;
   unsigned page_ms;                 /* connection, and each page */
 };
 
@@ -45,7 +46,9 @@ struct link_config {
 extern char *link_uri (const char *uri, const char *export,
                        struct error *err);
 
-/* Connect; -1: ECANCELED when told to stop, else why it did not work. */
+/* Connect.  NULL: ECANCELED when told to stop, EACCES when keys or TLS do not
+ * fit, which trying again does not change, else why it did not work.
+ */
 extern struct link *link_open (const struct link_config *config,
                                struct error *err);
 

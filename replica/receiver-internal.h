@@ -50,6 +50,7 @@ struct receiver {
 struct receiver_conn {
   struct receiver *r;
   struct wire_keys keys;
+  bool lacks_tls;                /* only RESULT can be read */
   bool auth_tried, is_authenticated;
   struct wire_result result;     /* first refusal since the session began */
 };

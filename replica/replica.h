@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "options.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -76,6 +77,7 @@ struct sender_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
+  struct replica_options options;
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
   unsigned dead_ms;         /* 5000: peer that completes nothing */
@@ -202,6 +204,12 @@ extern int receiver_conn_write (struct receiver_conn *c, const void *buf,
                                 uint32_t count, uint64_t offset, bool fua,
                                 struct error *err);
 extern int receiver_conn_flush (struct receiver_conn *c, struct error *err);
+
+/* Refuse everything on C from now on but to say why: it is neither TLS nor a
+ * Unix socket.  Before any other call.
+ */
+extern void receiver_conn_require_tls (struct receiver_conn *c);
+
 extern void receiver_conn_close (struct receiver_conn *c);
 
 #endif /* PAIRDISK_REPLICA_H */

@@ -91,6 +91,7 @@ explain_refusal (struct session *n, struct error *err)
   switch (result.code) {
   case WIRE_RESULT_UNAUTHENTICATED:
   case WIRE_RESULT_MISMATCH:
+  case WIRE_RESULT_TLS_REQUIRED:
     return SESSION_REFUSED;
   default:
     return SESSION_LOST;
@@ -748,6 +749,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
 {
   struct link_config config = { .uri = s->uri, .wake_fd = s->wake_fd,
                                 .stop = &s->stop,
+                                .options = &s->config.options,
                                 .page_ms = s->config.connect_ms };
   struct session *n = calloc (1, sizeof *n);
   enum session_end end;
@@ -759,7 +761,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   n->s = s;
   n->link = link_open (&config, err);
   if (n->link == NULL)
-    end = atomic_load (&s->stop) ? SESSION_STOPPED : SESSION_LOST;
+    end = atomic_load (&s->stop) ? SESSION_STOPPED :
+      errno == EACCES ? SESSION_REFUSED : SESSION_LOST;
   else if ((end = begin (n, err)) == SESSION_END_UNSET) {
     note_open (n);
     end = work (n, err);

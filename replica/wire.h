@@ -52,7 +52,8 @@
   X (GARBAGE, 5, EINVAL, "malformed or damaged data")                   \
   X (MISMATCH, 6, EINVAL, "the two disks do not fit together")          \
   X (NO_SPACE, 7, ENOSPC, "the journal there is full")                  \
-  X (IO, 8, EIO, "the volume there failed")
+  X (IO, 8, EIO, "the volume there failed")                             \
+  X (TLS_REQUIRED, 9, EPERM, "TLS is required there")
 
 enum wire_result_code {
 #define X(name, number, errnum, string) WIRE_RESULT_##name = number,
