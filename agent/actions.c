@@ -473,9 +473,13 @@ actions_run (struct agent *agent, struct request *req, int *ret_http)
     else
       action->run (agent, req, NULL, &answer);
   }
-  if (answer.error != API_OK)
+  if (answer.error != API_OK) {
+    struct api_error_text text;
+
+    api_error_format (answer.error, answer.name1, answer.name2, &text);
     log_info ("api: %s %s: refused, %s", req->client, action->name,
-              api_error_info (answer.error)->code);
+              text.code);
+  }
   return finish (agent, &answer, ret_http);
 }
 

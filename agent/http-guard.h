@@ -16,7 +16,7 @@
 #include "error.h"
 
 #define GUARD_CONNECTIONS 256    /* more than this: the oldest makes room */
-#define GUARD_STRANGER_S 15      /* for a client that is not known yet */
+#define GUARD_STRANGER_S 10      /* for a client that is not known yet */
 #define GUARD_KNOWN_S 60         /* since its last call */
 
 struct guard;

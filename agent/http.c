@@ -56,6 +56,30 @@ struct upload {
   bool is_too_big;
 };
 
+/* A stranger must not be able to fill the log: a line a second. */
+struct quiet {
+  pthread_mutex_t lock;
+  uint64_t last_ns, dropped;
+};
+#define QUIET_INIT { PTHREAD_MUTEX_INITIALIZER, 0, 0 }
+
+/* May a line be written now?  *RET_DROPPED were not. */
+static bool
+quiet_ask (struct quiet *q, uint64_t *ret_dropped)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&q->lock);
+  uint64_t now = clock_mono_ns ();
+
+  if (q->last_ns && now - q->last_ns < NS_PER_SEC) {
+    q->dropped++;
+    return false;
+  }
+  *ret_dropped = q->dropped;
+  q->last_ns = now;
+  q->dropped = 0;
+  return true;
+}
+
 static enum MHD_Result
 send_json (struct MHD_Connection *connection, int http, json_t *json,
            const char *auth)
@@ -172,25 +196,18 @@ connection_fd (struct MHD_Connection *connection)
   return info ? (int) info->connect_fd : -1;
 }
 
-/* A stranger must not be able to fill the log: a line a second. */
 static void
 note_stranger (const char *address, const struct answer *answer)
 {
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  static uint64_t last_ns, dropped;
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&lock);
-  uint64_t now = clock_mono_ns ();
+  static struct quiet quiet = QUIET_INIT;
+  struct api_error_text text;
+  uint64_t dropped;
 
-  if (last_ns && now - last_ns < NS_PER_SEC) {
-    dropped++;
+  if (!quiet_ask (&quiet, &dropped))
     return;
-  }
-  log_warning ("api: %s: refused, %s%s (%llu more since the last line)",
-               address, api_error_info (answer->error)->code,
-               answer->name1 ? answer->name1 : "",
-               (unsigned long long) dropped);
-  last_ns = now;
-  dropped = 0;
+  api_error_format (answer->error, answer->name1, answer->name2, &text);
+  log_warning ("api: %s: refused, %s (%llu more since the last line)",
+               address, text.code, (unsigned long long) dropped);
 }
 
 /* Answer what ANSWER says is wrong. */
@@ -413,11 +430,17 @@ completed (void *opaque, struct MHD_Connection *connection, void **con_cls,
 static void __attribute__ ((format (printf, 2, 0)))
 log_http (void *opaque, const char *fmt, va_list args)
 {
+  static struct quiet quiet = QUIET_INIT;
+  uint64_t dropped;
   char text[512];
 
   (void) opaque;
+  if (!quiet_ask (&quiet, &dropped))
+    return;
   vsnprintf (text, sizeof text, fmt, args);
-  log_warning ("http: %s", text);
+  text[strcspn (text, "\r\n")] = '\0';
+  log_warning ("http: %s (%llu more since the last line)", text,
+               (unsigned long long) dropped);
 }
 
 static int

@@ -7,7 +7,7 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c site.c
+ *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c site.c key.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
@@ -327,6 +327,14 @@ extern const struct cli_option event_list_options[];
 extern int event_list (struct cli *cli);
 
 extern int site_show (struct cli *cli);
+
+extern const struct cli_option key_create_options[], key_import_options[];
+extern int key_create (struct cli *cli);
+extern int key_import (struct cli *cli);
+extern int key_list (struct cli *cli);
+extern int key_disable (struct cli *cli);
+extern int key_enable (struct cli *cli);
+extern int key_delete (struct cli *cli);
 
 extern const struct cli_option volume_create_options[],
   volume_export_options[], volume_resize_options[], volume_dump_options[],

@@ -18,6 +18,7 @@ const struct cli_noun cli_nouns[] = {
   { "pair",   "pairs: a disk here and its copy at another site" },
   { "event",  "what happened at a site" },
   { "site",   "the site itself" },
+  { "key",    "access keys of programs that call the API" },
   { "volume", "a disk's files on this machine, without an agent" },
   { NULL, NULL }
 };
@@ -90,6 +91,21 @@ const struct cli_command cli_commands[] = {
 
   { "site", "show", NULL, "show the site and its peers",
     NULL, NULL, site_show, NULL },
+
+  { "key", "create", NULL, "make an access key",
+    "The secret is shown now and never again.",
+    key_create_options, key_create, NULL },
+  { "key", "import", "FILE", "take over an access key of another site",
+    "From the file that 'key create --out' wrote there.",
+    key_import_options, key_import, NULL },
+  { "key", "list", NULL, "list the access keys of the site",
+    NULL, NULL, key_list, NULL },
+  { "key", "disable", "KEY", "refuse calls signed with this key",
+    NULL, NULL, key_disable, NULL },
+  { "key", "enable", "KEY", "take them again",
+    NULL, NULL, key_enable, NULL },
+  { "key", "delete", "KEY", "delete an access key",
+    NULL, NULL, key_delete, NULL },
 
   { "volume", "create", "PATH", "make a volume in a new directory",
     "It is empty, or with --from a copy of a raw image or an NBD export.\n"

@@ -176,7 +176,8 @@ prepare_locked (struct volume *v)
 
 /* Direct writes leave nothing in the page cache.  What was just written is
  * likely to be read, and when it leaves the staging ring it should be found
- * there, as it would be on a buffered file.
+ * there, as it would be on a buffered file.  While writers come faster than
+ * the device can serve both, reading waits for a pause.
  */
 static void
 prefetch_locked (struct volume *v)
@@ -185,6 +186,9 @@ prefetch_locked (struct volume *v)
   uint64_t segment;
 
   for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
+    if (__atomic_load_n (&j->acceleration, __ATOMIC_RELAXED) ==
+        ACCELERATION_HASTY)
+      return;
     segment = segments_find_lap (&v->segments, j->prefetched + 1);
     if (segment == SEGMENT_NONE)
       continue;

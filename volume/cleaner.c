@@ -65,6 +65,7 @@ struct haul {
   uint64_t bytes;
   struct ahead ahead;
   uint64_t lap, segment;       /* that is being read */
+  uint64_t read;               /* bytes of segments, in this round */
 };
 
 /* ------------------------------------------------------------------ */
@@ -370,8 +371,14 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
   struct batch batch;
   int state;
 
+  if (live_part (v, i) == 0 &&
+      __atomic_load_n (&v->segments.table[i].is_without_zeros,
+                       __ATOMIC_RELAXED))
+    return 0;                  /* nothing in it is needed: not even read */
+
   h->lap = segment_lap (&v->segments, i);
   h->segment = i;
+  h->read += size;
   while (offset < size - FORMAT_PAGE) {
     position = position_of (v, h->lap, offset);
     piece = ahead_get (&h->ahead, position, FORMAT_PAGE);
@@ -553,16 +560,9 @@ round_bytes (const struct volume *v)
   return room < ROUND_BYTES ? room : ROUND_BYTES;
 }
 
-/* Small rounds give space back early: who waits for it waits for one. */
-static unsigned
-round_segments (const struct volume *v)
-{
-  uint64_t n = ROUND_READ / v->segments.size;
-
-  return n < 2 ? 2 : n < ROUND_SEGMENTS ? n : ROUND_SEGMENTS;
-}
-
-/* One round.  1: space was won; 0: there is none to win; -1: it failed. */
+/* One round, a small one, so that space is won early: who waits for it waits
+ * for a round.  1: space was won; 0: there is none to win; -1: it failed.
+ */
 static int
 clean (struct volume *v, struct haul *h, double max_live, bool is_short)
 {
@@ -573,7 +573,8 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   if (ahead_init (&h->ahead, v->io, v->journal.file, v->segments.size,
                   segment_being_read, h) == -1)
     return -1;
-  while (n < round_segments (v)) {
+  h->read = 0;
+  while (n < ROUND_SEGMENTS && h->read < ROUND_READ) {
     i = best_segment (v, max_live, is_short);
     if (i == SEGMENT_NONE ||
         h->bytes + live_part (v, i) * v->segments.size > room)

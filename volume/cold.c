@@ -134,6 +134,7 @@ take_segment (struct volume *v)
   }
   v->segments.table[segment].is_prepared = false;
   v->segments.table[segment].born = j->lap;
+  v->segments.table[segment].is_without_zeros = true;
   __atomic_store_n (&v->segments.table[segment].first_seq, 0,
                     __ATOMIC_RELAXED);
   __atomic_store_n (&v->segments.table[segment].lap, v->cold.lap + 1,

@@ -31,6 +31,8 @@ struct segment {
                                   checkpoint (set under checkpoint_lock, for
                                   one that began before does not cover what
                                   was moved out of it) */
+  bool is_without_zeros;       /* atomic: nothing in it says "zero"; false
+                                  after a start, when it is not known */
   bool is_bad;                 /* holds a unit that does not verify: stays */
   uint64_t born;               /* the hot lap when it was opened: its age */
 };

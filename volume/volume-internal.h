@@ -47,6 +47,9 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 #define JOURNAL_THREADS 3u          /* committer, maintainer, cleaner */
 #define STAGING_DEFAULT (UINT64_C (32) << 20)
 #define COMMIT_DELAY_MS_DEFAULT 10u
+/* Of lz4: while there is time for it, and while writers wait for it. */
+#define ACCELERATION_THOROUGH 1
+#define ACCELERATION_HASTY 16
 #define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
