@@ -70,6 +70,12 @@ static const struct action actions[] = {
   { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },
   { "DescribeEvents", action_describe_events, ANY_REGION, { NULL } },
   { "DescribeSite", action_describe_site, ANY_REGION, { NULL } },
+  { "CreateInvitation", action_create_invitation, ANY_REGION | LOCAL_ONLY,
+    { NULL } },
+  { "JoinSite", action_join_site, ANY_REGION | LOCAL_ONLY, { "Token", NULL } },
+  { "RotateSite", action_rotate_site, ANY_REGION | LOCAL_ONLY, { NULL } },
+  { "RemoveSite", action_remove_site, ANY_REGION | LOCAL_ONLY,
+    { "PeerRegionId", NULL } },
   { "CreateAccessKey", action_create_key, ANY_REGION | LOCAL_ONLY,
     { "Role", NULL } },
   { "UpdateAccessKey", action_update_key, ANY_REGION | LOCAL_ONLY,
@@ -383,8 +389,8 @@ check_role (const struct action *action, const struct request *req,
 {
   if ((action->flags & LOCAL_ONLY) && !req->is_local) {
     answer_error (answer, API_FORBIDDEN_ACTION, NULL,
-                  "access keys are managed on the site's own machine, with "
-                  "pairctl");
+                  "access keys and sites are managed on the site's own "
+                  "machine, with pairctl");
     return false;
   }
   if ((action->flags & TAKES_TOKEN) && req->role != KEY_ROLE_OPERATOR) {

@@ -17,6 +17,8 @@
  *   tags.c, regions.c   tags and resource groups; the sites there are
  *   peer.c        calls to the other sites, and the threads that keep in touch
  *   peer-serve.c  calls from the other sites
+ *   sites.c, join.c, secrets.c, trust.c   sites joined by invitation: on disk,
+ *                 how they are joined, their secrets, our certificates
  *   work.c        the worker: looks at every pair, ends passing statuses
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
@@ -99,6 +101,9 @@ extern int settings_load (struct settings *s, int argc, char **argv,
                           struct error *err);
 extern void settings_release (struct settings *s);
 
+/* Can it be the name of a region or zone? */
+extern bool region_is_valid (const char *str);
+
 /* ------------------------------------------------------------------ */
 /* data-tls.c: data-tls and what goes with it.                          */
 
@@ -118,6 +123,9 @@ extern json_t *data_tls_link (const struct settings *s);
  * caller frees it.
  */
 extern char *data_tls_flag (const struct settings *s);
+
+/* Shall nbdkit have clients show a certificate that it trusts? */
+extern bool data_tls_verifies (const struct settings *s);
 
 /* ------------------------------------------------------------------ */
 /* record.c                                                             */
@@ -274,10 +282,11 @@ extern bool record_from_json (const json_t *json, struct record *ret);
  */
 extern int record_compare (const struct record *a, const struct record *b);
 
-/* The secret of the link: HMAC of the pair's random salt with the site
- * secret, as 64 hex digits.  So it neither travels nor lies in the store.
+/* The secret of the link: HMAC of the pair's random salt with the SECRET that
+ * the two sites share, as 64 hex digits.  So it neither travels nor lies in
+ * the store.
  */
-extern void record_secret (const struct settings *settings,
+extern void record_secret (const void *secret, size_t len,
                            const struct record *rec, char ret[65]);
 
 /* ------------------------------------------------------------------ */
@@ -403,6 +412,9 @@ extern bool plugin_is_alive (struct plugin *p);
 extern const char *plugin_data_address (struct plugin *p,
                                         char ret[DATA_ADDRESS_SIZE]);
 
+/* Which process of nbdkit was last heard; "" when none was. */
+extern void plugin_instance (struct plugin *p, char ret[UUID_STRING_SIZE]);
+
 /* control_call with the plugin's socket. */
 extern json_t *plugin_call (struct plugin *p, json_t *request,
                             unsigned timeout_ms, struct control_error *err);
@@ -489,6 +501,8 @@ extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
   action_create_pair, action_start_pair, action_stop_pair,
   action_failover_pair, action_reprotect_pair, action_delete_pair, action_modify_pair,
   action_describe_pairs, action_describe_progress,
+  action_create_invitation, action_join_site, action_rotate_site,
+  action_remove_site,
   action_describe_regions, action_list_edges,
   action_tag_resources, action_untag_resources, action_list_tag_resources,
   action_change_resource_group,
@@ -591,13 +605,13 @@ extern bool peer_data_uri (struct agent *agent, const char *region,
 /* Have the peer threads look at the records now. */
 extern void peers_wake (struct agent *agent);
 
-/* The authentication of a message: hex HMAC over KIND, verb, time, nonce,
- * body.
+/* The authentication of a message: hex HMAC with SECRET over KIND, verb, time,
+ * nonce, body.
  */
-extern void peer_hmac (const struct settings *settings, const char *kind,
-                       const char *verb, const char *time_ms,
-                       const char *nonce, const char *body, size_t len,
-                       char ret[65]);
+extern void peer_hmac (const void *secret, size_t secret_len,
+                       const char *kind, const char *verb,
+                       const char *time_ms, const char *nonce,
+                       const char *body, size_t len, char ret[65]);
 
 /* Check and serve a call.  *RET_AUTH (64 digits) proves the answer. */
 extern json_t *peer_serve (struct agent *agent, const char *verb,
@@ -631,6 +645,7 @@ struct runtime {
   json_t *peer_status;           /* ... of the peer's, as far as told */
   uint64_t status_ns;
   char link_state[24];           /* as last seen */
+  uint8_t link_secret[32];       /* digest of the secret last given */
   bool streamed;                 /* data flowed since the last loss */
   uint64_t link_started_ns;      /* when link.start was last given */
   char trouble[480];             /* why applying failed, "" if it did not */
@@ -740,8 +755,9 @@ struct agent {
   pthread_t work_thread;
   bool has_work_thread;
   struct runtime *runtimes;
-  struct peer *peers;            /* set before threads start, then constant */
-  size_t npeers;
+  struct peer *peers;            /* PEERS_MAX slots, of which npeers are used;
+                                    they are neither moved nor given back */
+  _Atomic size_t npeers;
 };
 
 /* Append to the event log (inside a transaction) and to stderr. */

@@ -22,7 +22,10 @@
 #include <string.h>
 
 #include "agent.h"
+#include "cleanup.h"
 #include "clock.h"
+#include "crypto.h"
+#include "peer-internal.h"
 
 #define OP_TIMEOUT_MS 10000
 #define PEER_GRACE_NS (3 * NS_PER_SEC)
@@ -77,15 +80,62 @@ is_ours (const struct step *s)
 /* ------------------------------------------------------------------ */
 /* Roles.                                                               */
 
+/* The link's secret, from the one that we share with the other site. */
+static bool
+link_secret (struct step *s, char ret[65])
+{
+  struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
+  struct secret secret;
+
+  if (peer == NULL)
+    return false;
+  peer_secret (peer, &secret);
+  record_secret (secret.data, secret.len, s->rec, ret);
+  secret_wipe (&secret);
+  return true;
+}
+
+/* Is SECRET the one that this process gave the plugin last?  Remember it.  The
+ * plugin does nothing when it is given what it has.
+ */
+static bool
+secret_is_new (struct step *s, const char *secret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->agent->lock);
+  struct runtime *rt = runtime_get (s->agent, s->rec->id);
+  uint8_t mac[HMAC_SIZE];
+
+  hmac_sha256 ("link", 4, secret, 64, mac);
+  if (rt == NULL || memcmp (rt->link_secret, mac, sizeof mac) == 0)
+    return false;
+  memcpy (rt->link_secret, mac, sizeof mac);
+  return true;
+}
+
+static void
+forget_secret (struct step *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->agent->lock);
+  struct runtime *rt = runtime_get (s->agent, s->rec->id);
+
+  if (rt)
+    memset (rt->link_secret, 0, sizeof rt->link_secret);
+}
+
 static int
 give_role (struct step *s, const char *role)
 {
   const char *now = json_text (s->status, "role");
+  bool is_same = is_ours (s) && strcmp (now, role) == 0 &&
+    json_u64 (s->status, "fence") == s->rec->fence;
   char secret[65];
   int r;
 
-  if (is_ours (s) && strcmp (now, role) == 0 &&
-      json_u64 (s->status, "fence") == s->rec->fence)
+  if (!link_secret (s, secret))
+    return is_same ? APPLY_DONE
+      : fail (s, "no-site", "this site has no peer of the pair's other "
+              "region");
+  if (!secret_is_new (s, secret) && is_same)
     return APPLY_DONE;
   if (!is_ours (s) && strcmp (now, "standalone") != 0)
     return fail (s, "wrong-role", "the disk belongs to another pair");
@@ -96,14 +146,15 @@ give_role (struct step *s, const char *role)
   if (json_u64 (s->status, "fence") > s->rec->fence)
     return fail (s, "fence-too-low", "the disk met a higher fence number "
                  "than this pair has");
-  log_info ("worker: pair %s: disk %s becomes %s", s->rec->id, s->disk,
-            role);
-  record_secret (&s->agent->settings, s->rec, secret);
+  log_info ("worker: pair %s: disk %s %s %s", s->rec->id, s->disk,
+            is_same ? "has its link's secret checked as" : "becomes", role);
   r = tell (s, json_pack ("{s:s, s:s, s:s, s:I, s:s}", "op", "pair.set",
                           "role", role, "pair", s->rec->uuid,
                           "fence", (json_int_t) s->rec->fence,
                           "secret", secret));
   explicit_bzero (secret, sizeof secret);
+  if (r == -1)
+    forget_secret (s);
   return r;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent.h"
 
@@ -79,6 +80,22 @@ data_tls_link (const struct settings *s)
     return json_pack ("{s:s, s:s}", "psk_file", s->data_psk_file,
                       "username", s->data_psk_user);
   return json_pack ("{s:s}", "certificates", s->tls_dir);
+}
+
+/* nbdkit reads what it trusts when it is started, and sites are joined and
+ * change their certificates later.  The plugin has the other site prove the
+ * pair's secret in any case; so where certificates are ours to change, that
+ * is what tells who calls.
+ */
+bool
+data_tls_verifies (const struct settings *s)
+{
+  char path[4096];
+
+  return data_tls_is_on (s) &&
+    (is_psk (s) ||
+     (size_t) snprintf (path, sizeof path, "%s/site-cert.pem", s->tls_dir) >=
+     sizeof path || access (path, F_OK) == -1);
 }
 
 char *

@@ -16,7 +16,9 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "peer-internal.h"
 #include "plugin-internal.h"
+#include "x509.h"
 
 #define CALL_TIMEOUT_MS 2200
 #define STATUS_TIMEOUT_MS 1000
@@ -452,8 +454,8 @@ describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
   json = json_pack ("{s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:s, s:s, s:I}",
                     "DiskId", disk->id, "DiskName", disk->name,
                     "Size", (json_int_t) size,
-                    "Status", failed ? "Error"
-                    : disk->state == DISK_RESIZING ? "Resizing"
+                    "Status", disk->state == DISK_RESIZING ? "Resizing"
+                    : failed ? "Error"
                     : attached ? "InUse" : "Available",
                     "Attached", (int) attached,
                     "ReplicaPairId", r == 1 ? rec->id : "",
@@ -511,6 +513,23 @@ action_describe_disks (struct agent *agent, struct request *req,
   paging_finish (&paging, found, answer->body);
 }
 
+/* Of the site, for those who join; NULL when it has none. */
+static json_t *
+describe_certificate (struct agent *agent)
+{
+  CLEANUP_FREE char *pem = trust_ours (agent, NULL, NULL);
+  char fingerprint[X509_FINGERPRINT_SIZE], region[REGION_SIZE];
+  uint64_t end;
+
+  if (pem == NULL || x509_fingerprint (pem, fingerprint, NULL) == -1 ||
+      x509_expiry (pem, &end, NULL) == -1)
+    return NULL;
+  return json_pack ("{s:s, s:I, s:s, s:s}", "Fingerprint", fingerprint,
+                    "ExpireTime", (json_int_t) end,
+                    "Rotation", trust_rotation (agent, region),
+                    "RotationWaitsFor", region);
+}
+
 void
 action_describe_site (struct agent *agent, struct request *req,
                       const struct work_token *token, struct answer *answer)
@@ -526,9 +545,11 @@ action_describe_site (struct agent *agent, struct request *req,
     return;
   }
   answer->body =
-    json_pack ("{s:s, s:s, s:s, s:o, s:s, s:s, s:b}",
+    json_pack ("{s:s, s:s, s:s, s:o*, s:s, s:o, s:s, s:s, s:b}",
                "RegionId", s->region, "ZoneId", s->zone,
                "Version", PACKAGE_VERSION,
+               "Certificate", describe_certificate (agent),
+               "Directory", s->dir,
                "Peers", peers_describe (agent),
                "NbdSocket", nbd,
                "DataAddress", plugin_data_address (agent->plugin, data),

@@ -448,7 +448,7 @@ start_listener (struct http *h, struct listener *l, int fd, int kind,
                 struct error *err)
 {
   const struct MHD_OptionItem with_tls[] = {
-    { MHD_OPTION_HTTPS_CERT_CALLBACK, tls_callback (), NULL },
+    { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls_callback () },
     { MHD_OPTION_HTTPS_PRIORITIES, 0,
       (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
     { MHD_OPTION_END, 0, NULL }

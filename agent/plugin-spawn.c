@@ -75,7 +75,8 @@ plugin_command_make (struct plugin_command *c,
   c->argv[i++] = foreground;
   if (is_tls) {
     c->argv[i++] = tls_on;
-    c->argv[i++] = verify;
+    if (data_tls_verifies (settings))
+      c->argv[i++] = verify;
     c->argv[i++] = c->text[2];
   }
   c->argv[i++] = settings->plugin;

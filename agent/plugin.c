@@ -129,6 +129,14 @@ plugin_data_address (struct plugin *p, char ret[DATA_ADDRESS_SIZE])
   return ret;
 }
 
+void
+plugin_instance (struct plugin *p, char ret[UUID_STRING_SIZE])
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
+
+  text_set (ret, UUID_STRING_SIZE, p->instance);
+}
+
 json_t *
 plugin_call (struct plugin *p, json_t *request, unsigned timeout_ms,
              struct control_error *err)

@@ -72,7 +72,8 @@ const struct setting settings_table[] = {
     "a.example.com:10810" },
   { "data-tls", SETTING_TEXT, AT (data_tls), "off", false, "off|x509|psk",
     "how data-listen and the links to the other sites are protected",
-    "With x509 by the certificates of tls-dir, which both sides must show; "
+    "With x509 by the certificates of tls-dir, which the data of a site must "
+    "show, and those who send to it, too, unless pairctl site init made them; "
     "with psk by the key of data-psk-file. The same at all sites. With off "
     "what guests write can be read on its way. A change counts for nbdkit "
     "when it is started again.",

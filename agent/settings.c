@@ -21,7 +21,7 @@
 #include "settings-table.h"
 
 /* Regions and zones travel in file names, URLs and SQL: keep them plain. */
-static bool
+bool
 region_is_valid (const char *str)
 {
   size_t i;

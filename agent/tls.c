@@ -157,10 +157,10 @@ retrieve (gnutls_session_t session, const gnutls_datum_t *req_ca_dn,
   return 0;
 }
 
-intptr_t
+void *
 tls_callback (void)
 {
   gnutls_certificate_retrieve_function2 *function = retrieve;
 
-  return (intptr_t) function;
+  return (void *) (intptr_t) function;
 }

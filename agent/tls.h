@@ -20,6 +20,6 @@ extern bool tls_expiry (uint64_t *ret);
 /* The function for MHD_OPTION_HTTPS_CERT_CALLBACK.  GnuTLS's header cannot be
  * included where agent.h is (both have a tag "params"), so it goes untyped.
  */
-extern intptr_t tls_callback (void);
+extern void *tls_callback (void);
 
 #endif /* PAIRDISK_TLS_H */

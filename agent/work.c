@@ -16,6 +16,7 @@
 
 #include "agent.h"
 #include "cleanup.h"
+#include "peer-internal.h"
 #include "clock.h"
 
 #define TICK_MS 200
@@ -630,6 +631,7 @@ housekeep (struct agent *agent, uint64_t *settled_ns, uint64_t *pruned_ns)
 
   if (now - *settled_ns > HOUSEKEEPING_NS) {
     disks_settle (agent);
+    trust_step (agent);
     *settled_ns = now;
   }
   if (now - *pruned_ns > PRUNE_NS && store_begin (agent->store) == 0) {

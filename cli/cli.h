@@ -7,7 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c site.c key.c
+ *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c key.c
+ *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
@@ -55,6 +56,13 @@ struct cli_option {
 
 #define CLI_OPTIONS_MAX 8  /* of one verb */
 #define CLI_ARGS_MAX 2
+
+#ifndef DEFAULT_SITE
+#define DEFAULT_SITE "/var/lib/pairdisk"
+#endif
+#ifndef DEFAULT_CONFIG
+#define DEFAULT_CONFIG "/etc/pairdisk/paird.conf"
+#endif
 
 struct cli;
 
@@ -326,6 +334,14 @@ extern int pair_wait_for (struct cli *cli);
 extern const struct cli_option event_list_options[];
 extern int event_list (struct cli *cli);
 
+extern const struct cli_option site_init_options[], site_invite_options[],
+  site_rotate_options[];
+extern int site_init (struct cli *cli);
+extern int site_invite (struct cli *cli);
+extern int site_join (struct cli *cli);
+extern int site_list (struct cli *cli);
+extern int site_remove (struct cli *cli);
+extern int site_rotate (struct cli *cli);
 extern int site_show (struct cli *cli);
 
 extern const struct cli_option key_create_options[], key_import_options[];

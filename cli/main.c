@@ -89,6 +89,23 @@ const struct cli_command cli_commands[] = {
   { "event", "list", NULL, "list events, oldest first",
     NULL, event_list_options, event_list, NULL },
 
+  { "site", "init", NULL, "make a site: directory, keys, configuration",
+    "Before its agent is started.  Nothing that is there is replaced.",
+    site_init_options, site_init, NULL },
+  { "site", "invite", NULL, "make a token by which another site can join",
+    "The token is the whole standard output.  It holds a secret.",
+    site_invite_options, site_invite, NULL },
+  { "site", "join", "TOKEN", "join the site that made the token",
+    "\"-\" reads it from standard input.  Both trust each other afterwards.",
+    NULL, site_join, NULL },
+  { "site", "list", NULL, "list this site and those it knows",
+    NULL, NULL, site_list, NULL },
+  { "site", "rotate", NULL, "replace keys, certificates and secrets",
+    "Pairs go on meanwhile.  The new ones are used when every joined site\n"
+    "knows them.",
+    site_rotate_options, site_rotate, NULL },
+  { "site", "remove", "REGION", "trust a joined site no longer",
+    NULL, NULL, site_remove, NULL },
   { "site", "show", NULL, "show the site and its peers",
     NULL, NULL, site_show, NULL },
 

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,7 +82,7 @@ set_purpose (gnutls_x509_crt_t crt, enum purpose purpose)
 /* Everything but the signature. */
 static int
 fill (gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, enum purpose purpose,
-      const char *name, const char *const *hosts)
+      const char *name, const char *const *hosts, gnutls_x509_crt_t ca_crt)
 {
   uint8_t serial[16], id[64];
   size_t id_len = sizeof id;
@@ -107,6 +108,12 @@ fill (gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, enum purpose purpose,
                                     &id_len);
   if (r == 0)
     r = gnutls_x509_crt_set_subject_key_id (crt, id, id_len);
+  if (r == 0 && ca_crt) {
+    id_len = sizeof id;
+    r = gnutls_x509_crt_get_subject_key_id (ca_crt, id, &id_len, NULL);
+    if (r == 0)
+      r = gnutls_x509_crt_set_authority_key_id (crt, id, id_len);
+  }
   if (r == 0)
     r = set_purpose (crt, purpose);
   for (; r == 0 && purpose == PURPOSE_SERVER && *hosts; ++hosts)
@@ -142,7 +149,7 @@ make (gnutls_x509_privkey_t *ret_key, gnutls_x509_crt_t *ret_crt,
     r = gnutls_x509_privkey_generate (*ret_key, GNUTLS_PK_ECDSA,
           GNUTLS_CURVE_TO_BITS (GNUTLS_ECC_CURVE_SECP256R1), 0);
   if (r == 0)
-    r = fill (*ret_crt, *ret_key, purpose, name, hosts);
+    r = fill (*ret_crt, *ret_key, purpose, name, hosts, ca_crt);
   if (r == 0)
     r = gnutls_x509_crt_sign2 (*ret_crt, ca_crt ? ca_crt : *ret_crt,
                                ca_key ? ca_key : *ret_key,
@@ -162,12 +169,21 @@ make_all (const char *name, const char *const *hosts, struct pem pems[3])
   gnutls_x509_privkey_t keys[3] = { NULL };
   gnutls_x509_crt_t crts[3] = { NULL };
   char text[160];
+  uint8_t random[4];
+  char unique[2 * sizeof random + 1];
   int r = 0, i;
+
+  /* During a rotation two authorities of one site are trusted.  Who looks for
+   * the one that signed goes by the name.
+   */
+  random_bytes (random, sizeof random);
+  hex_encode (random, sizeof random, unique);
 
   for (i = 0; r == 0 && i < 3; ++i) {
     static const char *const words[3] = { "", " server", " client" };
 
-    snprintf (text, sizeof text, "pairdisk site %.64s%s", name, words[i]);
+    snprintf (text, sizeof text, "pairdisk %.30s %s%s", name, unique,
+              words[i]);
     r = make (&keys[i], &crts[i], PURPOSE_SITE + i, text, hosts,
               i == 0 ? NULL : keys[0], i == 0 ? NULL : crts[0], &pems[i]);
   }
@@ -183,13 +199,16 @@ make_all (const char *name, const char *const *hosts, struct pem pems[3])
 /* ------------------------------------------------------------------ */
 /* A directory of them.                                                 */
 
-static void
-remove_all (int fd, const char *dir)
+void
+x509_remove_site (const char *dir)
 {
-  size_t i;
+  DIR *d = opendir (dir);
+  struct dirent *e;
 
-  for (i = 0; file_names[i]; ++i)
-    unlinkat (fd, file_names[i], 0);
+  while (d && (e = readdir (d)) != NULL)
+    unlinkat (dirfd (d), e->d_name, 0);
+  if (d)
+    closedir (d);
   rmdir (dir);
 }
 
@@ -229,7 +248,7 @@ x509_make_site (const char *dir, const char *name, const char *const *hosts,
     r = fd == -1 ? error_set_errno (err, errno, "cannot open '%s'", dir)
       : write_all (fd, pems, err);
     if (r == -1)
-      remove_all (fd, dir);
+      x509_remove_site (dir);
   }
   for (i = 0; i < 3; ++i)
     pem_release (&pems[i]);

@@ -36,6 +36,9 @@
 extern int x509_make_site (const char *dir, const char *name,
                            const char *const *hosts, struct error *err);
 
+/* Remove such a directory, if it is there, and whatever else is in it. */
+extern void x509_remove_site (const char *dir);
+
 /* SHA-256 of the (first) certificate in PEM. */
 extern int x509_fingerprint (const char *pem,
                              char ret[X509_FINGERPRINT_SIZE],

@@ -391,6 +391,12 @@ test_refused (void **state)
          "%s", err.message);
   refused (&f, 4 * MIB, 0, EPERM);
   resize (&f, 0, 80 * MIB);
+  CHECK (volume_stage_begin (f.v, 1, 0, 10, 99, &pair, &err) == 0, "%s",
+         err.message);
+  refused (&f, 4 * MIB, 0, EPERM);
+  resize (&f, 0, 88 * MIB);
+  close_volume (&f);
+  open_volume (&f);
   CHECK (volume_set_role (f.v, VOLUME_ROLE_STANDALONE, NULL, 2, &err) == 0,
          "%s", err.message);
   resize (&f, 4 * MIB, 0);
@@ -459,7 +465,8 @@ nth_fault (unsigned kind, uint64_t nth, int errnum, bool is_sticky)
   else {
     CHECK (errno == errnum && err.message[0], "%s: %s", strerror (errno),
            err.message);
-    CHECK (volume_size (f.v) == old, "it failed and grew");
+    CHECK (volume_size (f.v) == old &&
+           segments_count (&f.v->segments) == 48 / 4, "it failed and grew");
     check_all (f.v, &f.model);
     if (!status.is_failed) {
       CHECK (status.size == old && status.capacity == before.capacity,

@@ -26,6 +26,7 @@ struct volume_cursor {
   uint32_t at;                 /* next record in it; 0: batch not loaded */
   struct batch batch;
   uint64_t next_seq;           /* records below are passed over */
+  size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* the batch */
 };
 
@@ -70,6 +71,8 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
     }
   }
   c = calloc (1, sizeof *c);
+  if (c != NULL)
+    c->batch_size = SIZE_MAX;
   if (c == NULL || (c->buf = malloc (BATCH_HARD + FORMAT_PAGE)) == NULL) {
     error_set_errno (err, errno, "cannot read the journal");
     free (c);
@@ -84,6 +87,12 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
     c->position = segment_lap (&v->segments, c->segment) * size +
       FORMAT_PAGE;
   return c;
+}
+
+void
+volume_cursor_set_batch (struct volume_cursor *c, size_t size)
+{
+  c->batch_size = size;
 }
 
 void
@@ -219,7 +228,7 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
                                sizeof (struct format_record), salt,
                                volume_blocks (v)))
         return damaged (c, err);
-      if (used + len > size)
+      if (used + len > size || (used > 0 && used + len > c->batch_size))
         break;
       memcpy (p + used, c->buf + c->at, len);
       record_reseed ((struct format_record *) (p + used), salt);
