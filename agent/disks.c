@@ -454,8 +454,8 @@ describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
   json = json_pack ("{s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:s, s:s, s:I}",
                     "DiskId", disk->id, "DiskName", disk->name,
                     "Size", (json_int_t) size,
-                    "Status", failed ? "Error"
-                    : disk->state == DISK_RESIZING ? "Resizing"
+                    "Status", disk->state == DISK_RESIZING ? "Resizing"
+                    : failed ? "Error"
                     : attached ? "InUse" : "Available",
                     "Attached", (int) attached,
                     "ReplicaPairId", r == 1 ? rec->id : "",

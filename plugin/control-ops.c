@@ -357,6 +357,12 @@ check_pair_request (struct call *call, const struct pair_request *wanted,
     return error_hint (&call->error, "a secondary is made primary by "
                        "'promote', which drops what is not committed");
   }
+  if (status->role == VOLUME_ROLE_PRIMARY &&
+      wanted->role == VOLUME_ROLE_SECONDARY) {
+    wrong_role (call, status, "secondary");
+    return error_hint (&call->error, "a primary is made secondary by "
+                       "'demote', which names what it gives up");
+  }
   if (wanted->fence < status->fence)
     return refuse (call, "fence-too-low", EPERM,
                    "disk '%s' has fence %llu, higher than %llu",
@@ -553,6 +559,22 @@ op_link_start (struct call *call)
   return 0;
 }
 
+/* How fast the link may send; durable, and the link goes on. */
+static int
+op_link_limit (struct call *call)
+{
+  struct disk *disk = call->disk;
+  struct linkfile link = disk->link;
+
+  if (get_number (call, "limit_bps", &link.options.limit_bps) == -1 ||
+      check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+    return -1;
+  if (disk_set_link (disk, &link, &call->error) == -1)
+    return failed (call);
+  replication_set_limit (disk, link.options.limit_bps);
+  return 0;
+}
+
 static int
 op_link_stop (struct call *call)
 {
@@ -722,6 +744,7 @@ static const struct op {
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
   { "pair.clear",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_clear },
   { "link.start",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_start },
+  { "link.limit",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_limit },
   { "link.stop",      NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_stop },
   { "replica.accept", NEEDS_DISK | NEEDS_VOLUME | CHANGES,
     op_replica_accept },

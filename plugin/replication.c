@@ -132,6 +132,14 @@ replication_stop (struct disk *disk)
   salvage_stop (&disk->salvage);
 }
 
+void
+replication_set_limit (struct disk *disk, uint64_t limit_bps)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_set_limit (disk->replication.sender, limit_bps);
+}
+
 bool
 replication_sender_status (struct disk *disk, struct sender_status *ret)
 {

@@ -129,9 +129,11 @@ link_to_json (struct disk *disk)
   if (!replication_sender_status (disk, &s)) {
     s.state = SENDER_OFF;
     s.oneshot = link.is_oneshot;
+    s.limit_bps = link.options.limit_bps;
   }
   return json_pack ("{s:s, s:o, s:b, s:o, s:i, s:I, s:I, s:I, s:I, "
-                    "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I}",
+                    "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I, "
+                    "s:b, s:I, s:I, s:I, s:o, s:s?, s:o, s:o}",
                     "state", sender_state_name (s.state),
                     "reason", text_to_json (s.reason),
                     "oneshot", s.oneshot,
@@ -149,7 +151,19 @@ link_to_json (struct disk *disk)
                     point_to_json (&s.peer_committed) : json_null (),
                     "initial_done", s.initial_done,
                     "connects", NUMBER (s.connects),
-                    "connected_ms", NUMBER (s.connected_ms));
+                    "connected_ms", NUMBER (s.connected_ms),
+                    "tls", options_want_tls (&link.options) ||
+                    strncmp (link.uri, "nbds", 4) == 0,
+                    "connections", NUMBER (s.connections),
+                    "limit_bps", NUMBER (s.limit_bps),
+                    "data_bytes", NUMBER (s.data_bytes),
+                    "compression", s.data_wire_bytes == 0 ? json_null () :
+                    json_real ((double) s.data_bytes / s.data_wire_bytes),
+                    "waits_for", sender_wait_name (s.waits_for),
+                    "eta_seconds", s.has_eta ?
+                    json_real (s.eta_seconds) : json_null (),
+                    "retry_ms", s.waits_for == WAITS_RETRY ?
+                    json_integer (NUMBER (s.retry_ms)) : json_null ());
 }
 
 static json_t *

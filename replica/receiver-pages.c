@@ -116,7 +116,7 @@ receiver_read_changed (struct receiver_conn *c, uint64_t from, void *page,
   if (!receiver_conn_is_authenticated (c))
     return receiver_refuse (c, err, WIRE_RESULT_UNAUTHENTICATED, "CHANGED");
   pthread_mutex_lock (&r->lock);
-  if (changed == NULL || r->session_conn != c ||
+  if (changed == NULL || !receiver_conn_has_session (c) ||
       !receiver_enter_volume_locked (r)) {
     receiver_refuse_locked (c, err, WIRE_RESULT_STALE, "there is no session");
     pthread_mutex_unlock (&r->lock);
@@ -274,7 +274,7 @@ install_session_locked (struct receiver_conn *c,
   struct receiver *r = c->r;
 
   r->session = session->id;
-  r->session_conn = c;
+  c->joined = session->id;
   r->next = r->flushed = 0;
   r->has_known = true;
   r->known = session->appended;

@@ -60,7 +60,6 @@ void
 receiver_end_session_locked (struct receiver *r)
 {
   r->session = 0;
-  r->session_conn = NULL;
   pthread_cond_broadcast (&r->changed);
 }
 
@@ -230,7 +229,7 @@ receiver_conn_close (struct receiver_conn *c)
   bool had_session;
 
   pthread_mutex_lock (&r->lock);
-  had_session = r->session_conn == c;
+  had_session = receiver_conn_has_session (c);
   if (had_session)
     receiver_end_session_locked (r);
   pthread_mutex_unlock (&r->lock);

@@ -87,6 +87,19 @@ struct sender_config {
   unsigned refused_ms;      /* 5000: between tries when refused */
 };
 
+/* What a link waits for now. */
+enum sender_wait {
+  WAITS_UNSET = 0,      /* it is off, done, fenced or connects */
+  WAITS_WRITES,         /* all there is was sent */
+  WAITS_PEER,           /* as many frames are under way as may be */
+  WAITS_LIMIT,          /* the bandwidth limit */
+  WAITS_MAP,            /* a new generation is not in the map here yet */
+  WAITS_RETRY,          /* the next try: see reason */
+};
+
+/* The word in the control protocol, NULL for WAITS_UNSET. */
+extern const char *sender_wait_name (enum sender_wait wait);
+
 /* LINK of the control protocol. */
 struct sender_status {
   enum sender_state state;
@@ -98,6 +111,15 @@ struct sender_status {
   uint64_t done_bytes;      /* of the disk, looked at and shipped */
   uint64_t sent_bytes;      /* on the wire since sender_start */
   uint64_t rate_bps;        /* bytes a second, of the last seconds */
+  uint64_t limit_bps;       /* 0: none */
+  uint64_t data_bytes;      /* of guests, in what the peer took since
+                               sender_start... */
+  uint64_t data_wire_bytes; /* ...and what they were on the wire */
+  enum sender_wait waits_for;
+  bool has_eta;
+  double eta_seconds;       /* until the copy is done, or else the lag gone */
+  uint64_t retry_ms;        /* WAITS_RETRY: until the next try */
+  unsigned connections;     /* of this session */
   uint64_t lag_writes, lag_bytes;   /* without peer_committed: all there is */
   double lag_seconds;       /* age of the oldest record not committed there */
   bool has_peer_committed;
@@ -124,6 +146,9 @@ extern void sender_stop (struct sender *s);
 
 /* Any thread; never waits for network or disk. */
 extern void sender_get_status (struct sender *s, struct sender_status *ret);
+
+/* Bytes a second from now on, 0 for no limit.  Any thread. */
+extern void sender_set_limit (struct sender *s, uint64_t limit_bps);
 
 /* End a back-off now: the other side is known to be ready. */
 extern void sender_kick (struct sender *s);

@@ -18,6 +18,7 @@
 
 #include <config.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "format.h"
 #include "link.h"
 #include "replica-internal.h"
 #include "sender-internal.h"
@@ -42,7 +44,8 @@ enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
 struct session {
   struct sender *s;
   struct link *link;
-  struct wire_keys keys;
+  struct pace pace;
+  struct wire_keys keys;         /* of the first connection */
   struct wire_status peer;
   struct pair_view self_view, peer_view;
 
@@ -74,17 +77,37 @@ struct session {
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
 
+/* The first refusal on any of the connections; what follows from it on the
+ * others is only that the session has ended.
+ */
+static bool
+ask_result (struct session *n, struct wire_result *ret)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_result result;
+  bool found = false;
+
+  for (unsigned i = 0; i < link_connections (n->link); i++) {
+    link_use (n->link, i);
+    if (!link_is_alive (n->link) ||
+        link_read_page (n->link, WIRE_RESULT_OFFSET, page, NULL) == -1 ||
+        wire_result_decode (page, &result, NULL) == -1 ||
+        result.code == WIRE_RESULT_OK ||
+        (found && result.code == WIRE_RESULT_STALE))
+      continue;
+    *ret = result;
+    found = true;
+  }
+  return found;
+}
+
 /* Why did the peer refuse?  NBD's few error numbers do not say; ask. */
 static enum session_end
 explain_refusal (struct session *n, struct error *err)
 {
-  uint8_t page[WIRE_PAGE_SIZE];
   struct wire_result result;
 
-  if (!link_is_alive (n->link) ||
-      link_read_page (n->link, WIRE_RESULT_OFFSET, page, NULL) == -1 ||
-      wire_result_decode (page, &result, NULL) == -1 ||
-      result.code == WIRE_RESULT_OK)
+  if (!ask_result (n, &result))
     return SESSION_LOST;
   error_set (err, wire_result_errno (result.code), "%s: %s",
              wire_result_string (result.code), result.message);
@@ -104,6 +127,8 @@ end_of_failure (struct session *n, struct error *err)
 {
   if (atomic_load (&n->s->stop))
     return SESSION_STOPPED;
+  if (err->errnum == ETIMEDOUT)
+    return SESSION_LOST;         /* who is silent says no reason either */
   return explain_refusal (n, err);
 }
 
@@ -111,7 +136,7 @@ end_of_failure (struct session *n, struct error *err)
 /* Handshake.                                                           */
 
 static enum session_end
-say_hello (struct session *n, struct error *err)
+say_hello (struct session *n, struct wire_keys *keys, struct error *err)
 {
   uint8_t page[WIRE_PAGE_SIZE];
   struct wire_hello hello;
@@ -130,21 +155,21 @@ say_hello (struct session *n, struct error *err)
     error_set (err, EPROTO, "the peer answers for another pair");
     return SESSION_REFUSED;
   }
-  memcpy (n->keys.server_nonce, hello.nonce, sizeof hello.nonce);
+  memcpy (keys->server_nonce, hello.nonce, sizeof hello.nonce);
   return SESSION_END_UNSET;
 }
 
 static enum session_end
-authenticate (struct session *n, struct error *err)
+authenticate (struct session *n, struct wire_keys *keys, struct error *err)
 {
   uint8_t page[WIRE_PAGE_SIZE];
   struct wire_auth auth = { .version = WIRE_VERSION };
 
-  n->keys.pair = n->s->config.pair;
-  memcpy (n->keys.secret, n->s->config.secret, sizeof n->keys.secret);
-  random_bytes (n->keys.client_nonce, sizeof n->keys.client_nonce);
-  memcpy (auth.nonce, n->keys.client_nonce, sizeof auth.nonce);
-  wire_auth_encode (&auth, &n->keys, page);
+  keys->pair = n->s->config.pair;
+  memcpy (keys->secret, n->s->config.secret, sizeof keys->secret);
+  random_bytes (keys->client_nonce, sizeof keys->client_nonce);
+  memcpy (auth.nonce, keys->client_nonce, sizeof auth.nonce);
+  wire_auth_encode (&auth, keys, page);
   if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
     return end_of_failure (n, err);
   return SESSION_END_UNSET;
@@ -357,14 +382,36 @@ settled_status (struct session *n, struct volume_status *ret,
   return 0;
 }
 
+/* The connections beside the first: each proves itself and may then carry
+ * frames of the session.
+ */
+static enum session_end
+add_connections (struct session *n, struct error *err)
+{
+  struct wire_keys keys;
+  enum session_end end = SESSION_END_UNSET;
+
+  while (end == SESSION_END_UNSET &&
+         link_connections (n->link) < n->s->config.options.connections) {
+    if (link_add (n->link, err) == -1)
+      return end_of_failure (n, err);
+    end = say_hello (n, &keys, err);
+    if (end == SESSION_END_UNSET)
+      end = authenticate (n, &keys, err);
+    explicit_bzero (&keys, sizeof keys);
+  }
+  link_use (n->link, 0);
+  return end;
+}
+
 static enum session_end
 begin (struct session *n, struct error *err)
 {
   struct volume_status status;
   enum session_end end;
 
-  if ((end = say_hello (n, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, err)) != SESSION_END_UNSET ||
+  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
       (end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)
@@ -385,6 +432,8 @@ begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
+  if ((end = add_connections (n, err)) != SESSION_END_UNSET)
+    return end;
   volume_pin (n->s->v, n->first_seq - 1);
   n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
@@ -410,6 +459,9 @@ send_frame (struct session *n, struct link_slot *slot, enum frame_type type,
     return -1;
   n->offset += slot->length;
   n->sent_ns = clock_mono_ns ();
+  slot->data = 0;                /* who sends data says so afterwards */
+  slot->is_full = false;
+  pace_sent (&n->pace, slot->length, n->sent_ns);
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
   n->s->status.sent_bytes += slot->length;
   return 0;
@@ -506,8 +558,15 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   if (len == 0 && n->block < blocks_of (n))
     return 1;
   n->uncovered += len;
-  if (len > 0)
-    return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;
+  if (len > 0) {
+    struct format_record record;
+
+    memcpy (&record, payload_of (slot), sizeof record);
+    if (send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1)
+      return -1;
+    slot->data = (uint64_t) le32toh (record.nblocks) * VOLUME_BLOCK_SIZE;
+    return 1;
+  }
 
   n->block = blocks_of (n);
   volume_get_status (n->s->v, &status);
@@ -579,6 +638,8 @@ send_held (struct session *n, struct error *err)
 {
   struct link_slot *slot = n->held, *other;
   struct volume_status status;
+  uint64_t data;
+  bool is_full;
 
   volume_get_status (n->s->v, &status);
   n->is_unsettled = !knows_generation (&status.generations,
@@ -596,19 +657,25 @@ send_held (struct session *n, struct error *err)
   n->held = NULL;
   slot->is_held = false;
   slot->commits = n->phase == PHASE_STREAM;
+  data = n->last.bytes == 0 ? 0 : minus (slot->point.bytes, n->last.bytes);
+  is_full = slot->length >= pace_batch (&n->pace) / 2;
   n->last = slot->point;
-  return send_frame (n, slot, FRAME_RECORDS, slot->length, true,
-                     err) == -1 ? -1 : 1;
+  if (send_frame (n, slot, FRAME_RECORDS, slot->length, true, err) == -1)
+    return -1;
+  slot->data = data;
+  slot->is_full = is_full;
+  return 1;
 }
 
 static int
 send_records (struct session *n, struct link_slot *slot, struct error *err)
 {
   unsigned records;
-  ssize_t len = volume_cursor_read (n->cursor, payload_of (slot),
-                                    FRAME_PAYLOAD_MAX, &slot->point, &records,
-                                    err);
+  ssize_t len;
 
+  volume_cursor_set_batch (n->cursor, pace_batch (&n->pace));
+  len = volume_cursor_read (n->cursor, payload_of (slot), FRAME_PAYLOAD_MAX,
+                            &slot->point, &records, err);
   if (len <= 0)
     return len;
   slot->length = len;
@@ -659,8 +726,13 @@ reap (struct session *n, struct error *err)
       return error_set_errno (err, slot->errnum,
                               "the peer did not take a frame");
     n->was_open = true;
+    pace_returned (&n->pace, slot->done_ns - slot->sent_ns, slot->is_full);
     pthread_mutex_lock (&s->status_lock);
     s->acked_bytes += slot->length;
+    if (slot->data > 0) {
+      s->status.data_bytes += slot->data;
+      s->status.data_wire_bytes += slot->length;
+    }
     pthread_mutex_unlock (&s->status_lock);
     if (!slot->commits)
       continue;
@@ -681,15 +753,11 @@ static int
 keep_alive (struct session *n, struct error *err)
 {
   const struct sender_config *config = &n->s->config;
-  uint64_t now = clock_mono_ns ();
 
-  if (link_in_flight (n->link) > 0) {
-    if (now - link_life_ns (n->link) > config->dead_ms * NS_PER_MSEC)
-      return error_set (err, ETIMEDOUT, "the peer answered nothing for %u ms",
-                        config->dead_ms);
-    return 0;
-  }
-  if (now - n->sent_ns >= config->heartbeat_ms * NS_PER_MSEC)
+  if (link_check (n->link, config->dead_ms, config->heartbeat_ms, err) == -1)
+    return -1;
+  if (link_in_flight (n->link) == 0 &&
+      clock_mono_ns () - n->sent_ns >= config->heartbeat_ms * NS_PER_MSEC)
     return send_heartbeat (n, err);
   return 0;
 }
@@ -705,11 +773,43 @@ is_done (struct session *n)
   return s->status.peer_committed.seq >= s->target_seq;
 }
 
+/* Send what there is and what may be sent.  RET_MS: look again after that. */
+static int
+send_all (struct session *n, unsigned *ret_ms, struct error *err)
+{
+  enum sender_wait wait = WAITS_WRITES;
+  uint64_t limited_ns = 0;
+  int sent = 1;
+
+  pace_set_limit (&n->pace, atomic_load (&n->s->limit_bps),
+                  clock_mono_ns ());
+  while (sent == 1 &&
+         (limited_ns = pace_wait_ns (&n->pace, clock_mono_ns ())) == 0)
+    sent = send_next (n, err);
+  if (sent == -1)
+    return -1;
+
+  *ret_ms = n->s->config.heartbeat_ms;
+  if (limited_ns > 0) {
+    wait = WAITS_LIMIT;
+    if (limited_ns < *ret_ms * NS_PER_MSEC)
+      *ret_ms = limited_ns / NS_PER_MSEC + 1;
+  }
+  else if (n->held != NULL && n->is_unsettled) {
+    wait = WAITS_MAP;
+    *ret_ms = SETTLE_MS;
+  }
+  else if (link_free_slot (n->link) == NULL)
+    wait = WAITS_PEER;
+  sender_set_wait (n->s, wait);
+  return 0;
+}
+
 static enum session_end
 work (struct session *n, struct error *err)
 {
   for (;;) {
-    int sent;
+    unsigned wait_ms;
 
     if (atomic_load (&n->s->stop))
       return SESSION_STOPPED;
@@ -717,15 +817,12 @@ work (struct session *n, struct error *err)
       return end_of_failure (n, err);
     if (is_done (n))
       return SESSION_DONE;
-    while ((sent = send_next (n, err)) == 1)
-      ;
-    if (sent == -1 || keep_alive (n, err) == -1)
+    if (send_all (n, &wait_ms, err) == -1 || keep_alive (n, err) == -1)
       return end_of_failure (n, err);
     if (n->held == NULL && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
-    if (link_poll (n->link, n->held != NULL && n->is_unsettled ?
-                   SETTLE_MS : n->s->config.heartbeat_ms, err) == -1)
+    if (link_poll (n->link, wait_ms, err) == -1)
       return end_of_failure (n, err);
   }
 }
@@ -737,10 +834,13 @@ note_open (struct session *n)
 
   pthread_mutex_lock (&s->status_lock);
   s->status.connects++;
+  s->status.connections = link_connections (n->link);
   pthread_mutex_unlock (&s->status_lock);
   n->is_committed = n->phase == PHASE_STREAM;
   n->sent_ns = clock_mono_ns ();
+  pace_init (&n->pace, atomic_load (&s->limit_bps), n->sent_ns);
   note_progress (n);
+  sender_begin_rate (s);
   sender_set_state (s, state_of (n), "");
 }
 

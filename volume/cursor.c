@@ -25,7 +25,11 @@ struct volume_cursor {
   uint64_t segment;            /* where its lap is */
   uint32_t at;                 /* next record in it; 0: batch not loaded */
   struct batch batch;
-  uint64_t next_seq;           /* records below are passed over */
+  uint64_t next_seq;           /* records below are passed over, ... */
+  uint64_t from;               /* ... and those before this position, which
+                                  may be of a history that was given up and
+                                  have the same seqs */
+  size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* the batch */
 };
 
@@ -59,7 +63,7 @@ struct volume_cursor *
 volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
 {
   struct volume_cursor *c;
-  uint64_t size = v->super.segment_size;
+  uint64_t size = v->super.segment_size, from;
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
@@ -68,8 +72,11 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
                  (unsigned long long) first);
       return NULL;
     }
+    from = v->super.oldest_position;
   }
   c = calloc (1, sizeof *c);
+  if (c != NULL)
+    c->batch_size = SIZE_MAX;
   if (c == NULL || (c->buf = malloc (BATCH_HARD + FORMAT_PAGE)) == NULL) {
     error_set_errno (err, errno, "cannot read the journal");
     free (c);
@@ -77,6 +84,7 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
   }
   c->v = v;
   c->next_seq = first;
+  c->from = from;
   c->segment = find_start (v, first);
   if (c->segment == SEGMENT_NONE)
     c->position = size;        /* nothing is written yet: lap 1 */
@@ -84,6 +92,12 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
     c->position = segment_lap (&v->segments, c->segment) * size +
       FORMAT_PAGE;
   return c;
+}
+
+void
+volume_cursor_set_batch (struct volume_cursor *c, size_t size)
+{
+  c->batch_size = size;
 }
 
 void
@@ -213,13 +227,14 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
       return damaged (c, err);
     len = sizeof (struct format_record) + r.length;
     if (!record_type_is_mark (r.type) && r.type != RECORD_DELTA &&
-        r.type != RECORD_MOVE && r.seq >= c->next_seq) {
+        r.type != RECORD_MOVE && r.seq >= c->next_seq &&
+        c->position + c->at >= c->from) {
       if (r.seq != c->next_seq ||
           !record_verify_body (&r, c->buf + c->at +
                                sizeof (struct format_record), salt,
                                volume_blocks (v)))
         return damaged (c, err);
-      if (used + len > size)
+      if (used + len > size || (used > 0 && used + len > c->batch_size))
         break;
       memcpy (p + used, c->buf + c->at, len);
       record_reseed ((struct format_record *) (p + used), salt);

@@ -36,7 +36,7 @@ count_all (struct volume *v, const struct table *map)
 {
   uint64_t i = 0, end;
 
-  for (table_next_used (map, &i, &end); i < map->count;
+  for (table_next_used (map, &i, &end); i < table_count (map);
        table_next_used (map, &i, &end)) {
     count (v, map, i, end);
     i = end;
@@ -48,7 +48,7 @@ live_forget (struct volume *v)
 {
   uint64_t i;
 
-  for (i = 0; i < v->segments.count; ++i)
+  for (i = 0; i < segments_count (&v->segments); ++i)
     v->segments.table[i].live = 0;
   v->counted = 0;
 }
@@ -78,7 +78,7 @@ live_count_beside_guests (struct volume *v)
       table_next_used (&v->map, &i, &end);
     stop = end - i < STEP ? end : i + STEP;
     count (v, &v->map, i, stop);
-    v->counted = stop < v->map.count ? stop : LIVE_COUNTED;
+    v->counted = stop < table_count (&v->map) ? stop : LIVE_COUNTED;
     pthread_mutex_lock (&j->lock);
     journal_resume_applying_locked (v);
   }

@@ -115,8 +115,8 @@ make_space (struct volume *v, const struct geometry *now,
 
   if (nblocks > v->map.room || nblocks > v->births.room) {
     error_set (err, ENOMEM, "there is not enough address space to grow in");
-    return error_hint (err, "raise the limit (ulimit -v), or close the "
-                       "volume and use 'pairctl volume resize'");
+    return error_hint (err, "raise the limit that the server is started with "
+                       "(ulimit -v)");
   }
   /* No checkpoint writes to them meanwhile. */
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
@@ -165,6 +165,8 @@ volume_resize (struct volume *v, uint64_t size, uint64_t capacity,
   const struct geometry now = geometry_now (v);
   struct geometry wanted = now;
 
+  if (!live_wait (v))
+    return error_set (err, EIO, "cannot grow the volume: %s", v->failure);
   if (size != 0)
     wanted.size = size;
   if (capacity != 0)

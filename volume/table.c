@@ -190,7 +190,7 @@ table_extended (struct table *table, uint64_t count)
 void
 table_next_used (const struct table *table, uint64_t *i, uint64_t *ret_end)
 {
-  uint64_t count = __atomic_load_n (&table->count, __ATOMIC_ACQUIRE);
+  uint64_t count = table_count (table);
   uint64_t start, end;
 
   *ret_end = count;

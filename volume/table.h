@@ -58,6 +58,12 @@ extern void table_next_used (const struct table *table, uint64_t *i,
                              uint64_t *ret_end);
 
 static inline uint64_t
+table_count (const struct table *table)
+{
+  return __atomic_load_n (&table->count, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t
 table_get (const struct table *table, uint64_t i)
 {
   return le64toh (__atomic_load_n (&table->entry[i], __ATOMIC_ACQUIRE));

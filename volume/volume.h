@@ -330,6 +330,9 @@ extern ssize_t volume_cursor_read (struct volume_cursor *c, void *buf,
                                    size_t size, struct volume_point *ret_last,
                                    unsigned *ret_records, struct error *err);
 
+/* No more bytes at once than this from now on, but at least one record. */
+extern void volume_cursor_set_batch (struct volume_cursor *c, size_t size);
+
 extern void volume_cursor_close (struct volume_cursor *c);
 
 /* Wait until a record after SEQ is durable here, the time-out (which
