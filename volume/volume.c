@@ -360,7 +360,7 @@ open_files (struct volume *v, struct error *err)
     v->is_staging = true;
   }
 
-  v->journal.file = v->io->open (v->dir, "journal", 0);
+  v->journal.file = v->io->open (v->dir, "journal", IO_READ_MUCH);
   if (v->journal.file == NULL)
     return error_set_errno (err, errno, "cannot open 'journal'");
   return 0;
