@@ -14,6 +14,7 @@
 
 #include "crypto.h"
 #include "error.h"
+#include "sync.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -26,6 +27,7 @@ struct link_loss {
   double seconds;
   double heard_seconds_ago;  /* negative: never heard of the primary */
   bool dropped_staged;
+  bool is_zero_proven;       /* no acknowledged flush was lost */
 };
 
 struct linkfile {
@@ -37,6 +39,7 @@ struct linkfile {
   char uri[LINK_URI_MAX + 1];
   bool is_on;                /* link.start was called, link.stop was not */
   bool is_oneshot;
+  struct sync_settings mode; /* either role: what it is when primary */
 
   /* secondary */
   bool accepts;              /* replica.accept was called */

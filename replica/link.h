@@ -30,6 +30,8 @@ struct link_slot {
   /* The sender's: what is true when this one completes. */
   bool commits;
   struct volume_point point;
+  bool tells;                       /* the peer of a promise */
+  enum replica_promise promise;
 };
 
 struct link_config {

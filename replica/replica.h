@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "sync.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -76,6 +77,7 @@ struct sender_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
+  struct sync *sync;        /* of the disk; outlives the sender */
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
   unsigned dead_ms;         /* 5000: peer that completes nothing */
@@ -135,6 +137,7 @@ struct receiver_conn;   /* one for each connection to its export */
 struct receiver_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
+  struct sync *sync;    /* of the disk; outlives the receiver */
   bool accept;
   struct replica_log log;
   unsigned gap_ms;      /* 10000: longest wait for a missing frame */

@@ -50,12 +50,15 @@ look_at_payload (const uint8_t *p, size_t len)
   struct volume_generations table;
   struct frame_cursor cursor;
   struct frame_commit commit;
+  enum replica_promise promise;
 
   frame_cursor_decode (p, len, &cursor, NULL);
   if (frame_commit_decode (p, len, &commit, NULL) == 0)
     FUZZ_CHECK (commit.generations.count <= VOLUME_GENERATIONS_MAX);
   if (frame_generations_decode (p, len, &table, NULL) == 0)
     FUZZ_CHECK (table.count <= VOLUME_GENERATIONS_MAX);
+  if (frame_promise_decode (p, len, &promise, NULL) == 0)
+    FUZZ_CHECK (promise <= REPLICA_PROMISE_MAX);
 }
 
 static void

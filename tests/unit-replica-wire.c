@@ -23,7 +23,7 @@
 #include "cleanup.h"
 #include "wire.h"
 
-#define MESSAGES 10
+#define MESSAGES 11
 #define PAGES 5                 /* the first of them */
 #define MESSAGE_MAX (WIRE_PAGE_SIZE + FRAME_SMALL_MAX)
 
@@ -65,6 +65,7 @@ some_status (void)
     .role = VOLUME_ROLE_SECONDARY, .accept = true, .is_fenced = false,
     .fence = 7, .size = UINT64_C (1) << 30, .volume = uuid_of (0x11),
     .lineage = uuid_of (0x22), .committed = point_of (400), .next_seq = 401,
+    .confirmed_seq = 390,
     .stage_is_active = true, .stage_id = 0x5151, .stage_since = 3,
     .stage_start = 500, .stage_cursor = 4096, .stage_last = 510,
   };
@@ -77,7 +78,8 @@ static struct wire_session
 some_session (void)
 {
   struct wire_session session = {
-    .id = 0x77, .kind = WIRE_SESSION_STAGE, .fence = 7,
+    .id = 0x77, .kind = WIRE_SESSION_STAGE,
+    .promise = REPLICA_PROMISE_SUSPEND, .fence = 7,
     .size = UINT64_C (1) << 30, .volume = uuid_of (0x33),
     .lineage = uuid_of (0x22), .salt = 0x99, .appended = point_of (1000),
     .next_seq = 401, .stage_id = 0x5151, .stage_since = 3,
@@ -137,6 +139,9 @@ make_messages (void **state)
         frame_generations_encode (&commit.generations,
                                   message[8] + FRAME_HEADER_SIZE));
   seal (9, FRAME_HEARTBEAT, 0);
+  seal (10, FRAME_PROMISE,
+        frame_promise_encode (REPLICA_PROMISE_DEGRADE,
+                              message[10] + FRAME_HEADER_SIZE));
   return 0;
 }
 

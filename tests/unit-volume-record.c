@@ -741,6 +741,7 @@ example_super (struct super *s)
   s->cold_position = (COLD_LAP_BASE + 2) * s->segment_size + 8192;
   s->oldest_seq = 9;
   s->oldest_position = SEGMENT;
+  s->confirmed_seq = 590;
   s->stage.id = 0x7080;
   s->stage.since = 10;
   s->stage.start = 11;
@@ -795,7 +796,8 @@ test_super (void **state)
   HOSTILE (capacity, UINT64_MAX - SEGMENT + 1);
   HOSTILE (role, 0);
   HOSTILE (role, VOLUME_ROLE_MAX + 1);
-  HOSTILE (flags, 0x20);
+  HOSTILE (flags, 0x40);
+  HOSTILE (confirmed_seq, SEQ_MAX + 1);
   HOSTILE (map_slot, 2);
   HOSTILE (segments_slot, 2);
   HOSTILE (point.seq, SEQ_MAX + 1);

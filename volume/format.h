@@ -49,7 +49,9 @@ typedef uint16_t le16;
 #define SUPER_STAGE        (1u << 2)  /* a stage is open */
 #define SUPER_NEW_WRITER   (1u << 3)  /* next guest write: new generation */
 #define SUPER_SYNCED       (1u << 4)  /* secondary: what is shown is of its pair */
-#define SUPER_FLAGS        0x1fu
+#define SUPER_AHEAD        (1u << 5)  /* secondary: takes records that the primary
+                                         may not hold durably yet */
+#define SUPER_FLAGS        0x3fu
 
 struct format_generation {
   le64 id;                  /*  0 */
@@ -103,7 +105,8 @@ struct format_super {
   le64 shown_time_ns;       /*  312 */
   le64 shown_bytes;         /*  320 */
   le64 cold_position;       /*  328  like position, of the cold segments */
-  uint8_t reserved2[688];   /*  336 */
+  le64 confirmed_seq;       /*  336  if SUPER_AHEAD */
+  uint8_t reserved2[680];   /*  344 */
   le32 generation_count;    /* 1024 */
   le32 reserved3;           /* 1028 */
   struct format_generation generations[32]; /* 1032 */
