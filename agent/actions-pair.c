@@ -1,4 +1,5 @@
-/* The verbs of a pair: create, start, stop, failover, delete (see agent.h).
+/* The verbs of a pair: create, start, stop, failover, modify, delete (see
+ * agent.h).
  *
  * A verb gathers the facts, asks the table (pair_apply), and if it says so
  * changes the record, in one transaction with the event and the token.  The
@@ -44,8 +45,27 @@ parse_names (const struct request *req, struct record *rec,
       (!description_valid (description) ||
        !TEXT_SET (rec->description, description)))
     return bad (answer, "Description", NULL);
-  if (group && !TEXT_SET (rec->resource_group, group))
+  if (group && *group && (!resource_group_valid (group) ||
+                          !TEXT_SET (rec->resource_group, group)))
     return bad (answer, "ResourceGroupId", NULL);
+  return true;
+}
+
+/* By the rules of the pair's charge type. */
+static bool
+parse_bandwidth (const struct request *req, struct record *rec,
+                 struct answer *answer)
+{
+  const char *bandwidth = params_get (&req->params, "Bandwidth");
+  enum charge_type type = CHARGE_POSTPAY;
+  uint32_t n;
+
+  if (bandwidth == NULL || *bandwidth == '\0')
+    return true;
+  charge_type_parse (rec->charge_type, &type);
+  if (!bandwidth_parse (bandwidth, type, &n))
+    return bad (answer, "Bandwidth", NULL);
+  rec->bandwidth = n;
   return true;
 }
 
@@ -56,7 +76,6 @@ parse_charge (const struct request *req, struct record *rec,
   const char *charge = params_get (&req->params, "ChargeType");
   const char *period = params_get (&req->params, "Period");
   const char *unit = params_get (&req->params, "PeriodUnit");
-  const char *bandwidth = params_get (&req->params, "Bandwidth");
   enum charge_type type = CHARGE_POSTPAY;
   uint32_t n;
 
@@ -76,12 +95,7 @@ parse_charge (const struct request *req, struct record *rec,
     return false;
   }
   rec->bandwidth = type == CHARGE_PREPAY ? BANDWIDTH_KBPS_DEFAULT : 0;
-  if (bandwidth && *bandwidth) {
-    if (!bandwidth_parse (bandwidth, type, &n))
-      return bad (answer, "Bandwidth", NULL);
-    rec->bandwidth = n;
-  }
-  return true;
+  return parse_bandwidth (req, rec, answer);
 }
 
 static bool
@@ -90,8 +104,8 @@ parse_flow (const struct request *req, struct record *rec,
 {
   const char *rpo = params_get (&req->params, "RPO");
   const char *rtc = params_get (&req->params, "EnableRtc");
-  uint32_t n = RPO_SECONDS_DEFAULT;
-  bool on = false;
+  uint32_t n = rec->rpo;
+  bool on = rec->enable_rtc;
 
   if (rpo && *rpo && !rpo_parse (rpo, &n))
     return bad (answer, "RPO", NULL);
@@ -102,55 +116,13 @@ parse_flow (const struct request *req, struct record *rec,
   return true;
 }
 
-/* Tag.N.Key and Tag.N.Value */
+/* What ModifyDiskReplicaPair can change. */
 static bool
-parse_tags (const struct request *req, struct record *rec,
-            struct answer *answer)
+parse_changes (const struct request *req, struct record *rec,
+               struct answer *answer)
 {
-  json_t *seen = json_object (), *tags = json_array ();
-  CLEANUP_FREE char *text = NULL;
-  bool ok = true;
-  char name[24];
-  int n;
-
-  for (n = 1; ok && n <= TAGS_MAX; ++n) {
-    const char *key, *value;
-
-    snprintf (name, sizeof name, "Tag.%d.Key", n);
-    key = params_get (&req->params, name);
-    snprintf (name, sizeof name, "Tag.%d.Value", n);
-    value = params_get (&req->params, name);
-    if (key == NULL && value == NULL)
-      continue;
-    if (key == NULL || *key == '\0' || strlen (key) > 512 ||
-        strncmp (key, "acs:", 4) == 0 || strncmp (key, "aliyun", 6) == 0)
-      ok = bad (answer, "Tag.N.Key", NULL);
-    else if (value && (strlen (value) > 512 ||
-                       strncmp (value, "acs:", 4) == 0))
-      ok = bad (answer, "Tag.N.Value", NULL);
-    else if (json_object_get (seen, key)) {
-      answer_error (answer, API_DUPLICATE_TAG_KEY, NULL, NULL);
-      ok = false;
-    }
-    else {
-      json_object_set_new (seen, key, json_true ());
-      json_array_append_new (tags, json_pack ("{s:s, s:s}", "TagKey", key,
-                                              "TagValue",
-                                              value ? value : ""));
-    }
-  }
-  snprintf (name, sizeof name, "Tag.%d.Key", TAGS_MAX + 1);
-  if (ok && params_get (&req->params, name)) {
-    answer_error (answer, API_NUMBER_EXCEED_TAGS, NULL, NULL);
-    ok = false;
-  }
-  text = json_dumps (tags, JSON_COMPACT);
-  if (ok && json_array_size (tags) > 0 &&
-      (text == NULL || !TEXT_SET (rec->tags, text)))
-    ok = bad (answer, "Tag.N.Value", "all tags of a pair may have 16 KiB");
-  json_decref (tags);
-  json_decref (seen);
-  return ok;
+  return parse_names (req, rec, answer) && parse_flow (req, rec, answer) &&
+    parse_bandwidth (req, rec, answer);
 }
 
 /* ------------------------------------------------------------------ */
@@ -188,6 +160,11 @@ check_source (struct agent *agent, const struct request *req,
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "disk %s is in replication pair %s already", disk.id,
                   other->id);
+    return false;
+  }
+  if (r == 1 && disk.state == DISK_RESIZING) {
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "disk %s is being resized; try again", disk.id);
     return false;
   }
   if (r != 1 || disk.state != DISK_READY) {
@@ -338,8 +315,9 @@ action_create_pair (struct agent *agent, struct request *req,
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return;
   }
+  rec->rpo = RPO_SECONDS_DEFAULT;
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
-      !parse_flow (req, rec, answer) || !parse_tags (req, rec, answer) ||
+      !parse_flow (req, rec, answer) || !tags_parse (req, rec, answer) ||
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
     return;
@@ -359,6 +337,8 @@ struct verb {
   enum pair_event event;
   const char *kind;              /* of the event in the log */
   bool needs_attached;           /* the table asks who is attached */
+  enum reprotect reprotect;
+  bool is_dry_run;
 };
 
 static int
@@ -440,17 +420,30 @@ facts_of_record (const struct request *req, const struct record *rec,
   facts->at_destination = strcmp (req->region, rec->destination_region) == 0;
   if (!g->knows_point)
     facts->has_completed_point = rec->has_point;
-  facts->copies_difference = facts->has_completed_point;
+  facts->copies_difference = facts->has_completed_point || rec->has_base;
   facts->had_oneshot = rec->oneshot_time != 0;
   facts->seconds_since_oneshot =
     now > rec->oneshot_time ? (now - rec->oneshot_time) / 1000 : 0;
   facts->rpo_seconds = rec->rpo;
 }
 
+/* Of a parameter that was checked before. */
+static bool
+is_true (const struct request *req, const char *name)
+{
+  const char *value = params_get (&req->params, name);
+  bool ret = false;
+
+  return value && *value && bool_parse (value, &ret) && ret;
+}
+
 /* What the work that was asked for changes in the record.  False: nothing. */
 static bool
-prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
+prepare_work (const struct request *req, struct record *rec,
+              enum pair_work work, uint64_t disk_fence)
 {
+  struct answer ignored = { .error = API_OK };      /* checked before */
+
   switch (work) {
   case PAIR_WORK_SYNC_ONCE:
     rec->oneshot_time = wall_ms ();
@@ -467,6 +460,18 @@ prepare_work (struct record *rec, enum pair_work work, uint64_t disk_fence)
     rec->has_loss = 0;
     rec->message[0] = '\0';
     return true;
+  case PAIR_WORK_REVERSE:
+  case PAIR_WORK_CANCEL:
+    rec->fence = (rec->fence > disk_fence ? rec->fence : disk_fence) + 1;
+    rec->reprotect = work == PAIR_WORK_CANCEL ? REPROTECT_CANCEL
+      : REPROTECT_REVERSE;
+    rec->reprotect_force = is_true (req, "Force");
+    rec->reprotect_unsaved = is_true (req, "DiscardUnsaved");
+    rec->has_discard = 0;
+    rec->message[0] = '\0';
+    return true;
+  case PAIR_WORK_MODIFY:
+    return parse_changes (req, rec, &ignored);
   default:
     return false;
   }
@@ -489,7 +494,7 @@ carry_out (struct agent *agent, const struct request *req,
     return false;
   }
   if ((t.outcome == PAIR_MOVED || t.work != PAIR_WORK_NONE) &&
-      prepare_work (rec, t.work, gathered->disk_fence) &&
+      prepare_work (req, rec, t.work, gathered->disk_fence) &&
       record_move (agent, rec, t.status, true, req->client, verb->kind,
                    "") == -1) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
@@ -515,6 +520,23 @@ note_refusal (struct agent *agent, const struct request *req,
                 api_error_info (answer->error)->code);
 }
 
+/* Everything but the effect. */
+static void
+dry_run (struct agent *agent, const struct request *req,
+         const struct verb *verb, const struct record *rec,
+         const struct gathered *gathered, struct answer *answer)
+{
+  struct pair_facts facts;
+  struct pair_transition t;
+
+  facts_of_record (req, rec, gathered, &facts);
+  t = pair_apply (rec->status, verb->event, &facts);
+  if (t.outcome == PAIR_REFUSED)
+    refuse (answer, &t);
+  else
+    reprotect_dry_run (agent, rec, verb->reprotect, answer);
+}
+
 static void
 run_verb (struct agent *agent, const struct request *req,
           const struct verb *verb, const struct work_token *token,
@@ -531,6 +553,10 @@ run_verb (struct agent *agent, const struct request *req,
     return;
   }
   gather (agent, rec, verb, &gathered);
+  if (verb->is_dry_run) {
+    dry_run (agent, req, verb, rec, &gathered, answer);
+    return;
+  }
   if (store_begin (agent->store) == 0) {
     if (store_pair_get (agent->store, rec->id, rec) == 1)
       ok = carry_out (agent, req, verb, token, &gathered, rec, answer);
@@ -552,9 +578,10 @@ action_start_pair (struct agent *agent, struct request *req,
                    const struct work_token *token, struct answer *answer)
 {
   static const struct verb start =
-    { PAIR_VERB_START, "start", true };
+    { PAIR_VERB_START, "start", true, REPROTECT_UNSET, false };
   static const struct verb oneshot =
-    { PAIR_VERB_START_ONESHOT, "start-oneshot", true };
+    { PAIR_VERB_START_ONESHOT, "start-oneshot", true, REPROTECT_UNSET,
+      false };
   const char *value = params_get (&req->params, "OneShot");
   bool once = false;
 
@@ -569,7 +596,8 @@ void
 action_stop_pair (struct agent *agent, struct request *req,
                   const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_STOP, "stop", false };
+  static const struct verb verb = { PAIR_VERB_STOP, "stop", false,
+                                    REPROTECT_UNSET, false };
 
   run_verb (agent, req, &verb, token, answer);
 }
@@ -578,8 +606,39 @@ void
 action_failover_pair (struct agent *agent, struct request *req,
                       const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false };
+  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false,
+                                    REPROTECT_UNSET, false };
 
+  run_verb (agent, req, &verb, token, answer);
+}
+
+/* ReverseReplicate, and beyond the vendor's: DryRun, Force, DiscardUnsaved. */
+void
+action_reprotect_pair (struct agent *agent, struct request *req,
+                       const struct work_token *token, struct answer *answer)
+{
+  static const char *const switches[] = { "ReverseReplicate", "DryRun",
+                                          "Force", "DiscardUnsaved" };
+  struct verb verb = { PAIR_VERB_REVERSE, "reprotect", true,
+                       REPROTECT_REVERSE, false };
+  const char *value;
+  bool on;
+  size_t i;
+
+  for (i = 0; i < sizeof switches / sizeof switches[0]; ++i) {
+    value = params_get (&req->params, switches[i]);
+    if (value && *value && !bool_parse (value, &on)) {
+      bad (answer, switches[i], "give true or false");
+      return;
+    }
+  }
+  value = params_get (&req->params, "ReverseReplicate");
+  if (value && *value && !is_true (req, "ReverseReplicate")) {
+    verb.event = PAIR_VERB_CANCEL;
+    verb.kind = "cancel";
+    verb.reprotect = REPROTECT_CANCEL;
+  }
+  verb.is_dry_run = is_true (req, "DryRun");
   run_verb (agent, req, &verb, token, answer);
 }
 
@@ -587,7 +646,22 @@ void
 action_delete_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false };
+  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false,
+                                    REPROTECT_UNSET, false };
 
   run_verb (agent, req, &verb, token, answer);
+}
+
+void
+action_modify_pair (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false,
+                                    REPROTECT_UNSET, false };
+  CLEANUP_FREE struct record *scratch = calloc (1, sizeof *scratch);
+
+  if (scratch == NULL)
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+  else if (parse_changes (req, scratch, answer))
+    run_verb (agent, req, &verb, token, answer);
 }

@@ -19,7 +19,9 @@
 
 enum action_flag {
   TAKES_TOKEN = 1,               /* has an effect: ClientToken counts */
-  OURS = 2,                      /* not the vendor's: RegionId is optional */
+  ANY_REGION = 2,                /* RegionId is optional: else ours */
+  NO_FORWARD = 4,                /* any site answers for all regions */
+  LOCAL_ONLY = 8,                /* only unsigned by the Unix socket */
 };
 
 struct action {
@@ -39,20 +41,48 @@ static const struct action actions[] = {
     { "ReplicaPairId", NULL } },
   { "FailoverDiskReplicaPair", action_failover_pair, TAKES_TOKEN,
     { "ReplicaPairId", NULL } },
+  { "ReprotectDiskReplicaPair", action_reprotect_pair, TAKES_TOKEN,
+    { "ReplicaPairId", NULL } },
   { "DeleteDiskReplicaPair", action_delete_pair, TAKES_TOKEN,
+    { "ReplicaPairId", NULL } },
+  { "ModifyDiskReplicaPair", action_modify_pair, TAKES_TOKEN,
     { "ReplicaPairId", NULL } },
   { "DescribeDiskReplicaPairs", action_describe_pairs, 0, { NULL } },
   { "DescribeDiskReplicaPairProgress", action_describe_progress, 0,
     { "ReplicaPairId", NULL } },
-  { "CreateDisk", action_create_disk, TAKES_TOKEN | OURS,
+  { "DescribeRegions", action_describe_regions, ANY_REGION | NO_FORWARD,
+    { NULL } },
+  { "ListReplicaEdgeSupported", action_list_edges, 0, { "Azone", NULL } },
+  /* These have codes of their own for what is missing. */
+  { "TagResources", action_tag_resources, TAKES_TOKEN, { NULL } },
+  { "UntagResources", action_untag_resources, TAKES_TOKEN, { NULL } },
+  { "ListTagResources", action_list_tag_resources, 0, { NULL } },
+  { "ChangeResourceGroup", action_change_resource_group, TAKES_TOKEN,
+    { NULL } },
+  { "CreateDisk", action_create_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskName", "Size", NULL } },
-  { "DeleteDisk", action_delete_disk, TAKES_TOKEN | OURS,
+  { "DeleteDisk", action_delete_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
-  { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | OURS,
+  { "ResizeDisk", action_resize_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
-  { "DescribeDisks", action_describe_disks, OURS, { NULL } },
-  { "DescribeEvents", action_describe_events, OURS, { NULL } },
-  { "DescribeSite", action_describe_site, OURS, { NULL } },
+  { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | ANY_REGION,
+    { "DiskId", NULL } },
+  { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },
+  { "DescribeEvents", action_describe_events, ANY_REGION, { NULL } },
+  { "DescribeSite", action_describe_site, ANY_REGION, { NULL } },
+  { "CreateInvitation", action_create_invitation, ANY_REGION | LOCAL_ONLY,
+    { NULL } },
+  { "JoinSite", action_join_site, ANY_REGION | LOCAL_ONLY, { "Token", NULL } },
+  { "RotateSite", action_rotate_site, ANY_REGION | LOCAL_ONLY, { NULL } },
+  { "RemoveSite", action_remove_site, ANY_REGION | LOCAL_ONLY,
+    { "PeerRegionId", NULL } },
+  { "CreateAccessKey", action_create_key, ANY_REGION | LOCAL_ONLY,
+    { "Role", NULL } },
+  { "UpdateAccessKey", action_update_key, ANY_REGION | LOCAL_ONLY,
+    { "UserAccessKeyId", "Status", NULL } },
+  { "DeleteAccessKey", action_delete_key, ANY_REGION | LOCAL_ONLY,
+    { "UserAccessKeyId", NULL } },
+  { "ListAccessKeys", action_list_keys, ANY_REGION | LOCAL_ONLY, { NULL } },
 };
 
 #define NACTIONS (sizeof actions / sizeof actions[0])
@@ -233,7 +263,6 @@ token_parse (const struct request *req, struct work_token *t,
              struct answer *answer)
 {
   const char *token = params_get (&req->params, "ClientToken");
-  const char *key_id = params_get (&req->params, "AccessKeyId");
 
   t->key[0] = '\0';
   if (token == NULL || *token == '\0')
@@ -243,9 +272,9 @@ token_parse (const struct request *req, struct work_token *t,
     return false;
   }
   if ((size_t) snprintf (t->key, sizeof t->key, "%s|%s|%s|%s",
-                         key_id ? key_id : "", req->region, req->action,
+                         req->key_id, req->region, req->action,
                          token) >= sizeof t->key) {
-    answer_error (answer, API_INVALID_PARAMETER, "AccessKeyId", NULL);
+    answer_error (answer, API_INVALID_PARAMETER, "RegionId", NULL);
     return false;
   }
   if (params_digest (&req->params, t->digest) == -1) {
@@ -331,7 +360,9 @@ forward (struct peer *peer, const struct request *req,
     json_object_set_new (params, req->params.table[i].name,
                          json_string (req->params.table[i].value));
   json_object_set_new (params, "RegionId", json_string (req->region));
-  reply = peer_call (peer, "forward", json_pack ("{s:o}", "params", params),
+  reply = peer_call (peer, "forward",
+                     json_pack ("{s:o, s:s, s:s}", "params", params,
+                                "key", req->key_id, "client", req->client),
                      FORWARD_TIMEOUT_MS, &err);
   if (reply == NULL) {
     answer_error (answer, API_SERVICE_UNAVAILABLE, NULL,
@@ -349,6 +380,25 @@ forward (struct peer *peer, const struct request *req,
     return NULL;
   }
   return body;
+}
+
+/* May this caller do this? */
+static bool
+check_role (const struct action *action, const struct request *req,
+            struct answer *answer)
+{
+  if ((action->flags & LOCAL_ONLY) && !req->is_local) {
+    answer_error (answer, API_FORBIDDEN_ACTION, NULL,
+                  "access keys and sites are managed on the site's own "
+                  "machine, with pairctl");
+    return false;
+  }
+  if ((action->flags & TAKES_TOKEN) && req->role != KEY_ROLE_OPERATOR) {
+    answer_error (answer, API_FORBIDDEN_ACTION, NULL,
+                  "the access key is read-only");
+    return false;
+  }
+  return true;
 }
 
 /* Fill in action, version and region; false: ANSWER has the error. */
@@ -377,9 +427,11 @@ check_gateway (struct agent *agent, struct request *req,
     answer_error (answer, API_INVALID_VERSION, NULL, NULL);
     return NULL;
   }
+  if (!check_role (action, req, answer))
+    return NULL;
   req->region = params_get (&req->params, "RegionId");
   if (req->region == NULL || *req->region == '\0') {
-    if (!req->is_local && !(action->flags & OURS)) {
+    if (!req->is_local && !(action->flags & ANY_REGION)) {
       answer_error (answer, API_MISSING_NAME, "RegionId", NULL);
       return NULL;
     }
@@ -416,7 +468,7 @@ actions_run (struct agent *agent, struct request *req, int *ret_http)
   if (action == NULL)
     return finish (agent, &answer, ret_http);
   if (strcmp (req->region, agent->settings.region) != 0 &&
-      !req->is_forwarded &&
+      !req->is_forwarded && !(action->flags & (NO_FORWARD | LOCAL_ONLY)) &&
       (peer = peer_find (agent, req->region)) != NULL) {
     json = forward (peer, req, &answer, ret_http);
     return json ? json : finish (agent, &answer, ret_http);
@@ -427,9 +479,13 @@ actions_run (struct agent *agent, struct request *req, int *ret_http)
     else
       action->run (agent, req, NULL, &answer);
   }
-  if (answer.error != API_OK)
+  if (answer.error != API_OK) {
+    struct api_error_text text;
+
+    api_error_format (answer.error, answer.name1, answer.name2, &text);
     log_info ("api: %s %s: refused, %s", req->client, action->name,
-              api_error_info (answer.error)->code);
+              text.code);
+  }
   return finish (agent, &answer, ret_http);
 }
 

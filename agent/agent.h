@@ -1,23 +1,31 @@
 /* What the files of paird share.
  *
  *   main.c        start, signals, stop
- *   settings.c    the table of keys: command line, file, help
+ *   settings.c, settings-table.c   the table of keys: command line, file, help
  *   log.c         one line an event on stderr
  *   store.c, store-misc.c   SQLite: pairs; disks, tokens, events
  *   record.c      a pair's record: fields, JSON, which of two is newer
  *   control.c     client of the plugin's control socket
  *   plugin.c, plugin-spawn.c   the nbdkit instance: start, adopt, watch, stop
- *   http.c, params.c   libmicrohttpd: a request in, JSON out
+ *   http.c, http-guard.c, params.c   libmicrohttpd: a request in, JSON out
+ *   auth.c, sign.c   who calls: signatures, access keys, peer credentials
+ *   keys.c, store-keys.c   access keys
  *   actions.c     the table of actions, tokens, forwarding
  *   disks.c       disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
+ *   tags.c, regions.c   tags and resource groups; the sites there are
  *   peer.c        calls to the other sites, and the threads that keep in touch
  *   peer-serve.c  calls from the other sites
+ *   sites.c, join.c, secrets.c, trust.c   sites joined by invitation: on disk,
+ *                 how they are joined, their secrets, our certificates
  *   work.c        the worker: looks at every pair, ends passing statuses
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   reprotect.c   what two sides that both wrote have, and who gives up what
+ *   metrics.c     /metrics and /healthz
+ *   tls.c         the certificate that the API shows
  *
  * How it works: a pair's record is the intent.  A verb changes the record in
  * one SQLite transaction (with its token and event) and answers.  Everything
@@ -77,9 +85,11 @@ struct peer_setting {
 };
 
 struct settings {
-  char *region, *zone, *dir, *listen, *data_listen, *data_address;
-  char *site_secret_file, *nbdkit, *plugin;
-  bool stop_plugin_on_exit;
+  char *region, *zone, *dir, *listen, *listen_tls, *address, *tls_dir;
+  char *data_tls, *data_psk_file, *data_psk_user;
+  char *data_listen, *data_address, *site_secret_file, *metrics_listen;
+  char *nbdkit, *plugin;
+  bool run_nbdkit, stop_plugin_on_exit;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -91,11 +101,37 @@ extern int settings_load (struct settings *s, int argc, char **argv,
                           struct error *err);
 extern void settings_release (struct settings *s);
 
+/* Can it be the name of a region or zone? */
+extern bool region_is_valid (const char *str);
+
+/* ------------------------------------------------------------------ */
+/* data-tls.c: data-tls and what goes with it.                          */
+
+extern int data_tls_check (const struct settings *s, struct error *err);
+extern bool data_tls_is_on (const struct settings *s);
+
+/* The URI of nbdkit at ADDRESS.  It differs for each kind, so that a link is
+ * started anew when data-tls is another one.
+ */
+extern void data_tls_uri (const struct settings *s, const char *address,
+                          char *ret, size_t size);
+
+/* Field "tls" of link.start, a new reference; null without. */
+extern json_t *data_tls_link (const struct settings *s);
+
+/* The flag of nbdkit that names the keys, NULL without TLS or memory; the
+ * caller frees it.
+ */
+extern char *data_tls_flag (const struct settings *s);
+
+/* Shall nbdkit have clients show a certificate that it trusts? */
+extern bool data_tls_verifies (const struct settings *s);
+
 /* ------------------------------------------------------------------ */
 /* record.c                                                             */
 
 #define DISK_ID_SIZE 65          /* export name, with the zero byte */
-#define TAGS_SIZE 16384
+#define TAGS_SIZE 24576          /* 20 tags of 128 characters fit */
 #define TAGS_MAX 20
 
 /* X (kind, member, scope): kind TEXT (char array), U64, STATUS; scope SHARED
@@ -127,6 +163,7 @@ extern void settings_release (struct settings *s);
   X (TEXT, tags, SHARED)                                                \
   X (TEXT, owner_region, SHARED)                                        \
   X (TEXT, owner_zone, SHARED)                                          \
+  X (U64, meta, SHARED)                                                 \
   X (U64, version, SHARED)                                              \
   X (U64, epoch, SHARED)                                                \
   X (U64, fence, SHARED)                                                \
@@ -148,6 +185,18 @@ extern void settings_release (struct settings *s);
   X (U64, loss_dropped, SHARED)                                         \
   X (U64, failover_ms, SHARED)                                          \
   X (U64, failover_start_ms, SHARED)                                    \
+  X (U64, reprotect, SHARED)                                            \
+  X (U64, reprotect_force, SHARED)                                      \
+  X (U64, reprotect_unsaved, SHARED)                                    \
+  X (U64, has_base, SHARED)                                             \
+  X (U64, has_discard, SHARED)                                          \
+  X (U64, discard_writes, SHARED)                                       \
+  X (U64, discard_bytes, SHARED)                                        \
+  X (U64, discard_ms, SHARED)                                           \
+  X (U64, discard_exact, SHARED)                                        \
+  X (TEXT, discard_region, SHARED)                                      \
+  X (TEXT, discard_disk, SHARED)                                        \
+  X (TEXT, discard_file, SHARED)                                        \
   X (U64, link_epoch, LOCAL)                                            \
   X (TEXT, link_uri, LOCAL)                                             \
   X (U64, gone_ms, LOCAL)
@@ -171,6 +220,7 @@ struct record {
   char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
   char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
                                     took the last verb and carries it out */
+  uint64_t meta;                 /* of tags and resource_group, see tags.c */
   uint64_t version;              /* of the record: every change adds one */
   uint64_t epoch;                /* of the intent: every verb adds one */
   uint64_t fence;
@@ -184,9 +234,25 @@ struct record {
   uint64_t loss_heard_known, loss_heard_ms, loss_dropped;
   uint64_t failover_ms;          /* how long it took */
   uint64_t failover_start_ms;
+  uint64_t reprotect;            /* enum reprotect, of the last such verb */
+  uint64_t reprotect_force;      /* also without a common point */
+  uint64_t reprotect_unsaved;    /* what is given up is not saved first */
+  uint64_t has_base;             /* the destination was the source: what it
+                                    holds differs from it, no more */
+  uint64_t has_discard;          /* what the last reprotect gave up, where */
+  uint64_t discard_writes, discard_bytes, discard_ms, discard_exact;
+  char discard_region[REGION_SIZE], discard_disk[DISK_ID_SIZE];
+  char discard_file[300];        /* "": nothing was saved */
   uint64_t link_epoch;           /* the last epoch link.start was given for */
   char link_uri[300];            /* ... and the address given */
   uint64_t gone_ms;              /* deleted: since when both sites know */
+};
+
+/* Who loses in a reprotect is who is named; stored, so numbers are fixed. */
+enum reprotect {
+  REPROTECT_UNSET = 0,
+  REPROTECT_REVERSE = 1,         /* the source gives up, and is the target */
+  REPROTECT_CANCEL = 2,          /* the destination gives up the failover */
 };
 
 enum record_kind { RECORD_TEXT = 1, RECORD_U64, RECORD_STATUS };
@@ -216,10 +282,11 @@ extern bool record_from_json (const json_t *json, struct record *ret);
  */
 extern int record_compare (const struct record *a, const struct record *b);
 
-/* The secret of the link: HMAC of the pair's random salt with the site
- * secret, as 64 hex digits.  So it neither travels nor lies in the store.
+/* The secret of the link: HMAC of the pair's random salt with the SECRET that
+ * the two sites share, as 64 hex digits.  So it neither travels nor lies in
+ * the store.
  */
-extern void record_secret (const struct settings *settings,
+extern void record_secret (const void *secret, size_t len,
                            const struct record *rec, char ret[65]);
 
 /* ------------------------------------------------------------------ */
@@ -230,7 +297,7 @@ struct store;
 #define DISK_NAME_SIZE NAME_SIZE
 
 enum disk_state { DISK_STATE_UNSET = 0, DISK_CREATING, DISK_READY,
-                  DISK_DELETING };
+                  DISK_DELETING, DISK_RESIZING };
 
 struct disk {
   char id[DISK_ID_SIZE];         /* also the export */
@@ -345,6 +412,9 @@ extern bool plugin_is_alive (struct plugin *p);
 extern const char *plugin_data_address (struct plugin *p,
                                         char ret[DATA_ADDRESS_SIZE]);
 
+/* Which process of nbdkit was last heard; "" when none was. */
+extern void plugin_instance (struct plugin *p, char ret[UUID_STRING_SIZE]);
+
 /* control_call with the plugin's socket. */
 extern json_t *plugin_call (struct plugin *p, json_t *request,
                             unsigned timeout_ms, struct control_error *err);
@@ -378,12 +448,18 @@ extern void params_release (struct params *p);
 /* ------------------------------------------------------------------ */
 /* actions.c                                                            */
 
+enum key_role { KEY_ROLE_UNSET = 0, KEY_ROLE_READ_ONLY, KEY_ROLE_OPERATOR };
+
+#define KEY_ID_SIZE 65
+
 struct request {
   struct params params;
   const char *action, *region;
-  char client[128];              /* who: "local", an address, "peer cn-b" */
-  bool is_local;                 /* came by the Unix socket */
-  bool is_forwarded;             /* came from another site */
+  char client[128];              /* who: "local", a key and an address */
+  char key_id[KEY_ID_SIZE];      /* access key, "" if not signed */
+  enum key_role role;
+  bool is_local;                 /* unsigned, by the Unix socket */
+  bool is_forwarded;             /* came from another site, which checked */
 };
 
 struct answer {
@@ -420,10 +496,25 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_describe_disks, action_describe_events, action_describe_site,
+  action_resize_disk, action_describe_disks, action_describe_events,
+  action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
-  action_failover_pair, action_delete_pair, action_describe_pairs,
-  action_describe_progress;
+  action_failover_pair, action_reprotect_pair, action_delete_pair, action_modify_pair,
+  action_describe_pairs, action_describe_progress,
+  action_create_invitation, action_join_site, action_rotate_site,
+  action_remove_site,
+  action_describe_regions, action_list_edges,
+  action_tag_resources, action_untag_resources, action_list_tag_resources,
+  action_change_resource_group,
+  action_create_key, action_update_key, action_delete_key, action_list_keys;
+
+/* tags.c: the Tag.N of a call, into the record; as a filter. */
+extern bool tags_parse (const struct request *req, struct record *rec,
+                        struct answer *answer);
+extern bool tags_filter_valid (const struct request *req,
+                               struct answer *answer);
+extern bool tags_match (const struct request *req, const struct record *rec);
+extern bool resource_group_valid (const char *str);
 
 /* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
  * left half done.
@@ -433,6 +524,45 @@ extern json_t *disk_status (struct agent *agent, const char *disk,
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-resize.c: the same for one that was being resized. */
+extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
+
+/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
+ * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+ */
+extern json_t *pair_disk_status (struct agent *agent,
+                                 const struct record *rec);
+extern uint64_t pair_recovery_point (struct agent *agent,
+                                     const struct record *rec,
+                                     const json_t *status);
+
+/* reprotect.c: what the two sides of a pair that failed over have and the
+ * other lacks.
+ *
+ * observe: add "history" and "compare" to STATUS, which goes to the peer.
+ * is_loser: is it our disk that gives up in the reprotect that REC asks for?
+ * peer_status: what the peer told of its disk, a new reference or NULL.
+ * end: change REC as a finished reprotect does; OPAQUE is the loser's DISCARD.
+ * dry_run: answer what this reprotect would give up.
+ */
+extern void reprotect_observe (struct agent *agent, const struct record *rec,
+                               json_t *status);
+extern bool reprotect_is_loser (const struct agent *agent,
+                                const struct record *rec);
+extern json_t *reprotect_peer_status (struct agent *agent,
+                                      const struct record *rec);
+extern void reprotect_end (struct record *rec, void *opaque);
+extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
+                               enum reprotect how, struct answer *answer);
+extern void reprotect_describe (struct agent *agent,
+                                const struct record *rec, json_t *object);
+
+/* metrics.c: the text for Prometheus (the caller frees it), and the answer of
+ * /healthz.
+ */
+extern char *metrics_text (struct agent *agent);
+extern json_t *health_json (struct agent *agent, bool *ret_ok);
 
 /* Paging of lists: see api 5.5. */
 struct paging {
@@ -475,13 +605,13 @@ extern bool peer_data_uri (struct agent *agent, const char *region,
 /* Have the peer threads look at the records now. */
 extern void peers_wake (struct agent *agent);
 
-/* The authentication of a message: hex HMAC over KIND, verb, time, nonce,
- * body.
+/* The authentication of a message: hex HMAC with SECRET over KIND, verb, time,
+ * nonce, body.
  */
-extern void peer_hmac (const struct settings *settings, const char *kind,
-                       const char *verb, const char *time_ms,
-                       const char *nonce, const char *body, size_t len,
-                       char ret[65]);
+extern void peer_hmac (const void *secret, size_t secret_len,
+                       const char *kind, const char *verb,
+                       const char *time_ms, const char *nonce,
+                       const char *body, size_t len, char ret[65]);
 
 /* Check and serve a call.  *RET_AUTH (64 digits) proves the answer. */
 extern json_t *peer_serve (struct agent *agent, const char *verb,
@@ -515,9 +645,15 @@ struct runtime {
   json_t *peer_status;           /* ... of the peer's, as far as told */
   uint64_t status_ns;
   char link_state[24];           /* as last seen */
+  uint8_t link_secret[32];       /* digest of the secret last given */
   bool streamed;                 /* data flowed since the last loss */
   uint64_t link_started_ns;      /* when link.start was last given */
   char trouble[480];             /* why applying failed, "" if it did not */
+
+  /* Failed over: both histories as last compared, and what that gave. */
+  json_t *compared_ours, *compared_theirs, *comparison;
+  uint64_t compared_ns;
+  bool told_split;
 };
 
 extern int work_start (struct agent *agent, struct error *err);
@@ -619,8 +755,9 @@ struct agent {
   pthread_t work_thread;
   bool has_work_thread;
   struct runtime *runtimes;
-  struct peer *peers;            /* set before threads start, then constant */
-  size_t npeers;
+  struct peer *peers;            /* PEERS_MAX slots, of which npeers are used;
+                                    they are neither moved nor given back */
+  _Atomic size_t npeers;
 };
 
 /* Append to the event log (inside a transaction) and to stderr. */
@@ -637,6 +774,9 @@ extern void event_note (struct agent *agent, enum log_level level,
                         const char *pair, const char *disk,
                         const char *fmt, ...)
   __attribute__ ((format (printf, 7, 8)));
+
+/* Events of each level since the start. */
+extern void events_counted (uint64_t ret[LOG_LEVEL_ERROR + 1]);
 
 extern uint64_t wall_ms (void);
 

@@ -5,6 +5,8 @@
  *   initial_syncing syncing normal primary, link on      secondary, accepting
  *   manual_syncing                 primary, one-shot     secondary, accepting
  *   failovering failovered         meets the fence       promoted
+ *   reprotecting, to reverse       gives up              promoted
+ *   reprotecting, to cancel        writes again, after:  gives up
  *   create_failed delet*           cleared               cleared
  *   other                          left alone            left alone
  *
@@ -20,7 +22,10 @@
 #include <string.h>
 
 #include "agent.h"
+#include "cleanup.h"
 #include "clock.h"
+#include "crypto.h"
+#include "peer-internal.h"
 
 #define OP_TIMEOUT_MS 10000
 #define PEER_GRACE_NS (3 * NS_PER_SEC)
@@ -75,15 +80,62 @@ is_ours (const struct step *s)
 /* ------------------------------------------------------------------ */
 /* Roles.                                                               */
 
+/* The link's secret, from the one that we share with the other site. */
+static bool
+link_secret (struct step *s, char ret[65])
+{
+  struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
+  struct secret secret;
+
+  if (peer == NULL)
+    return false;
+  peer_secret (peer, &secret);
+  record_secret (secret.data, secret.len, s->rec, ret);
+  secret_wipe (&secret);
+  return true;
+}
+
+/* Is SECRET the one that this process gave the plugin last?  Remember it.  The
+ * plugin does nothing when it is given what it has.
+ */
+static bool
+secret_is_new (struct step *s, const char *secret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->agent->lock);
+  struct runtime *rt = runtime_get (s->agent, s->rec->id);
+  uint8_t mac[HMAC_SIZE];
+
+  hmac_sha256 ("link", 4, secret, 64, mac);
+  if (rt == NULL || memcmp (rt->link_secret, mac, sizeof mac) == 0)
+    return false;
+  memcpy (rt->link_secret, mac, sizeof mac);
+  return true;
+}
+
+static void
+forget_secret (struct step *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->agent->lock);
+  struct runtime *rt = runtime_get (s->agent, s->rec->id);
+
+  if (rt)
+    memset (rt->link_secret, 0, sizeof rt->link_secret);
+}
+
 static int
 give_role (struct step *s, const char *role)
 {
   const char *now = json_text (s->status, "role");
+  bool is_same = is_ours (s) && strcmp (now, role) == 0 &&
+    json_u64 (s->status, "fence") == s->rec->fence;
   char secret[65];
   int r;
 
-  if (is_ours (s) && strcmp (now, role) == 0 &&
-      json_u64 (s->status, "fence") == s->rec->fence)
+  if (!link_secret (s, secret))
+    return is_same ? APPLY_DONE
+      : fail (s, "no-site", "this site has no peer of the pair's other "
+              "region");
+  if (!secret_is_new (s, secret) && is_same)
     return APPLY_DONE;
   if (!is_ours (s) && strcmp (now, "standalone") != 0)
     return fail (s, "wrong-role", "the disk belongs to another pair");
@@ -94,14 +146,15 @@ give_role (struct step *s, const char *role)
   if (json_u64 (s->status, "fence") > s->rec->fence)
     return fail (s, "fence-too-low", "the disk met a higher fence number "
                  "than this pair has");
-  log_info ("worker: pair %s: disk %s becomes %s", s->rec->id, s->disk,
-            role);
-  record_secret (&s->agent->settings, s->rec, secret);
+  log_info ("worker: pair %s: disk %s %s %s", s->rec->id, s->disk,
+            is_same ? "has its link's secret checked as" : "becomes", role);
   r = tell (s, json_pack ("{s:s, s:s, s:s, s:I, s:s}", "op", "pair.set",
                           "role", role, "pair", s->rec->uuid,
                           "fence", (json_int_t) s->rec->fence,
                           "secret", secret));
   explicit_bzero (secret, sizeof secret);
+  if (r == -1)
+    forget_secret (s);
   return r;
 }
 
@@ -164,8 +217,9 @@ link_start (struct step *s, const char *uri, bool oneshot)
 {
   log_info ("worker: pair %s: link.start %s%s", s->rec->id, uri,
             oneshot ? " one-shot" : "");
-  if (tell (s, json_pack ("{s:s, s:s, s:b}", "op", "link.start", "uri", uri,
-                          "oneshot", (int) oneshot)) == -1)
+  if (tell (s, json_pack ("{s:s, s:s, s:b, s:o}", "op", "link.start",
+                          "uri", uri, "oneshot", (int) oneshot,
+                          "tls", data_tls_link (&s->agent->settings))) == -1)
     return -1;
   return note_link (s, uri);
 }
@@ -246,6 +300,124 @@ meet_fence (struct step *s)
   return link_start (s, uri, false);
 }
 
+/* ------------------------------------------------------------------ */
+/* Reprotect.                                                           */
+
+static int
+accept_off (struct step *s)
+{
+  const json_t *source = json_object_get (s->status, "source");
+
+  if (json_is_true (json_object_get (source, "accept")) ||
+      json_is_object (json_object_get (s->status, "stage")))
+    return op (s, "replica.stop");
+  return APPLY_DONE;
+}
+
+static bool
+has_role (const struct step *s, const json_t *status, const char *role)
+{
+  return strcmp (json_text (status, "pair"), s->rec->uuid) == 0 &&
+    strcmp (json_text (status, "role"), role) == 0 &&
+    json_u64 (status, "fence") == s->rec->fence;
+}
+
+/* It is secondary: is what it gives up saved? */
+static int
+wait_saved (struct step *s)
+{
+  const json_t *discard = json_object_get (s->status, "discard");
+  const json_t *salvage = json_object_get (discard, "salvage");
+
+  if (json_u64 (s->status, "fence") != s->rec->fence)
+    return give_role (s, "secondary");
+  if (!json_is_true (json_object_get (discard, "pending")) ||
+      json_is_true (json_object_get (discard, "saved")))
+    return accept_off (s);
+  if (strcmp (json_text (salvage, "state"), "running") == 0)
+    return APPLY_WAITS;
+  if (strcmp (json_text (salvage, "state"), "failed") == 0)
+    fail (s, "not-saved", json_text (salvage, "reason"));
+  return -1;
+}
+
+static int
+give_up (struct step *s, const json_t *theirs)
+{
+  const json_t *history = json_object_get (theirs, "history");
+  struct record const *rec = s->rec;
+
+  if (!json_is_object (history))
+    return fail (s, "waiting", "the other site has not told its disk's "
+                 "history");
+  if (rec->reprotect == REPROTECT_REVERSE &&
+      !has_role (s, theirs, "primary"))
+    return fail (s, "waiting", "the other disk is not primary yet");
+  if (strcmp (json_text (s->status, "role"), "primary") == 0)
+    log_info ("worker: pair %s: disk %s gives up what the other one lacks",
+              rec->id, s->disk);
+  return tell (s, json_pack ("{s:s, s:I, s:O, s:b, s:b}", "op", "demote",
+                             "fence", (json_int_t) rec->fence,
+                             "peer", history,
+                             "salvage", rec->reprotect_unsaved == 0,
+                             "force", rec->reprotect_force != 0));
+}
+
+static int
+lose (struct step *s)
+{
+  json_t *theirs;
+  int r;
+
+  if (!is_ours (s))
+    return fail (s, "wrong-role", "the disk is no longer in this pair");
+  if (strcmp (json_text (s->status, "role"), "secondary") == 0) {
+    r = wait_saved (s);
+    if (r != -1 || strcmp (s->err->code, "not-saved") != 0)
+      return r;
+  }
+  theirs = reprotect_peer_status (s->agent, s->rec);
+  r = give_up (s, theirs);
+  json_decref (theirs);
+  return r;
+}
+
+/* The one that keeps what it has: writable, with the new fence.  When the
+ * failover is given up, not before the other one has stopped.
+ */
+static int
+win (struct step *s)
+{
+  json_t *theirs;
+  bool may;
+
+  if (!is_ours (s))
+    return fail (s, "wrong-role", "the disk is no longer in this pair");
+  theirs = reprotect_peer_status (s->agent, s->rec);
+  may = s->rec->reprotect == REPROTECT_REVERSE ||
+    has_role (s, theirs, "secondary");
+  json_decref (theirs);
+  if (!may)
+    return APPLY_WAITS;
+  if (strcmp (json_text (s->status, "role"), "secondary") == 0) {
+    log_info ("worker: pair %s: disk %s is primary again", s->rec->id,
+              s->disk);
+    return tell (s, json_pack ("{s:s, s:I}", "op", "promote", "fence",
+                               (json_int_t) s->rec->fence));
+  }
+  if (!has_role (s, s->status, "primary"))
+    return give_role (s, "primary");
+  return link_off (s);
+}
+
+static int
+reprotect (struct step *s)
+{
+  return reprotect_is_loser (s->agent, s->rec) ? lose (s) : win (s);
+}
+
+/* ------------------------------------------------------------------ */
+
 static int
 apply_source (struct step *s)
 {
@@ -269,6 +441,8 @@ apply_source (struct step *s)
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
     return meet_fence (s);
+  case PAIR_REPROTECTING:
+    return reprotect (s);
   case PAIR_CREATE_FAILED:
   case PAIR_DELETING:
   case PAIR_DELETE_FAILED:
@@ -281,17 +455,6 @@ apply_source (struct step *s)
 
 /* ------------------------------------------------------------------ */
 /* The destination.                                                     */
-
-static int
-accept_off (struct step *s)
-{
-  const json_t *source = json_object_get (s->status, "source");
-
-  if (json_is_true (json_object_get (source, "accept")) ||
-      json_is_object (json_object_get (s->status, "stage")))
-    return op (s, "replica.stop");
-  return APPLY_DONE;
-}
 
 static int
 accept_on (struct step *s)
@@ -312,10 +475,20 @@ promote (struct step *s, json_t **ret_promoted)
     return APPLY_DONE;
   if (!is_ours (s))
     return fail (s, "wrong-role", "the disk is no longer in this pair");
+  /* After a reprotect that failed it may be primary still. */
+  if (strcmp (json_text (s->status, "role"), "primary") == 0 &&
+      json_u64 (s->status, "fence") < s->rec->fence)
+    return give_role (s, "primary");
   log_info ("worker: pair %s: promote disk %s, fence %llu", s->rec->id,
             s->disk, (unsigned long long) s->rec->fence);
   reply = ask (s, json_pack ("{s:s, s:I}", "op", "promote", "fence",
                              (json_int_t) s->rec->fence));
+  if (reply == NULL && strcmp (s->err->code, "wrong-role") == 0 &&
+      has_role (s, s->status, "primary")) {
+    s->err->code[0] = s->err->message[0] = '\0';
+    reply = json_pack ("{s:O}", "committed",
+                       json_object_get (s->status, "committed"));
+  }
   if (reply == NULL)
     return -1;
   *ret_promoted = reply;
@@ -345,6 +518,8 @@ apply_destination (struct step *s, json_t **ret_promoted)
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
     return promote (s, ret_promoted);
+  case PAIR_REPROTECTING:
+    return reprotect (s);
   case PAIR_CREATE_FAILED:
   case PAIR_DELETING:
   case PAIR_DELETE_FAILED:

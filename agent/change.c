@@ -143,6 +143,18 @@ absorb_point (struct agent *agent, const struct record *theirs,
   return store_pair_put (agent->store, ours);
 }
 
+/* Tags and resource group live by their own count (tags.c). */
+static void
+absorb_meta (const struct record *from, struct record *to)
+{
+  if (from->meta <= to->meta)
+    return;
+  to->meta = from->meta;
+  to->version++;
+  TEXT_SET (to->tags, from->tags);
+  TEXT_SET (to->resource_group, from->resource_group);
+}
+
 int
 record_merge (struct agent *agent, const struct record *theirs,
               const char *actor, struct record *ret)
@@ -159,7 +171,11 @@ record_merge (struct agent *agent, const struct record *theirs,
   }
   cmp = r == 0 ? 1 : record_compare (theirs, ours);
   if (cmp <= 0) {
-    if (cmp == 0)
+    if (theirs->meta > ours->meta) {
+      absorb_meta (theirs, ours);
+      r = store_pair_put (agent->store, ours);
+    }
+    else if (cmp == 0)
       r = absorb_point (agent, theirs, ours);
     *ret = *ours;
     free (ours);
@@ -168,9 +184,12 @@ record_merge (struct agent *agent, const struct record *theirs,
 
   *ret = *theirs;
   if (r == 1) {
+    absorb_meta (ours, ret);
     ret->link_epoch = ours->link_epoch;
     TEXT_SET (ret->link_uri, ours->link_uri);
-    if (ours->has_point && ours->epoch == theirs->epoch) {
+    if (ours->has_point && ours->epoch == theirs->epoch &&
+        strcmp (ours->source_region, theirs->source_region) == 0 &&
+        strcmp (ours->source_disk, theirs->source_disk) == 0) {
       ret->has_point = 1;
       if (ours->point_ms > ret->point_ms)
         ret->point_ms = ours->point_ms;

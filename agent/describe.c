@@ -13,9 +13,8 @@
 
 #define PAIR_IDS_MAX 100
 
-/* The newest STATUS of our disk, a new reference; NULL when none. */
-static json_t *
-latest_status (struct agent *agent, const struct record *rec)
+json_t *
+pair_disk_status (struct agent *agent, const struct record *rec)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
   struct runtime *rt = runtime_get (agent, rec->id);
@@ -23,10 +22,9 @@ latest_status (struct agent *agent, const struct record *rec)
   return rt ? json_deep_copy (rt->status) : NULL;
 }
 
-/* ms since 1970 of the last recovery point; 0: none yet. */
-static uint64_t
-recovery_point (struct agent *agent, const struct record *rec,
-                const json_t *status)
+uint64_t
+pair_recovery_point (struct agent *agent, const struct record *rec,
+                     const json_t *status)
 {
   struct observation o;
   uint64_t point = rec->has_point ? rec->point_ms : 0;
@@ -62,9 +60,9 @@ static json_t *
 describe_pair (struct agent *agent, const struct request *req,
                const struct record *rec)
 {
-  json_t *status = latest_status (agent, rec);
+  json_t *status = pair_disk_status (agent, rec);
   json_t *tags = json_loads (rec->tags, 0, NULL), *json;
-  uint64_t point = recovery_point (agent, rec, status);
+  uint64_t point = pair_recovery_point (agent, rec, status);
 
   json = json_pack (
     "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
@@ -93,6 +91,7 @@ describe_pair (struct agent *agent, const struct request *req,
                          json_integer (point / 1000));
   if (json) {
     describe_loss (rec, json);
+    reprotect_describe (agent, rec, json);
     monitor_describe (rec, status, is_source (agent, rec), json);
   }
   json_decref (status);
@@ -127,37 +126,7 @@ parse_filter (const struct request *req, struct filter *ret,
     answer_error (answer, API_INVALID_PARAMETER, "PairIds", NULL);
     return false;
   }
-  return true;
-}
-
-/* Does the pair have every Tag.N of the request? */
-static bool
-tags_match (const struct request *req, const struct record *rec)
-{
-  json_t *tags = json_loads (rec->tags[0] ? rec->tags : "[]", 0, NULL), *tag;
-  bool all = true;
-  char name[24];
-  size_t i;
-  int n;
-
-  for (n = 1; all && n <= TAGS_MAX; ++n) {
-    const char *key, *value;
-    bool found = false;
-
-    snprintf (name, sizeof name, "Tag.%d.Key", n);
-    key = params_get (&req->params, name);
-    snprintf (name, sizeof name, "Tag.%d.Value", n);
-    value = params_get (&req->params, name);
-    if (key == NULL)
-      continue;
-    json_array_foreach (tags, i, tag)
-      found = found || (strcmp (json_text (tag, "TagKey"), key) == 0 &&
-                        (value == NULL ||
-                         strcmp (json_text (tag, "TagValue"), value) == 0));
-    all = found;
-  }
-  json_decref (tags);
-  return all;
+  return tags_filter_valid (req, answer);
 }
 
 static bool
@@ -243,11 +212,11 @@ action_describe_progress (struct agent *agent, struct request *req,
     answer_error (answer, t.refusal, NULL, t.hint ? "%s" : NULL, t.hint);
     return;
   }
-  status = latest_status (agent, rec);
+  status = pair_disk_status (agent, rec);
   answer->body = json_object ();
   r = monitor_progress (rec, status, is_source (agent, rec), answer->body);
   json_object_set_new (answer->body, "Progress", json_integer (r));
-  point = recovery_point (agent, rec, status);
+  point = pair_recovery_point (agent, rec, status);
   if (point)
     json_object_set_new (answer->body, "RecoverPoint",
                          json_integer (point / 1000));

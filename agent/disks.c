@@ -16,7 +16,9 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "peer-internal.h"
 #include "plugin-internal.h"
+#include "x509.h"
 
 #define CALL_TIMEOUT_MS 2200
 #define STATUS_TIMEOUT_MS 1000
@@ -34,6 +36,7 @@ answer_control_error (struct answer *answer, const struct control_error *err)
     { "disk-exists", API_OPERATION_DENIED },
     { "disk-in-use", API_OPERATION_DENIED },
     { "wrong-role", API_OPERATION_DENIED },
+    { "no-space", API_OPERATION_DENIED },
     { "bad-request", API_INVALID_PARAMETER_FORMAT },
   };
   size_t i;
@@ -346,6 +349,8 @@ disks_settle (struct agent *agent)
     if (list[i].state == DISK_DELETING &&
         delete_in_plugin (agent, &list[i], &err))
       disk_is_gone (agent, &list[i], "worker", NULL);
+    else if (list[i].state == DISK_RESIZING)
+      disk_resize_settle (agent, &list[i]);
     else if (list[i].state == DISK_CREATING && age_s > 5) {
       json_t *status = disk_status (agent, list[i].id, STATUS_TIMEOUT_MS,
                                     &err);
@@ -360,10 +365,11 @@ disks_settle (struct agent *agent)
 }
 
 static void
-adopt_disk (struct agent *agent, const json_t *status)
+adopt_disk (struct agent *agent, const json_t *status, void *opaque)
 {
   struct disk disk = { .state = DISK_READY }, other;
 
+  (void) opaque;
   if (!TEXT_SET (disk.id, json_text (status, "disk")) || !disk.id[0] ||
       store_begin (agent->store) == -1)
     return;
@@ -377,7 +383,10 @@ adopt_disk (struct agent *agent, const json_t *status)
 }
 
 void
-plugin_adopt_disks (struct agent *agent)
+plugin_each_disk (struct agent *agent,
+                  void (*fn) (struct agent *agent, const json_t *status,
+                              void *opaque),
+                  void *opaque)
 {
   char after[DISK_ID_SIZE] = "";
   struct control_error err;
@@ -394,10 +403,16 @@ plugin_adopt_disks (struct agent *agent)
       return;
     }
     json_array_foreach (json_object_get (reply, "disks"), i, status)
-      adopt_disk (agent, status);
+      fn (agent, status, opaque);
     TEXT_SET (after, json_text (reply, "next"));
     json_decref (reply);
   } while (after[0]);
+}
+
+void
+plugin_adopt_disks (struct agent *agent)
+{
+  plugin_each_disk (agent, adopt_disk, NULL);
 }
 
 /* ------------------------------------------------------------------ */
@@ -418,10 +433,13 @@ describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
   bool attached = json_u64 (detail, "clients") > 0;
   bool failed = detail == NULL ||
     strcmp (json_text (detail, "state"), "failed") == 0;
+  uint64_t size = json_u64 (detail, "size");
   json_t *json;
   char *uri;
   int r;
 
+  if (size == 0)
+    size = disk->size;
   if (detail == NULL && strcmp (err.code, "unreachable") == 0)
     *silent = true;
   if (rec == NULL ||
@@ -435,8 +453,9 @@ describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
   store_leave (agent->store);
   json = json_pack ("{s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:s, s:s, s:I}",
                     "DiskId", disk->id, "DiskName", disk->name,
-                    "Size", (json_int_t) disk->size,
-                    "Status", failed ? "Error"
+                    "Size", (json_int_t) size,
+                    "Status", disk->state == DISK_RESIZING ? "Resizing"
+                    : failed ? "Error"
                     : attached ? "InUse" : "Available",
                     "Attached", (int) attached,
                     "ReplicaPairId", r == 1 ? rec->id : "",
@@ -482,7 +501,7 @@ action_describe_disks (struct agent *agent, struct request *req,
   if (strcmp (req->region, agent->settings.region) != 0)
     n = 0;
   for (i = 0; i < n; ++i) {
-    if (list[i].state != DISK_READY ||
+    if ((list[i].state != DISK_READY && list[i].state != DISK_RESIZING) ||
         (!in_comma_list (ids, list[i].id) &&
          !in_comma_list (ids, list[i].name)))
       continue;
@@ -492,6 +511,23 @@ action_describe_disks (struct agent *agent, struct request *req,
     found++;
   }
   paging_finish (&paging, found, answer->body);
+}
+
+/* Of the site, for those who join; NULL when it has none. */
+static json_t *
+describe_certificate (struct agent *agent)
+{
+  CLEANUP_FREE char *pem = trust_ours (agent, NULL, NULL);
+  char fingerprint[X509_FINGERPRINT_SIZE], region[REGION_SIZE];
+  uint64_t end;
+
+  if (pem == NULL || x509_fingerprint (pem, fingerprint, NULL) == -1 ||
+      x509_expiry (pem, &end, NULL) == -1)
+    return NULL;
+  return json_pack ("{s:s, s:I, s:s, s:s}", "Fingerprint", fingerprint,
+                    "ExpireTime", (json_int_t) end,
+                    "Rotation", trust_rotation (agent, region),
+                    "RotationWaitsFor", region);
 }
 
 void
@@ -509,9 +545,11 @@ action_describe_site (struct agent *agent, struct request *req,
     return;
   }
   answer->body =
-    json_pack ("{s:s, s:s, s:s, s:o, s:s, s:s, s:b}",
+    json_pack ("{s:s, s:s, s:s, s:o*, s:s, s:o, s:s, s:s, s:b}",
                "RegionId", s->region, "ZoneId", s->zone,
                "Version", PACKAGE_VERSION,
+               "Certificate", describe_certificate (agent),
+               "Directory", s->dir,
                "Peers", peers_describe (agent),
                "NbdSocket", nbd,
                "DataAddress", plugin_data_address (agent->plugin, data),

@@ -46,6 +46,18 @@ log_event (const struct event *e)
             e->message[0] ? ": " : "", e->message, e->actor);
 }
 
+/* Events of each level since the start. */
+static _Atomic uint64_t counted[LOG_LEVEL_ERROR + 1];
+
+void
+events_counted (uint64_t ret[LOG_LEVEL_ERROR + 1])
+{
+  size_t i;
+
+  for (i = 0; i <= LOG_LEVEL_ERROR; ++i)
+    ret[i] = counted[i];
+}
+
 static int __attribute__ ((format (printf, 9, 0)))
 add (struct agent *agent, enum log_level level, const char *actor,
      const char *kind, const char *pair, const char *disk, const char *from,
@@ -61,6 +73,7 @@ add (struct agent *agent, enum log_level level, const char *actor,
   TEXT_SET (e.to, to);
   vsnprintf (e.message, sizeof e.message, fmt, args);
   log_event (&e);
+  counted[level]++;
   return store_event_add (agent->store, &e);
 }
 

@@ -1,9 +1,11 @@
 /* HTTP: a request in, JSON out (see agent.h).
  *
- * Two listeners, both libmicrohttpd with a thread a connection: the Unix
- * socket api.sock for people and programs on this machine, TCP for the other
- * sites and SDKs.  Whatever comes in is answered in JSON, since the vendor's
- * clients break on anything else.
+ * Listeners, all libmicrohttpd with a thread a connection: the Unix socket
+ * api.sock for people and programs on this machine, TCP without and with TLS
+ * for the other sites and SDKs, and one for monitoring only.  Whatever comes
+ * in is answered in JSON, since the vendor's clients break on anything else.
+ * Only a request line or headers beyond HEADERS_MAX are answered by
+ * libmicrohttpd itself (413, 414 or 431 and a page), before we hear of them.
  */
 
 #include <config.h>
@@ -19,25 +21,32 @@
 
 #include <microhttpd.h>
 
-#include "agent.h"
+#include "auth.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "http-guard.h"
 #include "plugin-internal.h"
+#include "tls.h"
 
-#define CONNECTIONS_MAX 256
-#define IDLE_TIMEOUT_S 30
+/* The guard keeps it below this, unless many end at the same time. */
+#define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)
+#define STACK_SIZE (512 * 1024)
 #define HEADERS_MAX (128 * 1024)
 #define UPLOAD_MAX (16 * 1024 * 1024)   /* read and dropped beyond BODY_MAX */
 
 struct listener {
   struct http *http;
-  bool is_local;
+  enum { LISTENER_LOCAL = 1, LISTENER_TCP, LISTENER_TLS,
+         LISTENER_METRICS } kind;
   int fd;
   struct MHD_Daemon *daemon;
+  struct guard *guard;
 };
 
 struct http {
   struct agent *agent;
   char *path;                    /* of api.sock */
-  struct listener unix_socket, tcp;
+  struct listener unix_socket, tcp, tls, metrics;
 };
 
 /* One request while it is being read. */
@@ -46,6 +55,30 @@ struct upload {
   size_t len, room, seen;
   bool is_too_big;
 };
+
+/* A stranger must not be able to fill the log: a line a second. */
+struct quiet {
+  pthread_mutex_t lock;
+  uint64_t last_ns, dropped;
+};
+#define QUIET_INIT { PTHREAD_MUTEX_INITIALIZER, 0, 0 }
+
+/* May a line be written now?  *RET_DROPPED were not. */
+static bool
+quiet_ask (struct quiet *q, uint64_t *ret_dropped)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&q->lock);
+  uint64_t now = clock_mono_ns ();
+
+  if (q->last_ns && now - q->last_ns < NS_PER_SEC) {
+    q->dropped++;
+    return false;
+  }
+  *ret_dropped = q->dropped;
+  q->last_ns = now;
+  q->dropped = 0;
+  return true;
+}
 
 static enum MHD_Result
 send_json (struct MHD_Connection *connection, int http, json_t *json,
@@ -101,17 +134,6 @@ add_query (void *opaque, enum MHD_ValueKind kind, const char *key,
   return MHD_YES;
 }
 
-static int
-add_header (struct MHD_Connection *connection, const char *header,
-            const char *name, struct params *params)
-{
-  const char *value = MHD_lookup_connection_value (connection,
-                                                   MHD_HEADER_KIND, header);
-
-  return value == NULL ? 0
-    : params_add (params, name, strlen (name), value, strlen (value));
-}
-
 static bool
 is_form (struct MHD_Connection *connection)
 {
@@ -123,16 +145,13 @@ is_form (struct MHD_Connection *connection)
   return type && strncasecmp (type, form, sizeof form - 1) == 0;
 }
 
-/* Headers win over the query, the query over the body. */
+/* -1: ERRNO is E2BIG, EINVAL, ENOMEM. */
 static int
 gather_params (struct MHD_Connection *connection, const struct upload *u,
-               struct params *params)
+               struct params *query, struct params *form)
 {
-  struct query q = { .params = params };
+  struct query q = { .params = query };
 
-  if (add_header (connection, "x-acs-action", "Action", params) == -1 ||
-      add_header (connection, "x-acs-version", "Version", params) == -1)
-    return -1;
   MHD_get_connection_values_n (connection, MHD_GET_ARGUMENT_KIND, add_query,
                                &q);
   if (q.errnum) {
@@ -140,20 +159,26 @@ gather_params (struct MHD_Connection *connection, const struct upload *u,
     return -1;
   }
   if (u->len > 0 && is_form (connection))
-    return params_add_form (params, u->body, u->len);
+    return params_add_form (form, u->body, u->len);
   return 0;
 }
 
+static const char *
+find_header (void *opaque, const char *name)
+{
+  return MHD_lookup_connection_value (opaque, MHD_HEADER_KIND, name);
+}
+
 static void
-client_name (struct listener *l, struct MHD_Connection *connection,
-             char *ret, size_t size)
+client_address (struct listener *l, struct MHD_Connection *connection,
+                char *ret, size_t size)
 {
   const union MHD_ConnectionInfo *info =
     MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   char host[64];
 
-  text_set (ret, size, l->is_local ? "local" : "remote");
-  if (!l->is_local && info && info->client_addr &&
+  text_set (ret, size, l->kind == LISTENER_LOCAL ? "local" : "remote");
+  if (l->kind != LISTENER_LOCAL && info && info->client_addr &&
       getnameinfo (info->client_addr,
                    info->client_addr->sa_family == AF_INET6
                    ? sizeof (struct sockaddr_in6)
@@ -162,31 +187,79 @@ client_name (struct listener *l, struct MHD_Connection *connection,
     text_set (ret, size, host);
 }
 
+static int
+connection_fd (struct MHD_Connection *connection)
+{
+  const union MHD_ConnectionInfo *info =
+    MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+  return info ? (int) info->connect_fd : -1;
+}
+
+static void
+note_stranger (const char *address, const struct answer *answer)
+{
+  static struct quiet quiet = QUIET_INIT;
+  struct api_error_text text;
+  uint64_t dropped;
+
+  if (!quiet_ask (&quiet, &dropped))
+    return;
+  api_error_format (answer->error, answer->name1, answer->name2, &text);
+  log_warning ("api: %s: refused, %s (%llu more since the last line)",
+               address, text.code, (unsigned long long) dropped);
+}
+
+/* Answer what ANSWER says is wrong. */
+static json_t *
+refusal (struct http *h, const struct answer *answer, int *ret_http)
+{
+  *ret_http = api_error_info (answer->error)->http;
+  return error_body (h->agent, answer->error, answer->name1,
+                     answer->recommend);
+}
+
 static enum MHD_Result
 serve_action (struct listener *l, struct MHD_Connection *connection,
-              const struct upload *u)
+              const char *url, const char *method, const struct upload *u,
+              bool *ret_known)
 {
-  struct request req = { .is_local = l->is_local };
-  enum MHD_Result r;
+  struct answer answer = { .error = API_OK };
+  struct params query = { 0 }, form = { 0 };
+  struct request req = { .is_local = false };
+  char address[64];
+  struct call call = {
+    .method = method, .path = url, .query = &query, .form = &form,
+    .header = find_header, .opaque = connection,
+    .body = u->body ? u->body : "", .body_len = u->len,
+    .is_unix = l->kind == LISTENER_LOCAL, .fd = connection_fd (connection),
+    .address = address,
+  };
   json_t *json;
   int http;
 
-  if (gather_params (connection, u, &req.params) == -1) {
-    r = send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
-                    errno == E2BIG ? "send fewer parameters"
-                    : "parameters must be UTF-8 text");
-    params_release (&req.params);
-    return r;
+  client_address (l, connection, address, sizeof address);
+  if (gather_params (connection, u, &query, &form) == -1)
+    answer_error (&answer, API_INVALID_PARAMETER_FORMAT, NULL,
+                  errno == E2BIG ? "send fewer parameters"
+                  : "parameters must be UTF-8 text");
+  else
+    *ret_known = auth_call (l->http->agent, &call, &req, &answer);
+  if (*ret_known)
+    json = actions_run (l->http->agent, &req, &http);
+  else {
+    note_stranger (address, &answer);
+    json = refusal (l->http, &answer, &http);
   }
-  client_name (l, connection, req.client, sizeof req.client);
-  json = actions_run (l->http->agent, &req, &http);
   params_release (&req.params);
+  params_release (&query);
+  params_release (&form);
   return send_json (connection, http, json, NULL);
 }
 
 static enum MHD_Result
 serve_peer (struct listener *l, struct MHD_Connection *connection,
-            const char *verb, const struct upload *u)
+            const char *verb, const struct upload *u, bool *ret_known)
 {
   const char *auth =
     MHD_lookup_connection_value (connection, MHD_HEADER_KIND,
@@ -197,13 +270,56 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
 
   json = peer_serve (l->http->agent, verb, auth, u->body ? u->body : "",
                      u->len, &http, answer_auth);
+  *ret_known = answer_auth[0];
   return send_json (connection, http, json,
                     answer_auth[0] ? answer_auth : NULL);
 }
 
 static enum MHD_Result
+serve_metrics (struct listener *l, struct MHD_Connection *connection)
+{
+  char *text = metrics_text (l->http->agent);
+  struct MHD_Response *response;
+  enum MHD_Result r;
+
+  if (text == NULL)
+    return send_error (l, connection, API_INTERNAL, NULL, NULL);
+  response = MHD_create_response_from_buffer (strlen (text), text,
+                                              MHD_RESPMEM_MUST_FREE);
+  if (response == NULL) {
+    free (text);
+    return MHD_NO;
+  }
+  MHD_add_response_header (response, "Content-Type",
+                           "text/plain; version=0.0.4; charset=utf-8");
+  r = MHD_queue_response (connection, 200, response);
+  MHD_destroy_response (response);
+  return r;
+}
+
+static enum MHD_Result
+serve_health (struct listener *l, struct MHD_Connection *connection)
+{
+  bool ok;
+  json_t *json = health_json (l->http->agent, &ok);
+
+  return send_json (connection, ok ? 200 : 503, json, NULL);
+}
+
+/* What monitoring asks.  Not over the addresses of the API: there everybody
+ * must say who he is.
+ */
+static bool
+is_monitoring (const struct listener *l, const char *method)
+{
+  return (l->kind == LISTENER_METRICS || l->kind == LISTENER_LOCAL) &&
+    strcmp (method, "GET") == 0;
+}
+
+static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
-       const char *url, const char *method, const struct upload *u)
+       const char *url, const char *method, const struct upload *u,
+       bool *ret_known)
 {
   if (u->is_too_big)
     return send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
@@ -211,10 +327,16 @@ serve (struct listener *l, struct MHD_Connection *connection,
   if (strcmp (method, "GET") != 0 && strcmp (method, "POST") != 0)
     return send_error (l, connection, API_UNSUPPORTED_HTTP_METHOD, NULL,
                        NULL);
+  if (is_monitoring (l, method) && strcmp (url, "/metrics") == 0)
+    return serve_metrics (l, connection);
+  if (is_monitoring (l, method) && strcmp (url, "/healthz") == 0)
+    return serve_health (l, connection);
+  if (l->kind == LISTENER_METRICS)
+    return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
   if (strcmp (url, "/") == 0)
-    return serve_action (l, connection, u);
+    return serve_action (l, connection, url, method, u, ret_known);
   if (strncmp (url, "/peer/", 6) == 0 && strcmp (method, "POST") == 0)
-    return serve_peer (l, connection, url + 6, u);
+    return serve_peer (l, connection, url + 6, u, ret_known);
   return send_error (l, connection, API_NO_SUCH_API, NULL, NULL);
 }
 
@@ -252,6 +374,9 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
 {
   struct listener *l = opaque;
   struct upload *u = *con_cls;
+  struct guarded *guarded;
+  enum MHD_Result r;
+  bool is_known = false;
 
   (void) version;
   if (u == NULL) {
@@ -264,7 +389,26 @@ handle (void *opaque, struct MHD_Connection *connection, const char *url,
     *data_size = 0;
     return ok ? MHD_YES : MHD_NO;
   }
-  return serve (l, connection, url, method, u);
+  guarded = MHD_get_connection_info (
+    connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  guard_busy (l->guard, guarded);
+  r = serve (l, connection, url, method, u, &is_known);
+  guard_done (l->guard, guarded, is_known);
+  return r;
+}
+
+static void
+connected (void *opaque, struct MHD_Connection *connection, void **context,
+           enum MHD_ConnectionNotificationCode code)
+{
+  struct listener *l = opaque;
+
+  if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    *context = guard_enter (l->guard, connection_fd (connection));
+  else {
+    guard_leave (l->guard, *context);
+    *context = NULL;
+  }
 }
 
 static void
@@ -286,32 +430,58 @@ completed (void *opaque, struct MHD_Connection *connection, void **con_cls,
 static void __attribute__ ((format (printf, 2, 0)))
 log_http (void *opaque, const char *fmt, va_list args)
 {
+  static struct quiet quiet = QUIET_INIT;
+  uint64_t dropped;
   char text[512];
 
   (void) opaque;
+  if (!quiet_ask (&quiet, &dropped))
+    return;
   vsnprintf (text, sizeof text, fmt, args);
-  log_warning ("http: %s", text);
+  text[strcspn (text, "\r\n")] = '\0';
+  log_warning ("http: %s (%llu more since the last line)", text,
+               (unsigned long long) dropped);
 }
 
 static int
-start_listener (struct http *h, struct listener *l, int fd, bool is_local,
+start_listener (struct http *h, struct listener *l, int fd, int kind,
                 struct error *err)
 {
+  const struct MHD_OptionItem with_tls[] = {
+    { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls_callback () },
+    { MHD_OPTION_HTTPS_PRIORITIES, 0,
+      (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+    { MHD_OPTION_END, 0, NULL }
+  };
+  const struct MHD_OptionItem without_tls[] = {
+    { MHD_OPTION_END, 0, NULL }
+  };
+
   l->http = h;
-  l->is_local = is_local;
+  l->kind = kind;
   l->fd = fd;
+  l->guard = guard_new (err);
+  if (l->guard == NULL) {
+    close (fd);
+    return -1;
+  }
   l->daemon =
     MHD_start_daemon (MHD_USE_THREAD_PER_CONNECTION |
                       MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                      MHD_USE_ERROR_LOG,
+                      MHD_USE_ERROR_LOG |
+                      (kind == LISTENER_TLS ? MHD_USE_TLS : 0),
                       0, NULL, NULL, handle, l,
                       MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
+                      MHD_OPTION_ARRAY,
+                      kind == LISTENER_TLS ? with_tls : without_tls,
                       MHD_OPTION_LISTEN_SOCKET, fd,
                       MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
                       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                      MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+                      MHD_OPTION_NOTIFY_CONNECTION, connected, l,
+                      MHD_OPTION_CONNECTION_TIMEOUT, GUARD_KNOWN_S,
                       MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                       (size_t) HEADERS_MAX,
+                      MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_SIZE,
                       MHD_OPTION_END);
   if (l->daemon == NULL) {
     close (fd);
@@ -320,11 +490,32 @@ start_listener (struct http *h, struct listener *l, int fd, bool is_local,
   return 0;
 }
 
+/* Listen on ADDRESS, unless that is "none". */
+static int
+start_tcp (struct http *h, struct listener *l, const char *address, int kind,
+           struct error *err)
+{
+  static const char *const words[] = {
+    [LISTENER_TCP] = "the API", [LISTENER_TLS] = "the API with TLS",
+    [LISTENER_METRICS] = "monitoring"
+  };
+  char bound[256];
+  int fd;
+
+  if (strcmp (address, "none") == 0)
+    return 0;
+  fd = listen_tcp (address, bound, sizeof bound, err);
+  if (fd == -1 || start_listener (h, l, fd, kind, err) == -1)
+    return -1;
+  log_info ("http: %s listens on %s", words[kind], bound);
+  return 0;
+}
+
 struct http *
 http_start (struct agent *agent, struct error *err)
 {
+  const struct settings *s = &agent->settings;
   struct http *h = calloc (1, sizeof *h);
-  char address[256];
   int fd;
 
   if (h == NULL || asprintf (&h->path, "%s/api.sock",
@@ -336,14 +527,12 @@ http_start (struct agent *agent, struct error *err)
   h->agent = agent;
   fd = plugin_listen_unix (h->path, err);
   if (fd == -1 ||
-      start_listener (h, &h->unix_socket, fd, true, err) == -1)
+      start_listener (h, &h->unix_socket, fd, LISTENER_LOCAL, err) == -1 ||
+      start_tcp (h, &h->tcp, s->listen, LISTENER_TCP, err) == -1 ||
+      start_tcp (h, &h->tls, s->listen_tls, LISTENER_TLS, err) == -1 ||
+      start_tcp (h, &h->metrics, s->metrics_listen, LISTENER_METRICS,
+                 err) == -1)
     goto err;
-  if (strcmp (agent->settings.listen, "none") == 0)
-    return h;
-  fd = listen_tcp (agent->settings.listen, address, sizeof address, err);
-  if (fd == -1 || start_listener (h, &h->tcp, fd, false, err) == -1)
-    goto err;
-  log_info ("http: listening on %s and %s", h->path, address);
   return h;
 
  err:
@@ -351,15 +540,23 @@ http_start (struct agent *agent, struct error *err)
   return NULL;
 }
 
+static void
+stop_listener (struct listener *l)
+{
+  if (l->daemon)
+    MHD_stop_daemon (l->daemon);
+  guard_free (l->guard);
+}
+
 void
 http_stop (struct http *h)
 {
   if (h == NULL)
     return;
-  if (h->tcp.daemon)
-    MHD_stop_daemon (h->tcp.daemon);
-  if (h->unix_socket.daemon)
-    MHD_stop_daemon (h->unix_socket.daemon);
+  stop_listener (&h->metrics);
+  stop_listener (&h->tls);
+  stop_listener (&h->tcp);
+  stop_listener (&h->unix_socket);
   unlink (h->path);
   free (h->path);
   free (h);

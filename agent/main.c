@@ -10,16 +10,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
 
 #include "agent.h"
+#include "tls.h"
 
 static int
 complain (const struct error *err)
@@ -82,7 +86,9 @@ init_locks (struct agent *agent)
 static int
 start (struct agent *agent, struct error *err)
 {
-  if (open_site (agent, err) == -1)
+  if (open_site (agent, err) == -1 ||
+      (strcmp (agent->settings.listen_tls, "none") != 0 &&
+       tls_load (agent->settings.tls_dir, err) == -1))
     return -1;
   agent->plugin = plugin_new (agent, err);
   if (agent->plugin == NULL || peers_start (agent, err) == -1 ||
@@ -103,6 +109,31 @@ stop (struct agent *agent, bool stop_nbdkit)
   runtimes_free (agent);
   store_close (agent->store);
   settings_release (&agent->settings);
+  tls_release ();
+}
+
+/* Tell systemd, if it is there, how far we are (sd_notify(3)). */
+static void
+notify (const char *state)
+{
+  const char *path = getenv ("NOTIFY_SOCKET");
+  struct sockaddr_un sun = { .sun_family = AF_UNIX };
+  socklen_t len;
+  int fd;
+
+  if (path == NULL || (path[0] != '/' && path[0] != '@') ||
+      !text_set (sun.sun_path, sizeof sun.sun_path, path))
+    return;
+  len = offsetof (struct sockaddr_un, sun_path) + strlen (path);
+  if (path[0] == '@')
+    sun.sun_path[0] = '\0';
+  fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd == -1)
+    return;
+  if (sendto (fd, state, strlen (state), MSG_NOSIGNAL,
+              (struct sockaddr *) &sun, len) == -1)
+    log_warning ("paird: cannot tell systemd: %s", strerror (errno));
+  close (fd);
 }
 
 /* Every thread inherits this mask, so only main sees the signals. */
@@ -142,9 +173,12 @@ main (int argc, char **argv)
   log_info ("paird: %s, region %s, zone %s, directory %s", PACKAGE_VERSION,
             agent.settings.region, agent.settings.zone, agent.settings.dir);
 
+  notify ("READY=1");
   sigwait (&signals, &signal_number);
+  notify ("STOPPING=1");
   log_info ("paird: ending on signal %d", signal_number);
-  stop (&agent, agent.settings.stop_plugin_on_exit);
+  stop (&agent, agent.settings.run_nbdkit &&
+        agent.settings.stop_plugin_on_exit);
   curl_global_cleanup ();
   return EXIT_SUCCESS;
 }

@@ -80,7 +80,9 @@ observe_destination (const json_t *status, uint64_t now_ms,
   const json_t *known = json_object_get (source, "known");
 
   if (!json_is_object (committed) ||
-      strcmp (json_text (status, "role"), "secondary") != 0)
+      strcmp (json_text (status, "role"), "secondary") != 0 ||
+      json_is_true (json_object_get (json_object_get (status, "discard"),
+                                     "pending")))
     return;
   ret->has_point = true;
   ret->point_ms = point_ms (committed);

@@ -4,6 +4,8 @@
  *   check    may this disk become the destination of a pair?
  *   disk     STATUS of a disk
  *   pair     exchange of a pair's record
+ *   history  what a disk's plugin tells of its history
+ *   compare  what this disk has beyond the history that is given
  *   forward  an action of the API for our region
  *
  * A call counts once, and only near its time: the nonces of the last two
@@ -21,6 +23,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "peer-internal.h"
 
 #define NONCES_MAX 32768
 #define STATUS_TIMEOUT_MS 1000
@@ -85,20 +88,12 @@ parse_auth (const char *text, struct auth *ret)
   return true;
 }
 
-/* NULL: fine, else why not. */
+/* Is the call of now, and the first of its kind?  NULL, else why not. */
 static const char *
-check_auth (struct agent *agent, const char *verb, const struct auth *auth,
-            const char *body, size_t len)
+check_time (struct agent *agent, const struct auth *auth)
 {
   uint64_t now = wall_ms (), then;
-  char want[65];
 
-  if (agent->settings.secret_len == 0)
-    return "this site has no site secret";
-  peer_hmac (&agent->settings, "request", verb, auth->time_ms, auth->nonce,
-             body, len, want);
-  if (!secret_equal (want, auth->mac, 64))
-    return "the site secrets differ";
   if (!uint_parse (auth->time_ms, INT64_MAX, &then) ||
       then + PEER_WINDOW_MS < now || then > now + PEER_WINDOW_MS)
     return "the clocks of the sites differ by more than a minute";
@@ -107,6 +102,21 @@ check_auth (struct agent *agent, const char *verb, const struct auth *auth,
   if (!nonce_take (auth->nonce, now))
     return "the call was made before";
   return NULL;
+}
+
+/* NULL: fine, else why not. */
+static const char *
+check_auth (struct agent *agent, const char *verb, const struct auth *auth,
+            const char *body, size_t len, struct peer **ret_from,
+            struct secret *ret_secret)
+{
+  if (agent->npeers == 0)
+    return "this site has no site secret, and no site was joined";
+  *ret_from = peer_verify (agent, "request", verb, auth->time_ms,
+                           auth->nonce, body, len, auth->mac, ret_secret);
+  if (*ret_from == NULL)
+    return "the site secrets differ";
+  return check_time (agent, auth);
 }
 
 /* ------------------------------------------------------------------ */
@@ -162,6 +172,9 @@ check_destination (struct agent *agent, const char *id_or_name,
   if (r == -1)
     return refuse (ret, API_INTERNAL, "the store of region %s failed",
                    agent->settings.region);
+  if (r == 1 && disk.state == DISK_RESIZING)
+    return refuse (ret, API_OPERATION_DENIED,
+                   "disk %s is being resized; try again", disk.id);
   if (r == 0 || disk.state != DISK_READY)
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,
@@ -197,24 +210,29 @@ check_destination (struct agent *agent, const char *id_or_name,
 /* Verbs.  Each returns the answer.                                     */
 
 static json_t *
-serve_hello (struct agent *agent, const json_t *body)
+serve_hello (struct agent *agent, struct peer *from, const json_t *body)
 {
   char data[DATA_ADDRESS_SIZE];
+  json_t *ret;
 
-  (void) body;
-  return json_pack ("{s:s, s:s, s:s, s:s}",
-                    "region", agent->settings.region,
-                    "zone", agent->settings.zone,
-                    "version", PACKAGE_VERSION,
-                    "data", plugin_data_address (agent->plugin, data));
+  sites_hear (from, body);
+  ret = json_pack ("{s:s, s:s, s:s, s:s}",
+                   "region", agent->settings.region,
+                   "zone", agent->settings.zone,
+                   "version", PACKAGE_VERSION,
+                   "data", plugin_data_address (agent->plugin, data));
+  if (ret)
+    sites_tell (from, ret);
+  return ret;
 }
 
 static json_t *
-serve_check (struct agent *agent, const json_t *body)
+serve_check (struct agent *agent, struct peer *from, const json_t *body)
 {
   struct refusal refusal = { .error = API_OK };
   json_t *status;
 
+  (void) from;
   if (strcmp (json_text (body, "zone"), agent->settings.zone) != 0) {
     refuse (&refusal, API_NO_SUCH_RESOURCE, "the site of region %s is zone "
             "%s", agent->settings.region, agent->settings.zone);
@@ -227,12 +245,13 @@ serve_check (struct agent *agent, const json_t *body)
 }
 
 static json_t *
-serve_disk (struct agent *agent, const json_t *body)
+serve_disk (struct agent *agent, struct peer *from, const json_t *body)
 {
   struct control_error err;
   json_t *status = disk_status (agent, json_text (body, "disk"),
                                 STATUS_TIMEOUT_MS, &err);
 
+  (void) from;
   return status ? json_pack ("{s:o}", "status", status)
     : json_pack ("{s:s}", "trouble", err.message);
 }
@@ -328,7 +347,7 @@ take_their_status (struct agent *agent, const struct record *rec,
 }
 
 static json_t *
-serve_pair (struct agent *agent, const json_t *body)
+serve_pair (struct agent *agent, struct peer *from, const json_t *body)
 {
   struct record *both = calloc (2, sizeof *both);
   struct record *theirs = both, *ours = both + 1;
@@ -342,6 +361,14 @@ serve_pair (struct agent *agent, const json_t *body)
       !record_from_json (json_object_get (body, "record"), theirs)) {
     free (both);
     return NULL;
+  }
+  /* A joined site speaks for its own pairs only. */
+  if (from->is_joined &&
+      strcmp (other_region (agent, theirs), from->region) != 0) {
+    refuse (&refusal, API_NO_SUCH_RESOURCE, "no disk of the pair is in "
+            "region %s", from->region);
+    free (both);
+    return refusal_json (&refusal);
   }
   if (!admit (agent, theirs, &refusal)) {
     free (both);
@@ -359,15 +386,49 @@ serve_pair (struct agent *agent, const json_t *body)
   return json;
 }
 
+/* A request to our plugin, for the other site to know. */
 static json_t *
-serve_forward (struct agent *agent, const json_t *body)
+serve_plugin (struct agent *agent, const json_t *body, const char *op,
+              const char *name)
 {
-  struct request req = { .is_forwarded = true };
+  const json_t *peer = json_object_get (body, "peer");
+  struct control_error err;
+  json_t *reply;
+
+  reply = plugin_call (agent->plugin,
+                       json_pack ("{s:s, s:s, s:O*}", "op", op, "disk",
+                                  json_text (body, "disk"), "peer", peer),
+                       STATUS_TIMEOUT_MS, &err);
+  return reply ? json_pack ("{s:o}", name, reply)
+    : json_pack ("{s:s}", "trouble", err.message);
+}
+
+static json_t *
+serve_history (struct agent *agent, struct peer *from, const json_t *body)
+{
+  (void) from;
+  return serve_plugin (agent, body, "disk.history", "history");
+}
+
+static json_t *
+serve_compare (struct agent *agent, struct peer *from, const json_t *body)
+{
+  (void) from;
+  return serve_plugin (agent, body, "pair.compare", "compare");
+}
+
+static json_t *
+serve_forward (struct agent *agent, struct peer *from, const json_t *body)
+{
+  struct request req = { .is_forwarded = true, .role = KEY_ROLE_OPERATOR };
   json_t *params = json_object_get (body, "params"), *value, *answer;
   const char *name;
   int http = 500;
 
-  TEXT_SET (req.client, "peer");
+  (void) from;
+  snprintf (req.client, sizeof req.client, "peer, %.100s",
+            json_text (body, "client"));
+  TEXT_SET (req.key_id, json_text (body, "key"));
   json_object_foreach (params, name, value) {
     if (json_is_string (value))
       params_add (&req.params, name, strlen (name),
@@ -380,18 +441,21 @@ serve_forward (struct agent *agent, const json_t *body)
 
 static const struct {
   const char *verb;
-  json_t *(*serve) (struct agent *agent, const json_t *body);
+  json_t *(*serve) (struct agent *agent, struct peer *from,
+                    const json_t *body);
 } verbs[] = {
   { "hello", serve_hello },
   { "check", serve_check },
   { "disk", serve_disk },
   { "pair", serve_pair },
+  { "history", serve_history },
+  { "compare", serve_compare },
   { "forward", serve_forward },
 };
 
 static json_t *
-run_verb (struct agent *agent, const char *verb, const char *body,
-          size_t len)
+run_verb (struct agent *agent, struct peer *from, const char *verb,
+          const char *body, size_t len)
 {
   json_t *json = json_loadb (body, len, 0, NULL), *ret = NULL;
   size_t i;
@@ -399,8 +463,38 @@ run_verb (struct agent *agent, const char *verb, const char *body,
   for (i = 0; json_is_object (json) && i < sizeof verbs / sizeof verbs[0];
        ++i) {
     if (strcmp (verbs[i].verb, verb) == 0)
-      ret = verbs[i].serve (agent, json);
+      ret = verbs[i].serve (agent, from, json);
   }
+  json_decref (json);
+  return ret;
+}
+
+/* A call that is not understood or not allowed; its answer proves nothing. */
+static json_t *
+turn_away (const char *verb, const char *why, int *ret_http)
+{
+  log_warning ("peer: refused a call of '%.32s': %s", verb, why);
+  *ret_http = 403;
+  return json_pack ("{s:s, s:s}", "Code", "Forbidden", "Message", why);
+}
+
+/* From a site that is no peer yet: it has an invitation. */
+static json_t *
+serve_join (struct agent *agent, const struct auth *auth, const char *body,
+            size_t len, struct secret *ret_secret, const char **ret_why)
+{
+  json_t *json = json_loadb (body, len, 0, NULL), *ret = NULL;
+  char want[65];
+
+  *ret_why = "there is no such invitation, or it is over";
+  if (join_secret (agent, json, ret_secret)) {
+    peer_hmac (ret_secret->data, ret_secret->len, "request", "join",
+               auth->time_ms, auth->nonce, body, len, want);
+    *ret_why = secret_equal (want, auth->mac, 64) ? check_time (agent, auth)
+      : "the invitation's secret is another";
+  }
+  if (*ret_why == NULL)
+    ret = join_serve (agent, json, ret_why);
   json_decref (json);
   return ret;
 }
@@ -409,19 +503,30 @@ json_t *
 peer_serve (struct agent *agent, const char *verb, const char *auth_text,
             const char *body, size_t len, int *ret_http, char ret_auth[65])
 {
+  bool is_join = strcmp (verb, "join") == 0;
+  struct peer *from = NULL;
+  struct secret secret = { .len = 0 };
   struct auth auth;
-  const char *why = "the call carries no proof of the site secret";
-  json_t *json;
+  const char *why = NULL;
+  json_t *json = NULL;
   char *text;
 
-  if (parse_auth (auth_text, &auth))
-    why = check_auth (agent, verb, &auth, body, len);
-  if (why) {
-    log_warning ("peer: refused a call of '%.32s': %s", verb, why);
-    *ret_http = 403;
-    return json_pack ("{s:s, s:s}", "Code", "Forbidden", "Message", why);
+  if (strcmp (verb, "ca") == 0) {
+    *ret_http = 200;
+    return join_serve_ca (agent);
   }
-  json = run_verb (agent, verb, body, len);
+  if (!parse_auth (auth_text, &auth))
+    why = "the call carries no proof of the site secret";
+  else if (is_join)
+    json = serve_join (agent, &auth, body, len, &secret, &why);
+  else
+    why = check_auth (agent, verb, &auth, body, len, &from, &secret);
+  if (why) {
+    secret_wipe (&secret);
+    return turn_away (verb, why, ret_http);
+  }
+  if (!is_join)
+    json = run_verb (agent, from, verb, body, len);
   if (json == NULL) {
     *ret_http = 400;
     json = json_pack ("{s:s, s:s}", "Code", "InvalidParameter.Format",
@@ -431,8 +536,9 @@ peer_serve (struct agent *agent, const char *verb, const char *auth_text,
     *ret_http = 200;
   text = json_dumps (json, JSON_COMPACT);
   if (text)
-    peer_hmac (&agent->settings, "answer", verb, auth.time_ms, auth.nonce,
-               text, strlen (text), ret_auth);
+    peer_hmac (secret.data, secret.len, "answer", verb, auth.time_ms,
+               auth.nonce, text, strlen (text), ret_auth);
   free (text);
+  secret_wipe (&secret);
   return json;
 }

@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "crypto.h"
+#include "peer-internal.h"
 
 #define CALL_TIMEOUT_MS 2500
 #define HELLO_MS 2000
@@ -31,25 +32,18 @@
 #define SILENT_MS 8000           /* without an answer this long: not there */
 #define ANSWER_MAX (2 * BODY_MAX)
 
-struct peer {
-  struct agent *agent;
-  const char *region, *address;
-  pthread_t thread;
-  bool has_thread;
-
-  /* Guarded by agent.lock. */
-  pthread_cond_t cond;           /* something changed, or quit */
-  bool wanted, quit;
-  uint64_t ok_ns, fail_ns;       /* last answer, last failure */
-  bool was_reachable;            /* as the last event said */
-  char zone[REGION_SIZE];
-  char data[256];                /* HOST:PORT of its nbdkit, or "" */
-};
-
 static struct peer *
 peer_at (struct agent *agent, size_t i)
 {
   return &agent->peers[i];
+}
+
+static bool
+is_removed (struct peer *p)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+
+  return p->is_removed;
 }
 
 struct peer *
@@ -58,15 +52,16 @@ peer_find (struct agent *agent, const char *region)
   size_t i;
 
   for (i = 0; i < agent->npeers; ++i) {
-    if (strcmp (peer_at (agent, i)->region, region) == 0)
-      return peer_at (agent, i);
+    struct peer *p = peer_at (agent, i);
+
+    if (strcmp (p->region, region) == 0 && !is_removed (p))
+      return p;
   }
   return NULL;
 }
 
-/* agent.lock is held. */
-static bool
-is_reachable_locked (const struct peer *p)
+bool
+peer_is_reachable_locked (const struct peer *p)
 {
   return p->ok_ns > p->fail_ns &&
     clock_mono_ns () - p->ok_ns < SILENT_MS * NS_PER_MSEC;
@@ -77,7 +72,7 @@ peer_is_reachable (struct peer *p)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
 
-  return is_reachable_locked (p);
+  return peer_is_reachable_locked (p);
 }
 
 json_t *
@@ -90,11 +85,13 @@ peers_describe (struct agent *agent)
   for (i = 0; i < agent->npeers; ++i) {
     struct peer *p = peer_at (agent, i);
 
+    if (p->is_removed)
+      continue;
     json_array_append_new (array,
-      json_pack ("{s:s, s:s, s:s, s:s, s:b}", "RegionId", p->region,
+      json_pack ("{s:s, s:s, s:s, s:s, s:b, s:b}", "RegionId", p->region,
                  "ZoneId", p->zone, "Address", p->address,
-                 "DataAddress", p->data,
-                 "Reachable", (int) is_reachable_locked (p)));
+                 "DataAddress", p->data, "Joined", (int) p->is_joined,
+                 "Reachable", (int) peer_is_reachable_locked (p)));
   }
   return array;
 }
@@ -108,7 +105,7 @@ peer_data_uri (struct agent *agent, const char *region, char *ret,
 
   if (p == NULL || p->data[0] == '\0')
     return false;
-  snprintf (ret, size, "nbd://%s", p->data);
+  data_tls_uri (&agent->settings, p->data, ret, size);
   return true;
 }
 
@@ -116,7 +113,7 @@ peer_data_uri (struct agent *agent, const char *region, char *ret,
 /* One call.                                                            */
 
 void
-peer_hmac (const struct settings *settings, const char *kind,
+peer_hmac (const void *secret, size_t secret_len, const char *kind,
            const char *verb, const char *time_ms, const char *nonce,
            const char *body, size_t len, char ret[65])
 {
@@ -129,7 +126,7 @@ peer_hmac (const struct settings *settings, const char *kind,
   if (head == -1)
     abort ();
   memcpy (text + head - len, body, len);
-  hmac_sha256 (settings->secret, settings->secret_len, text, head, mac);
+  hmac_sha256 (secret, secret_len, text, head, mac);
   hex_encode (mac, sizeof mac, ret);
 }
 
@@ -177,17 +174,21 @@ take_header (char *data, size_t size, size_t count, void *opaque)
   return n;
 }
 
-static int
-post (struct peer *p, const char *verb, const char *body, const char *auth,
-      unsigned timeout_ms, struct exchange *x, struct error *err)
+int
+peer_post (const char *address, bool is_tls, const char *ca_path,
+           const char *verb, const char *body, const char *auth,
+           unsigned timeout_ms, char **ret_body, size_t *ret_len,
+           char ret_auth[65], struct error *err)
 {
   CLEANUP_FREE char *url = NULL;
   struct curl_slist *headers = NULL;
+  struct exchange x = { 0 };
   CURL *curl = curl_easy_init ();
   CURLcode r;
 
   if (curl == NULL ||
-      asprintf (&url, "http://%s/peer/%s", p->address, verb) == -1)
+      asprintf (&url, "%s://%s/peer/%s", is_tls ? "https" : "http", address,
+                verb) == -1)
     return error_set (err, ENOMEM, "out of memory");
   headers = curl_slist_append (headers, "Content-Type: application/json");
   headers = curl_slist_append (headers, "Expect:");
@@ -200,44 +201,88 @@ post (struct peer *p, const char *verb, const char *body, const char *auth,
   curl_easy_setopt (curl, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt (curl, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
   curl_easy_setopt (curl, CURLOPT_WRITEFUNCTION, take_body);
-  curl_easy_setopt (curl, CURLOPT_WRITEDATA, x);
+  curl_easy_setopt (curl, CURLOPT_WRITEDATA, &x);
   curl_easy_setopt (curl, CURLOPT_HEADERFUNCTION, take_header);
-  curl_easy_setopt (curl, CURLOPT_HEADERDATA, x);
+  curl_easy_setopt (curl, CURLOPT_HEADERDATA, &x);
+  /* Who signed the certificate is what counts, not the name in it: a site
+   * may be reached through a forwarder.
+   */
+  curl_easy_setopt (curl, CURLOPT_SSL_VERIFYHOST, 0L);
+  curl_easy_setopt (curl, CURLOPT_SSL_VERIFYPEER, ca_path ? 1L : 0L);
+  curl_easy_setopt (curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+  curl_easy_setopt (curl, CURLOPT_CAPATH, NULL);
+  if (ca_path)
+    curl_easy_setopt (curl, CURLOPT_CAINFO, ca_path);
   r = curl_easy_perform (curl);
   curl_slist_free_all (headers);
   curl_easy_cleanup (curl);
-  if (r != CURLE_OK)
-    return error_set (err, r == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO,
-                      "%s", curl_easy_strerror (r));
-  return 0;
+  if (r != CURLE_OK) {
+    free (x.body);
+    error_set (err, r == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO,
+               "%s", curl_easy_strerror (r));
+    if (r == CURLE_PEER_FAILED_VERIFICATION ||
+        r == CURLE_SSL_CACERT_BADFILE)
+      error_set (err, EACCES, "it shows a certificate that is not the "
+                 "joined site's");
+    return -1;
+  }
+  *ret_body = x.body ? x.body : strdup ("");
+  *ret_len = x.len;
+  memcpy (ret_auth, x.auth, sizeof x.auth);
+  return *ret_body ? 0 : error_set (err, ENOMEM, "out of memory");
 }
 
 /* The answer, if it proves that it is the peer's to this very call. */
 static json_t *
-check_answer (struct peer *p, const char *verb, const char *time_ms,
-              const char *nonce, const struct exchange *x,
-              struct error *err)
+check_answer (const struct secret *secret, const char *verb,
+              const char *time_ms, const char *nonce, const char *body,
+              size_t len, const char *auth, struct error *err)
 {
   char want[65];
   json_t *json;
 
-  peer_hmac (&p->agent->settings, "answer", verb, time_ms, nonce,
-             x->body ? x->body : "", x->len, want);
-  if (strlen (x->auth) != 64 || !secret_equal (want, x->auth, 64)) {
-    json = json_loads (x->body ? x->body : "", 0, NULL);
+  peer_hmac (secret->data, secret->len, "answer", verb, time_ms, nonce, body,
+             len, want);
+  if (strlen (auth) != 64 || !secret_equal (want, auth, 64)) {
+    json = json_loads (body, 0, NULL);
     error_set (err, EPERM, "not authenticated: %s", json
                ? json_text (json, "Message") : "do both sites have the same "
                "secret, and clocks that agree?");
     json_decref (json);
     return NULL;
   }
-  json = json_loads (x->body, 0, NULL);
+  json = json_loads (body, 0, NULL);
   if (!json_is_object (json)) {
     json_decref (json);
     error_set (err, EBADMSG, "the answer is not a JSON object");
     return NULL;
   }
   return json;
+}
+
+json_t *
+peer_call_proven (const char *address, bool is_tls, const char *ca_path,
+                  const struct secret *secret, const char *verb,
+                  const char *body, unsigned timeout_ms, struct error *err)
+{
+  char time_ms[24], nonce[33], mac[65], auth[192], answer_auth[65];
+  CLEANUP_FREE char *answer = NULL;
+  uint8_t random[16];
+  size_t len;
+
+  random_bytes (random, sizeof random);
+  hex_encode (random, sizeof random, nonce);
+  snprintf (time_ms, sizeof time_ms, "%llu",
+            (unsigned long long) wall_ms ());
+  peer_hmac (secret->data, secret->len, "request", verb, time_ms, nonce, body,
+             strlen (body), mac);
+  snprintf (auth, sizeof auth, PEER_AUTH_HEADER ": %s:%s:%s", time_ms, nonce,
+            mac);
+  if (peer_post (address, is_tls, ca_path, verb, body, auth, timeout_ms,
+                 &answer, &len, answer_auth, err) == -1)
+    return NULL;
+  return check_answer (secret, verb, time_ms, nonce, answer, len,
+                       answer_auth, err);
 }
 
 static void
@@ -251,7 +296,7 @@ note_result (struct peer *p, bool ok, const struct error *err)
     p->ok_ns = clock_mono_ns ();
   else
     p->fail_ns = clock_mono_ns ();
-  now = is_reachable_locked (p);
+  now = peer_is_reachable_locked (p);
   p->was_reachable = now;
   pthread_mutex_unlock (&p->agent->lock);
   if (before != now && now)
@@ -267,30 +312,27 @@ json_t *
 peer_call (struct peer *p, const char *verb, json_t *body,
            unsigned timeout_ms, struct error *err)
 {
-  char time_ms[24], nonce[33], mac[65], auth[192];
-  struct exchange x = { 0 };
-  uint8_t random[16];
-  struct error e = ERROR_INIT;
-  json_t *ret = NULL;
   char *text = body ? json_dumps (body, JSON_COMPACT) : NULL;
+  char address[ADDRESS_SIZE];
+  struct error e = ERROR_INIT;
+  struct secret secret;
+  json_t *ret;
 
   json_decref (body);
   if (text == NULL) {
     error_set (err, ENOMEM, "out of memory");
     return NULL;
   }
-  random_bytes (random, sizeof random);
-  hex_encode (random, sizeof random, nonce);
-  snprintf (time_ms, sizeof time_ms, "%llu",
-            (unsigned long long) wall_ms ());
-  peer_hmac (&p->agent->settings, "request", verb, time_ms, nonce, text,
-             strlen (text), mac);
-  snprintf (auth, sizeof auth, PEER_AUTH_HEADER ": %s:%s:%s", time_ms, nonce,
-            mac);
-  if (post (p, verb, text, auth, timeout_ms, &x, &e) == 0)
-    ret = check_answer (p, verb, time_ms, nonce, &x, &e);
+  pthread_mutex_lock (&p->agent->lock);
+  TEXT_SET (address, p->address);
+  pthread_mutex_unlock (&p->agent->lock);
+  peer_secret (p, &secret);
+  ret = peer_call_proven (address, p->is_joined,
+                          p->is_joined ? p->ca_path : NULL, &secret, verb,
+                          text, timeout_ms, &e);
+  secret_wipe (&secret);
+  explicit_bzero (text, strlen (text));
   free (text);
-  free (x.body);
   note_result (p, ret != NULL, &e);
   if (ret == NULL && err)
     *err = e;
@@ -302,11 +344,11 @@ peer_call (struct peer *p, const char *verb, json_t *body,
 
 /* The address under which we reach what the peer listens on. */
 static void
-data_address (const struct peer *p, const char *told, char *ret, size_t size)
+data_address (const char *address, const char *told, char *ret, size_t size)
 {
   static const char *const any[] = { "", "0.0.0.0", "[::]", "*", NULL };
   const char *colon = strrchr (told, ':');
-  const char *host_end = strrchr (p->address, ':');
+  const char *host_end = strrchr (address, ':');
   size_t i;
 
   text_set (ret, size, "");
@@ -316,8 +358,8 @@ data_address (const struct peer *p, const char *told, char *ret, size_t size)
   for (i = 0; any[i]; ++i) {
     if (strlen (any[i]) == (size_t) (colon - told) &&
         memcmp (any[i], told, colon - told) == 0)
-      snprintf (ret, size, "%.*s%s", (int) (host_end - p->address),
-                p->address, colon);
+      snprintf (ret, size, "%.*s%s", (int) (host_end - address), address,
+                colon);
   }
 }
 
@@ -351,15 +393,14 @@ hello (struct peer *p)
 {
   struct agent *agent = p->agent;
   struct error err = ERROR_INIT;
-  char data[256], zone[REGION_SIZE];
+  char data[ADDRESS_SIZE], zone[REGION_SIZE], address[ADDRESS_SIZE];
   bool changed;
-  json_t *reply;
+  json_t *reply, *body;
 
-  reply = peer_call (p, "hello",
-                     json_pack ("{s:s, s:s}", "region",
-                                agent->settings.region,
-                                "zone", agent->settings.zone),
-                     CALL_TIMEOUT_MS, &err);
+  body = json_pack ("{s:s, s:s}", "region", agent->settings.region,
+                    "zone", agent->settings.zone);
+  sites_tell (p, body);
+  reply = peer_call (p, "hello", body, CALL_TIMEOUT_MS, &err);
   if (reply == NULL)
     return false;
   if (strcmp (json_text (reply, "region"), p->region) != 0) {
@@ -368,8 +409,12 @@ hello (struct peer *p)
     json_decref (reply);
     return false;
   }
-  data_address (p, json_text (reply, "data"), data, sizeof data);
+  pthread_mutex_lock (&agent->lock);
+  TEXT_SET (address, p->address);
+  pthread_mutex_unlock (&agent->lock);
+  data_address (address, json_text (reply, "data"), data, sizeof data);
   TEXT_SET (zone, json_text (reply, "zone"));
+  sites_hear (p, reply);
   json_decref (reply);
 
   pthread_mutex_lock (&agent->lock);
@@ -553,18 +598,21 @@ static void *
 peer_thread (void *opaque)
 {
   struct peer *p = opaque;
-  unsigned backoff_ms = BACKOFF_MIN_MS, wait_ms;
+  unsigned backoff_ms = BACKOFF_MIN_MS, wait_ms = HELLO_MS;
   uint64_t hello_ns = 0;
   bool ok;
 
   do {
     wait_ms = HELLO_MS;
     ok = true;
+    if (is_removed (p))
+      continue;
     if (hello_ns == 0 ||
         clock_mono_ns () - hello_ns >= HELLO_MS * NS_PER_MSEC) {
       ok = hello (p);
       if (ok)
         hello_ns = clock_mono_ns ();
+      trust_step (p->agent);
     }
     ok = ok && exchange_all (p, &wait_ms);
     if (ok)
@@ -595,42 +643,92 @@ peers_wake (struct agent *agent)
   }
 }
 
-static void
-init_peer (struct agent *agent, struct peer *p,
-           const struct peer_setting *setting)
+struct peer *
+peer_slot (struct agent *agent, const char *region, struct error *err)
 {
   pthread_condattr_t attr;
+  struct peer *p;
+  size_t i;
 
+  for (i = 0; i < agent->npeers; ++i) {
+    if (strcmp (agent->peers[i].region, region) == 0)
+      return &agent->peers[i];
+  }
+  if (agent->npeers == PEERS_MAX) {
+    error_set (err, E2BIG, "more than %d other sites", PEERS_MAX);
+    return NULL;
+  }
+  p = &agent->peers[agent->npeers];
+  memset (p, 0, sizeof *p);
   p->agent = agent;
-  p->region = setting->region;
-  p->address = setting->address;
+  TEXT_SET (p->region, region);
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
   pthread_cond_init (&p->cond, &attr);
   pthread_condattr_destroy (&attr);
   recall (p, "data", p->data, sizeof p->data);
   recall (p, "zone", p->zone, sizeof p->zone);
+  p->is_removed = true;
+  agent->npeers++;
+  return p;
+}
+
+int
+peer_begin (struct peer *p, struct error *err)
+{
+  int r;
+
+  pthread_mutex_lock (&p->agent->lock);
+  p->is_removed = false;
+  p->wanted = true;
+  p->ok_ns = p->fail_ns = 0;
+  pthread_cond_signal (&p->cond);
+  pthread_mutex_unlock (&p->agent->lock);
+  if (p->has_thread)
+    return 0;
+  r = pthread_create (&p->thread, NULL, peer_thread, p);
+  if (r != 0)
+    return error_set_errno (err, r, "cannot start a thread");
+  p->has_thread = true;
+  return 0;
+}
+
+/* What the configuration file names. */
+static int
+add_configured (struct agent *agent, struct error *err)
+{
+  const struct settings *s = &agent->settings;
+  struct peer *p;
+  size_t i;
+
+  for (i = 0; i < s->npeers; ++i) {
+    p = peer_slot (agent, s->peers[i].region, err);
+    if (p == NULL)
+      return -1;
+    if (!p->is_removed)
+      return error_set (err, EEXIST, "there are two sites of region '%s'",
+                        p->region);
+    if (!TEXT_SET (p->address, s->peers[i].address))
+      return error_set (err, EINVAL, "the address of peer '%s' is too long",
+                        p->region);
+    p->is_removed = false;
+  }
+  return 0;
 }
 
 int
 peers_start (struct agent *agent, struct error *err)
 {
-  const struct settings *s = &agent->settings;
   size_t i;
-  int r;
 
-  agent->peers = calloc (s->npeers + 1, sizeof *agent->peers);
+  agent->peers = calloc (PEERS_MAX, sizeof *agent->peers);
   if (agent->peers == NULL)
     return error_set (err, ENOMEM, "out of memory");
-  for (i = 0; i < s->npeers; ++i)
-    init_peer (agent, &agent->peers[i], &s->peers[i]);
-  agent->npeers = s->npeers;
-  for (i = 0; i < s->npeers; ++i) {
-    r = pthread_create (&agent->peers[i].thread, NULL, peer_thread,
-                        &agent->peers[i]);
-    if (r != 0)
-      return error_set_errno (err, r, "cannot start a thread");
-    agent->peers[i].has_thread = true;
+  if (sites_load (agent, err) == -1 || add_configured (agent, err) == -1)
+    return -1;
+  for (i = 0; i < agent->npeers; ++i) {
+    if (peer_begin (&agent->peers[i], err) == -1)
+      return -1;
   }
   return 0;
 }
@@ -650,6 +748,7 @@ peers_stop (struct agent *agent)
     if (p->has_thread)
       pthread_join (p->thread, NULL);
     pthread_cond_destroy (&p->cond);
+    explicit_bzero (&p->secrets, sizeof p->secrets);
   }
   free (agent->peers);
   agent->peers = NULL;

@@ -13,7 +13,7 @@ struct plugin_command {
   char **env;
   size_t pid_index;              /* of LISTEN_PID, filled in by the child */
   int nfds;                      /* listening sockets from 3 on */
-  char *text[2];                 /* what argv points to and must be freed */
+  char *text[3];                 /* what argv points to and must be freed */
 };
 
 /* C->nfds is set.  -1: nothing to release. */
@@ -36,6 +36,13 @@ extern int plugin_listen_unix (const char *path, struct error *err);
  */
 extern int listen_tcp (const char *address, char *ret, size_t size,
                        struct error *err);
+
+/* FN for the STATUS of each disk of the plugin, by name. */
+extern void plugin_each_disk (struct agent *agent,
+                              void (*fn) (struct agent *agent,
+                                          const json_t *status,
+                                          void *opaque),
+                              void *opaque);
 
 /* Put disks that are in the site directory but not in the store there. */
 extern void plugin_adopt_disks (struct agent *agent);

@@ -40,7 +40,11 @@ plugin_command_make (struct plugin_command *c,
                      const char *control, struct error *err)
 {
   static char fds1[] = "LISTEN_FDS=1", fds2[] = "LISTEN_FDS=2";
-  static char foreground[] = "-f";
+  static char foreground[] = "-f", tls_on[] = "--tls=on";
+  static char verify[] = "--tls-verify-peer";
+  static char guests[] = "guests=unix";
+  static char peers_tls[] = "peers=tls", peers_any[] = "peers=any";
+  bool is_tls = data_tls_is_on (settings);
   size_t n = 0, i;
   char **e;
 
@@ -60,16 +64,26 @@ plugin_command_make (struct plugin_command *c,
     c->text[0] = NULL;
   if (asprintf (&c->text[1], "control=%s", control) == -1)
     c->text[1] = NULL;
-  if (c->text[0] == NULL || c->text[1] == NULL) {
+  c->text[2] = data_tls_flag (settings);
+  if (c->text[0] == NULL || c->text[1] == NULL ||
+      (is_tls && c->text[2] == NULL)) {
     plugin_command_release (c);
     return error_set (err, ENOMEM, "out of memory");
   }
   i = 0;
   c->argv[i++] = settings->nbdkit;
   c->argv[i++] = foreground;
+  if (is_tls) {
+    c->argv[i++] = tls_on;
+    if (data_tls_verifies (settings))
+      c->argv[i++] = verify;
+    c->argv[i++] = c->text[2];
+  }
   c->argv[i++] = settings->plugin;
   c->argv[i++] = c->text[0];
   c->argv[i++] = c->text[1];
+  c->argv[i++] = guests;
+  c->argv[i++] = is_tls ? peers_tls : peers_any;
   c->argv[i] = NULL;
   return 0;
 }
@@ -80,8 +94,9 @@ plugin_command_release (struct plugin_command *c)
   free (c->env);
   free (c->text[0]);
   free (c->text[1]);
+  free (c->text[2]);
   c->env = NULL;
-  c->text[0] = c->text[1] = NULL;
+  c->text[0] = c->text[1] = c->text[2] = NULL;
 }
 
 /* Become nbdkit.  Only async-signal-safe calls, as in every child of a

@@ -11,7 +11,8 @@
  *   WAIT     runs, silent     answers ping -> ALIVE; dies -> START
  *   ALIVE    answered a ping  dies -> back-off, START
  *
- * What is there when paird starts begins in WAIT.
+ * What is there when paird starts begins in WAIT.  Without run-nbdkit
+ * START only looks for one that somebody else started.
  *
  * The pid file holds "PID STARTTIME" of the process, so that a number that
  * was used again is not mistaken for it.
@@ -126,6 +127,14 @@ plugin_data_address (struct plugin *p, char ret[DATA_ADDRESS_SIZE])
 
   text_set (ret, DATA_ADDRESS_SIZE, given ? given : p->address);
   return ret;
+}
+
+void
+plugin_instance (struct plugin *p, char ret[UUID_STRING_SIZE])
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
+
+  text_set (ret, UUID_STRING_SIZE, p->instance);
 }
 
 json_t *
@@ -372,7 +381,9 @@ plugin_thread (void *opaque)
 
   while (!is_quitting (p, 0)) {
     since = clock_mono_ns ();
-    if (!is_there && p->pid == 0) {
+    if (!is_there && p->pid == 0 && !p->agent->settings.run_nbdkit)
+      is_there = adopt (p);
+    else if (!is_there && p->pid == 0) {
       if (spawn (p, &err) == -1)
         log_error ("plugin: cannot start nbdkit: %s", err.message);
       else

@@ -137,7 +137,7 @@ record_compare (const struct record *a, const struct record *b)
 }
 
 void
-record_secret (const struct settings *settings, const struct record *rec,
+record_secret (const void *secret, size_t len, const struct record *rec,
                char ret[65])
 {
   char text[UUID_STRING_SIZE + 80];
@@ -145,7 +145,7 @@ record_secret (const struct settings *settings, const struct record *rec,
   int n;
 
   n = snprintf (text, sizeof text, "pair\n%s\n%s", rec->uuid, rec->salt);
-  hmac_sha256 (settings->secret, settings->secret_len, text, n, mac);
+  hmac_sha256 (secret, len, text, n, mac);
   hex_encode (mac, sizeof mac, ret);
   explicit_bzero (mac, sizeof mac);
 }

@@ -1,5 +1,5 @@
-/* The table of keys, and what is made from it: the command line parser, the
- * file parser and the help (see agent.h).
+/* Settings from the command line and the file, by the table of keys
+ * (settings-table.h, agent.h).
  *
  * A file line is "key = value"; "#" begins a comment at the start of a line
  * or after a blank.  The command line wins over the file.
@@ -18,70 +18,10 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "fileio.h"
-
-enum key_type { KEY_TEXT = 1, KEY_BOOL, KEY_REGION, KEY_PEER };
-
-struct key {
-  const char *name;
-  enum key_type type;
-  size_t offset;
-  const char *def;         /* NULL: none */
-  bool is_required;
-  const char *word;        /* in the help */
-  const char *help;
-};
-
-#define AT(member) offsetof (struct settings, member)
-
-static const struct key keys[] = {
-  { "region", KEY_REGION, AT (region), NULL, true, "REGION",
-    "name of this site's region, as in RegionId" },
-  { "zone", KEY_REGION, AT (zone), NULL, false, "ZONE",
-    "name of this site's zone (default: REGION-a)" },
-  { "dir", KEY_TEXT, AT (dir), NULL, true, "DIR",
-    "site directory: paird.db, api.sock, nbd.sock, disks/" },
-  { "listen", KEY_TEXT, AT (listen), "127.0.0.1:7780", false, "HOST:PORT",
-    "TCP address of the API, or none" },
-  { "data-listen", KEY_TEXT, AT (data_listen), "127.0.0.1:10810", false,
-    "HOST:PORT", "TCP address of nbdkit for the other sites, or none" },
-  { "data-address", KEY_TEXT, AT (data_address), NULL, false, "HOST:PORT",
-    "where the other sites find data-listen, if behind a forwarder" },
-  { "peer", KEY_PEER, 0, NULL, false, "REGION=HOST:PORT",
-    "another site and the address of its API; may be repeated" },
-  { "site-secret-file", KEY_TEXT, AT (site_secret_file), NULL, false, "FILE",
-    "secret shared with the peers, 16 to 4096 bytes, mode 0600" },
-  { "nbdkit", KEY_TEXT, AT (nbdkit), "nbdkit", false, "PROGRAM",
-    "the nbdkit program" },
-  { "plugin", KEY_TEXT, AT (plugin), "pairdisk", false, "PATH",
-    "the nbdkit plugin, a path or an installed name" },
-  { "stop-plugin-on-exit", KEY_BOOL, AT (stop_plugin_on_exit), "yes", false,
-    "BOOL", "end nbdkit when paird ends on a signal" },
-};
-
-#define NKEYS (sizeof keys / sizeof keys[0])
-
-static void
-print_help (void)
-{
-  size_t i;
-
-  printf ("paird %s: agent of a pairdisk site\n\n"
-          "Usage: paird [--config=FILE] --region=REGION --dir=DIR "
-          "[--KEY=VALUE ...]\n\n"
-          "Keys, for the command line and the configuration file:\n",
-          PACKAGE_VERSION);
-  for (i = 0; i < NKEYS; ++i) {
-    printf ("  --%s=%s\n      %s", keys[i].name, keys[i].word, keys[i].help);
-    if (keys[i].def)
-      printf (" (default: %s)", keys[i].def);
-    putchar ('\n');
-  }
-  printf ("  --config=FILE\n      read keys from FILE first\n"
-          "  --help, --version\n");
-}
+#include "settings-table.h"
 
 /* Regions and zones travel in file names, URLs and SQL: keep them plain. */
-static bool
+bool
 region_is_valid (const char *str)
 {
   size_t i;
@@ -116,14 +56,14 @@ add_peer (struct settings *s, const char *value, struct error *err)
 }
 
 static int
-set_text (struct settings *s, const struct key *key, const char *value,
+set_text (struct settings *s, const struct setting *key, const char *value,
           struct error *err)
 {
   char **field = (char **) ((char *) s + key->offset);
 
   if (*value == '\0')
     return error_set (err, EINVAL, "%s is empty", key->name);
-  if (key->type == KEY_REGION && !region_is_valid (value))
+  if (key->type == SETTING_REGION && !region_is_valid (value))
     return error_set (err, EINVAL, "%s '%s' is not made of letters, digits "
                       "and dashes", key->name, value);
   free (*field);
@@ -132,7 +72,7 @@ set_text (struct settings *s, const struct key *key, const char *value,
 }
 
 static int
-set_bool (struct settings *s, const struct key *key, const char *value,
+set_bool (struct settings *s, const struct setting *key, const char *value,
           struct error *err)
 {
   bool *field = (bool *) ((char *) s + key->offset);
@@ -153,15 +93,15 @@ static int
 set_key (struct settings *s, const char *name, size_t len, const char *value,
          struct error *err)
 {
-  size_t i;
+  const struct setting *k;
 
-  for (i = 0; i < NKEYS; ++i) {
-    if (strlen (keys[i].name) != len || memcmp (keys[i].name, name, len) != 0)
+  for (k = settings_table; k->name; ++k) {
+    if (strlen (k->name) != len || memcmp (k->name, name, len) != 0)
       continue;
-    switch (keys[i].type) {
-    case KEY_BOOL: return set_bool (s, &keys[i], value, err);
-    case KEY_PEER: return add_peer (s, value, err);
-    default: return set_text (s, &keys[i], value, err);
+    switch (k->type) {
+    case SETTING_BOOL: return set_bool (s, k, value, err);
+    case SETTING_PEER: return add_peer (s, value, err);
+    default: return set_text (s, k, value, err);
     }
   }
   error_set (err, EINVAL, "unknown key '%.*s'", (int) len, name);
@@ -260,12 +200,11 @@ read_secret (struct settings *s, struct error *err)
 static int
 set_defaults (struct settings *s, struct error *err)
 {
-  size_t i;
+  const struct setting *k;
 
-  for (i = 0; i < NKEYS; ++i) {
-    if (keys[i].def &&
-        set_key (s, keys[i].name, strlen (keys[i].name), keys[i].def,
-                 err) == -1)
+  for (k = settings_table; k->name; ++k) {
+    if (k->def &&
+        set_key (s, k->name, strlen (k->name), k->def, err) == -1)
       return -1;
   }
   return 0;
@@ -274,12 +213,11 @@ set_defaults (struct settings *s, struct error *err)
 static int
 check_complete (struct settings *s, struct error *err)
 {
-  size_t i;
+  const struct setting *k;
 
-  for (i = 0; i < NKEYS; ++i) {
-    if (keys[i].is_required &&
-        *(char **) ((char *) s + keys[i].offset) == NULL) {
-      error_set (err, EINVAL, "%s is not given", keys[i].name);
+  for (k = settings_table; k->name; ++k) {
+    if (k->is_required && *(char **) ((char *) s + k->offset) == NULL) {
+      error_set (err, EINVAL, "%s is not given", k->name);
       return error_hint (err, "see 'paird --help'");
     }
   }
@@ -287,7 +225,32 @@ check_complete (struct settings *s, struct error *err)
     s->zone = NULL;
     return error_set (err, ENOMEM, "out of memory");
   }
+  if (s->tls_dir == NULL && asprintf (&s->tls_dir, "%s/tls", s->dir) == -1) {
+    s->tls_dir = NULL;
+    return error_set (err, ENOMEM, "out of memory");
+  }
+  if (data_tls_check (s, err) == -1)
+    return -1;
   return read_secret (s, err);
+}
+
+/* --help and the like.  0: printed; 1: it is none of these; -1. */
+static int
+print_wanted (const char *arg, struct error *err)
+{
+  if (strcmp (arg, "--help") == 0)
+    settings_print_help (stdout);
+  else if (strcmp (arg, "--version") == 0)
+    printf ("paird %s\n", PACKAGE_VERSION);
+  else if (strcmp (arg, "--print-settings=conf") == 0)
+    settings_print_conf (stdout);
+  else if (strcmp (arg, "--print-settings=pod") == 0)
+    settings_print_pod (stdout);
+  else
+    return 1;
+  if (fflush (stdout) != 0)
+    return error_set_errno (err, errno, "cannot print");
+  return 0;
 }
 
 int
@@ -298,14 +261,10 @@ settings_load (struct settings *s, int argc, char **argv, struct error *err)
   if (set_defaults (s, err) == -1)
     return -1;
   for (i = 1; i < argc; ++i) {
-    if (strcmp (argv[i], "--help") == 0) {
-      print_help ();
-      return 0;
-    }
-    if (strcmp (argv[i], "--version") == 0) {
-      printf ("paird %s\n", PACKAGE_VERSION);
-      return 0;
-    }
+    int r = print_wanted (argv[i], err);
+
+    if (r != 1)
+      return r;
     if (strncmp (argv[i], "--config=", 9) == 0 &&
         parse_file (s, argv[i] + 9, err) == -1)
       return -1;
@@ -328,11 +287,12 @@ settings_load (struct settings *s, int argc, char **argv, struct error *err)
 void
 settings_release (struct settings *s)
 {
+  const struct setting *k;
   size_t i;
 
-  for (i = 0; i < NKEYS; ++i) {
-    if (keys[i].type == KEY_TEXT || keys[i].type == KEY_REGION)
-      free (*(char **) ((char *) s + keys[i].offset));
+  for (k = settings_table; k->name; ++k) {
+    if (k->type == SETTING_TEXT || k->type == SETTING_REGION)
+      free (*(char **) ((char *) s + k->offset));
   }
   for (i = 0; i < s->npeers; ++i)
     free (s->peers[i].address);

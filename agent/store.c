@@ -12,9 +12,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -22,7 +25,7 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define SQL_SIZE 4096
 
 static const char schema[] =
@@ -37,6 +40,12 @@ static const char schema[] =
   "  from_status TEXT NOT NULL, to_status TEXT NOT NULL,"
   "  message TEXT NOT NULL);"
   "CREATE INDEX events_pair ON events (pair, id);"
+  "CREATE TABLE access_keys (id TEXT PRIMARY KEY, secret TEXT NOT NULL,"
+  "  role TEXT NOT NULL, is_active INTEGER NOT NULL,"
+  "  description TEXT NOT NULL, create_time INTEGER NOT NULL);"
+  "CREATE TABLE nonces (key TEXT NOT NULL, nonce TEXT NOT NULL,"
+  "  time_ms INTEGER NOT NULL, PRIMARY KEY (key, nonce)) WITHOUT ROWID;"
+  "CREATE INDEX nonces_time ON nonces (time_ms);"
   "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);";
 
 int
@@ -158,11 +167,32 @@ check_schema (struct store *s, struct error *err)
   return 0;
 }
 
+/* It holds secrets: nobody but its owner reads it.  SQLite gives the files
+ * that it makes beside it the same mode.
+ */
+static int
+make_private (const char *path, struct error *err)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+  if (fd == -1 || fchmod (fd, 0600) == -1) {
+    error_set_errno (err, errno, "cannot open '%s'", path);
+    if (fd != -1)
+      close (fd);
+    return -1;
+  }
+  close (fd);
+  return 0;
+}
+
 struct store *
 store_open (const char *path, struct error *err)
 {
-  struct store *s = calloc (1, sizeof *s);
+  struct store *s;
 
+  if (make_private (path, err) == -1)
+    return NULL;
+  s = calloc (1, sizeof *s);
   if (s == NULL) {
     error_set (err, ENOMEM, "out of memory");
     return NULL;

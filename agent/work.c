@@ -16,6 +16,7 @@
 
 #include "agent.h"
 #include "cleanup.h"
+#include "peer-internal.h"
 #include "clock.h"
 
 #define TICK_MS 200
@@ -59,6 +60,9 @@ runtimes_free (struct agent *agent)
     next = rt->next;
     json_decref (rt->status);
     json_decref (rt->peer_status);
+    json_decref (rt->compared_ours);
+    json_decref (rt->compared_theirs);
+    json_decref (rt->comparison);
     free (rt);
   }
   agent->runtimes = NULL;
@@ -294,6 +298,64 @@ end_failovering (struct agent *agent, const struct record *rec,
   }
 }
 
+/* What the loser says of what it gives up; a new reference. */
+static json_t *
+loser_discard (struct agent *agent, const struct record *rec,
+               const json_t *status)
+{
+  json_t *theirs, *ret;
+
+  if (reprotect_is_loser (agent, rec))
+    return json_incref (json_object_get (status, "discard"));
+  theirs = reprotect_peer_status (agent, rec);
+  ret = json_incref (json_object_get (theirs, "discard"));
+  json_decref (theirs);
+  return ret;
+}
+
+static bool
+is_saving (const json_t *discard)
+{
+  return strcmp (json_text (json_object_get (discard, "salvage"), "state"),
+                 "running") == 0;
+}
+
+/* Both sites must do their part: nothing is turned round while one of them
+ * cannot be asked.
+ */
+static void
+end_reprotecting (struct agent *agent, const struct record *rec,
+                  const struct progress *p, const json_t *status)
+{
+  json_t *discard = loser_discard (agent, rec, status);
+  char why[480] = "";
+
+  if (p->applied && p->peer_done) {
+    if (json_u64 (discard, "writes") > 0)
+      snprintf (why, sizeof why, "the disk of region %s gives up %llu writes, "
+                "%llu bytes, made over %.1f s; %s%.200s",
+                rec->reprotect == REPROTECT_CANCEL ? rec->destination_region
+                : rec->source_region,
+                (unsigned long long) json_u64 (discard, "writes"),
+                (unsigned long long) json_u64 (discard, "bytes"),
+                json_number_value (json_object_get (discard, "seconds")),
+                *json_text (json_object_get (discard, "salvage"), "file")
+                ? "saved there in " : "not saved",
+                json_text (json_object_get (discard, "salvage"), "file"));
+    report_event (agent, rec->id, rec->version,
+                  rec->reprotect == REPROTECT_CANCEL ? PAIR_EVENT_CANCELLED
+                  : PAIR_EVENT_REVERSED, why, reprotect_end, discard);
+  }
+  else if (p->age_ms > PASSING_TIMEOUT_MS && !is_saving (discard)) {
+    snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
+              ? p->trouble : p->peer_gone ? "the other site cannot be reached"
+              : "the other site has not done its part");
+    report_event (agent, rec->id, rec->version, PAIR_EVENT_REPROTECT_FAILED,
+                  why, set_message, why);
+  }
+  json_decref (discard);
+}
+
 /* Both sites know that it is deleted: the tombstone has done its work. */
 static void
 settle_tombstone (struct agent *agent, const struct record *rec,
@@ -317,7 +379,8 @@ settle_tombstone (struct agent *agent, const struct record *rec,
 
 static void
 end_status (struct agent *agent, const struct record *rec, bool applied,
-            json_t *promoted, const struct control_error *err)
+            json_t *promoted, const json_t *status,
+            const struct control_error *err)
 {
   struct progress p;
 
@@ -343,6 +406,10 @@ end_status (struct agent *agent, const struct record *rec, bool applied,
   case PAIR_FAILOVERING:
     if (is_destination (agent, rec))
       end_failovering (agent, rec, &p, promoted, err);
+    break;
+  case PAIR_REPROTECTING:
+    if (p.is_owner)
+      end_reprotecting (agent, rec, &p, status);
     break;
   default:
     break;
@@ -493,6 +560,8 @@ step (struct agent *agent, const struct record *rec)
   bool applied = false, is_lost = is_missing;
   int r = APPLY_WAITS;
 
+  if (status)
+    reprotect_observe (agent, rec, status);
   note_seen (agent, rec, status);
   if (cannot_open (status, &err))
     is_lost = true;
@@ -513,7 +582,7 @@ step (struct agent *agent, const struct record *rec)
     applied = r == APPLY_DONE;
   }
   note_applied (agent, rec, applied, &err);
-  end_status (agent, rec, applied, promoted, &err);
+  end_status (agent, rec, applied, promoted, status, &err);
   if (status && !is_lost)
     watch (agent, rec, status);
   json_decref (promoted);
@@ -562,6 +631,7 @@ housekeep (struct agent *agent, uint64_t *settled_ns, uint64_t *pruned_ns)
 
   if (now - *settled_ns > HOUSEKEEPING_NS) {
     disks_settle (agent);
+    trust_step (agent);
     *settled_ns = now;
   }
   if (now - *pruned_ns > PRUNE_NS && store_begin (agent->store) == 0) {

@@ -7,8 +7,9 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c event.c site.c
- *   volume.c volume-copy.c   the nouns
+ *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c key.c
+ *   site.c site-init.c status.c
+ *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
  * pairctl is an edge: a verb's function prints, once, and returns an exit
  * code.  Everything below the verbs fills a struct failure instead.
@@ -55,6 +56,13 @@ struct cli_option {
 
 #define CLI_OPTIONS_MAX 8  /* of one verb */
 #define CLI_ARGS_MAX 2
+
+#ifndef DEFAULT_SITE
+#define DEFAULT_SITE "/var/lib/pairdisk"
+#endif
+#ifndef DEFAULT_CONFIG
+#define DEFAULT_CONFIG "/etc/pairdisk/paird.conf"
+#endif
 
 struct cli;
 
@@ -301,11 +309,12 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* Verbs.                                                               */
 
 extern const struct cli_option disk_create_options[], disk_delete_options[],
-  disk_scrub_options[];
+  disk_resize_options[], disk_scrub_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
+extern int disk_resize (struct cli *cli);
 extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
@@ -315,6 +324,8 @@ extern int pair_start (struct cli *cli);
 extern int pair_stop (struct cli *cli);
 extern int pair_failover (struct cli *cli);
 extern int pair_delete (struct cli *cli);
+extern const struct cli_option pair_reprotect_options[];
+extern int pair_reprotect (struct cli *cli);
 extern int pair_list (struct cli *cli);
 extern int pair_show (struct cli *cli);
 extern int pair_progress (struct cli *cli);
@@ -323,14 +334,38 @@ extern int pair_wait_for (struct cli *cli);
 extern const struct cli_option event_list_options[];
 extern int event_list (struct cli *cli);
 
+extern const struct cli_option site_init_options[], site_invite_options[],
+  site_rotate_options[];
+extern int site_init (struct cli *cli);
+extern int site_invite (struct cli *cli);
+extern int site_join (struct cli *cli);
+extern int site_list (struct cli *cli);
+extern int site_remove (struct cli *cli);
+extern int site_rotate (struct cli *cli);
 extern int site_show (struct cli *cli);
 
+extern const struct cli_option key_create_options[], key_import_options[];
+extern int key_create (struct cli *cli);
+extern int key_import (struct cli *cli);
+extern int key_list (struct cli *cli);
+extern int key_disable (struct cli *cli);
+extern int key_enable (struct cli *cli);
+extern int key_delete (struct cli *cli);
+
 extern const struct cli_option volume_create_options[],
-  volume_export_options[], volume_dump_options[], volume_check_options[];
+  volume_export_options[], volume_resize_options[], volume_dump_options[],
+  volume_check_options[];
 extern int volume_create_verb (struct cli *cli);
 extern int volume_export_verb (struct cli *cli);
+extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
+
+/* What each side of a failed-over pair has, what a reprotect gave up. */
+extern void divergence_facts (struct table *t, const json_t *pair);
+
+/* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
+extern int salvage_dump (const char *path, const char *write_to);
 extern int volume_check_verb (struct cli *cli);
 
 /* Make the volume of cli->arg with the content of FROM, an image or an NBD

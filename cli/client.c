@@ -27,10 +27,6 @@
 #define ASK_AGAIN_MS 100
 #define ANSWER_MAX (64u << 20)
 
-#ifndef DEFAULT_SITE
-#define DEFAULT_SITE "/var/lib/pairdisk"
-#endif
-
 struct client {
   CURL *curl;
   char socket[sizeof ((struct sockaddr_un *) 0)->sun_path];

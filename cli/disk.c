@@ -16,6 +16,12 @@ const struct cli_option disk_create_options[] = {
   { NULL, NULL, false, NULL }
 };
 
+const struct cli_option disk_resize_options[] = {
+  { "size", "SIZE", false, "what the guest shall see" },
+  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { NULL, NULL, false, NULL }
+};
+
 const struct cli_option disk_delete_options[] = {
   { "yes", NULL, false, "do not ask" },
   { NULL, NULL, false, NULL }
@@ -51,6 +57,48 @@ disk_create (struct cli *cli)
               or_unknown (get_string (o, "DiskId")));
   json_decref (o);
   return EXIT_OK;
+}
+
+int
+disk_resize (struct cli *cli)
+{
+  uint64_t size = 0, capacity = 0;
+  char size_text[SIZE_STRING_SIZE] = "unknown size";
+  char capacity_text[SIZE_STRING_SIZE] = "unknown";
+  char number[24], capacity_number[24];
+  struct failure f;
+  json_t *disk, *o;
+
+  if (!args_size (cli, "size", &size) ||
+      !args_size (cli, "capacity", &capacity))
+    return EXIT_USAGE;
+  if (args_value (cli, "size") == NULL && args_value (cli, "capacity") == NULL)
+    return usage_error (cli, "give '--size', '--capacity' or both");
+  snprintf (number, sizeof number, "%" PRIu64, size);
+  snprintf (capacity_number, sizeof capacity_number, "%" PRIu64, capacity);
+  disk = disk_find (cli, cli->arg, &f);
+  if (disk == NULL)
+    return fail (&f, "cannot resize disk '%s'", cli->arg);
+
+  const struct param params[] = {
+    { "DiskId", get_string (disk, "DiskId") },
+    { "Size", args_value (cli, "size") ? number : NULL },
+    { "Capacity", args_value (cli, "capacity") ? capacity_number : NULL },
+    { NULL, NULL }
+  };
+  o = client_change (cli, "ResizeDisk", params, &f);
+  json_decref (disk);
+  if (o == NULL)
+    return fail (&f, "cannot resize disk '%s'", cli->arg);
+  if (cli->json)
+    return print_json (o);
+  if (get_uint (o, "Size", &size))
+    size_format (size, size_text);
+  if (get_uint (o, "Capacity", &capacity))
+    size_format (capacity, capacity_text);
+  json_decref (o);
+  return print_line ("disk '%s' has %s now, its journal room for %s",
+                     cli->arg, size_text, capacity_text);
 }
 
 int

@@ -18,6 +18,7 @@ const struct cli_noun cli_nouns[] = {
   { "pair",   "pairs: a disk here and its copy at another site" },
   { "event",  "what happened at a site" },
   { "site",   "the site itself" },
+  { "key",    "access keys of programs that call the API" },
   { "volume", "a disk's files on this machine, without an agent" },
   { NULL, NULL }
 };
@@ -47,6 +48,10 @@ const struct cli_command cli_commands[] = {
   { "disk", "delete", "DISK", "delete a disk and its content",
     "Asks first on a terminal; a script says --yes.",
     disk_delete_options, disk_delete, NULL },
+  { "disk", "resize", "DISK", "make a disk larger, while it is in use",
+    "A guest that is connected sees the new size when it connects again.\n"
+    "A disk never becomes smaller, and does not grow while in a pair.",
+    disk_resize_options, disk_resize, NULL },
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },
@@ -64,6 +69,12 @@ const struct cli_command cli_commands[] = {
     "Called at the secondary's site; works when the other site is dead.\n"
     "With --wait it ends in a report of what the copy lacks.",
     pair_wait_only_options, pair_failover, NULL },
+  { "pair", "reprotect", "PAIR", "after a failover, replicate the other way",
+    "Called at the site that was failed over to.  The old primary gives up "
+    "what the\nother side lacks; with --cancel this side does, and the old "
+    "primary goes on.\nWhat is given up is shown first, and saved.  Then "
+    "'pair start' copies what differs.",
+    pair_reprotect_options, pair_reprotect, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",
@@ -78,8 +89,40 @@ const struct cli_command cli_commands[] = {
   { "event", "list", NULL, "list events, oldest first",
     NULL, event_list_options, event_list, NULL },
 
+  { "site", "init", NULL, "make a site: directory, keys, configuration",
+    "Before its agent is started.  Nothing that is there is replaced.",
+    site_init_options, site_init, NULL },
+  { "site", "invite", NULL, "make a token by which another site can join",
+    "The token is the whole standard output.  It holds a secret.",
+    site_invite_options, site_invite, NULL },
+  { "site", "join", "TOKEN", "join the site that made the token",
+    "\"-\" reads it from standard input.  Both trust each other afterwards.",
+    NULL, site_join, NULL },
+  { "site", "list", NULL, "list this site and those it knows",
+    NULL, NULL, site_list, NULL },
+  { "site", "rotate", NULL, "replace keys, certificates and secrets",
+    "Pairs go on meanwhile.  The new ones are used when every joined site\n"
+    "knows them.",
+    site_rotate_options, site_rotate, NULL },
+  { "site", "remove", "REGION", "trust a joined site no longer",
+    NULL, NULL, site_remove, NULL },
   { "site", "show", NULL, "show the site and its peers",
     NULL, NULL, site_show, NULL },
+
+  { "key", "create", NULL, "make an access key",
+    "The secret is shown now and never again.",
+    key_create_options, key_create, NULL },
+  { "key", "import", "FILE", "take over an access key of another site",
+    "From the file that 'key create --out' wrote there.",
+    key_import_options, key_import, NULL },
+  { "key", "list", NULL, "list the access keys of the site",
+    NULL, NULL, key_list, NULL },
+  { "key", "disable", "KEY", "refuse calls signed with this key",
+    NULL, NULL, key_disable, NULL },
+  { "key", "enable", "KEY", "take them again",
+    NULL, NULL, key_enable, NULL },
+  { "key", "delete", "KEY", "delete an access key",
+    NULL, NULL, key_delete, NULL },
 
   { "volume", "create", "PATH", "make a volume in a new directory",
     "It is empty, or with --from a copy of a raw image or an NBD export.\n"
@@ -88,6 +131,9 @@ const struct cli_command cli_commands[] = {
   { "volume", "export", "PATH", "copy a volume to a new file or to NBD",
     "The file is a raw image; a block device does as well.",
     volume_export_options, volume_export_verb, "DEST" },
+  { "volume", "resize", "PATH", "make a volume larger",
+    "Nobody may have it open: for a disk of a site there is 'disk resize'.",
+    volume_resize_options, volume_resize_verb, NULL },
   { "volume", "info", "PATH", "show what a volume's super block says",
     NULL, NULL, volume_info_verb, NULL },
   { "volume", "dump", "PATH", "print the formats field by field",

@@ -489,6 +489,7 @@ pair_facts (struct table *t, const json_t *pair, const json_t *progress,
   progress_facts (t, progress);
   if (json_is_object (json_object_get (pair, "Loss")))
     loss_facts (t, json_object_get (pair, "Loss"));
+  divergence_facts (t, pair);
   fact (t, "created", get_double (pair, "CreateTime", &seconds)
         ? date_format (seconds, text) : NULL);
   if (next) {

@@ -29,8 +29,11 @@ static const char *const next_steps[PAIR_STATUS_COUNT] = {
   [PAIR_SYNCING] = "pairctl pair progress %s",
   [PAIR_STOPPED] = "pairctl pair start %s",
   [PAIR_STOP_FAILED] = "pairctl pair stop %s",
-  [PAIR_FAILOVERED] = "open the disk here: pairctl disk list shows its URI",
-  [PAIR_FAILOVER_FAILED] = "pairctl pair failover %s",
+  [PAIR_FAILOVERED] = "use the disk (pairctl disk list shows its URI), then: "
+    "pairctl pair reprotect %s [--cancel]",
+  [PAIR_FAILOVER_FAILED] = "pairctl pair failover %s, or pair delete",
+  [PAIR_REPROTECT_FAILED] = "pairctl pair reprotect %s [--cancel], "
+    "or pair delete",
   [PAIR_DELETE_FAILED] = "pairctl pair delete %s",
   [PAIR_INVALID] = "pairctl pair delete %s, then create a new pair",
 };
@@ -73,17 +76,7 @@ state_is_resting (const char *name)
 bool
 state_is_wrong (const char *name)
 {
-  switch (find (name, strlen (name))) {
-  case PAIR_CREATE_FAILED:
-  case PAIR_STOP_FAILED:
-  case PAIR_FAILOVER_FAILED:
-  case PAIR_REPROTECT_FAILED:
-  case PAIR_DELETE_FAILED:
-  case PAIR_INVALID:
-    return true;
-  default:
-    return false;
-  }
+  return pair_status_is_wrong (find (name, strlen (name)));
 }
 
 const char *

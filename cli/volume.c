@@ -36,11 +36,19 @@ const struct cli_option volume_export_options[] = {
   { NULL, NULL, false, NULL }
 };
 
+const struct cli_option volume_resize_options[] = {
+  { "size", "SIZE", false, "what the guest shall see" },
+  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { NULL, NULL, false, NULL }
+};
+
 const struct cli_option volume_dump_options[] = {
   { "super", NULL, false, "the super block" },
   { "segments", NULL, false, "the segments of the journal" },
   { "records", NULL, false, "the records in them" },
   { "map", NULL, false, "the map" },
+  { "write-to", "IMAGE", false,
+    "of a salvage file: write its blocks into this image or device" },
   { NULL, NULL, false, NULL }
 };
 
@@ -78,6 +86,48 @@ volume_create_verb (struct cli *cli)
                                   "Size", (json_int_t) params.size));
   return print_line ("created volume '%s' of %s", cli->arg,
                      size_format (params.size, size_text));
+}
+
+/* The volume is opened as a server does, and closed again. */
+static int
+resize (const char *path, uint64_t size, uint64_t capacity,
+        struct volume_status *ret, struct error *err)
+{
+  struct volume *v = volume_open (NULL, path, NULL, err);
+  struct error ignored;
+  int r;
+
+  if (v == NULL)
+    return -1;
+  r = volume_resize (v, size, capacity, err);
+  volume_get_status (v, ret);
+  if (volume_close (v, r == 0 ? err : &ignored) == -1)
+    r = -1;
+  return r;
+}
+
+int
+volume_resize_verb (struct cli *cli)
+{
+  char size_text[SIZE_STRING_SIZE], capacity_text[SIZE_STRING_SIZE];
+  uint64_t size = 0, capacity = 0;
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+
+  if (!args_size (cli, "size", &size) ||
+      !args_size (cli, "capacity", &capacity))
+    return EXIT_USAGE;
+  if (args_value (cli, "size") == NULL && args_value (cli, "capacity") == NULL)
+    return usage_error (cli, "give '--size', '--capacity' or both");
+  if (resize (cli->arg, size, capacity, &status, &err) == -1)
+    return fail_error (&err, "cannot resize volume '%s'", cli->arg);
+  if (cli->json)
+    return print_json (json_pack ("{s:s, s:I, s:I}", "Path", cli->arg,
+                                  "Size", (json_int_t) status.size,
+                                  "Capacity", (json_int_t) status.capacity));
+  return print_line ("volume '%s' has %s now, its journal room for %s",
+                     cli->arg, size_format (status.size, size_text),
+                     size_format (status.capacity, capacity_text));
 }
 
 static json_t *
@@ -203,6 +253,10 @@ volume_dump_verb (struct cli *cli)
 
   if (cli->json)
     return usage_error (cli, "a dump has no JSON form");
+  if (salvage_is_file (cli->arg))
+    return salvage_dump (cli->arg, args_value (cli, "write-to"));
+  if (args_value (cli, "write-to"))
+    return usage_error (cli, "'%s' is no salvage file", cli->arg);
   if (args_value (cli, "super"))
     what |= VOLUME_DUMP_SUPER;
   if (args_value (cli, "segments"))

@@ -1,4 +1,4 @@
-/* Randomness, hexadecimal, keyed hash (see crypto.h). */
+/* Randomness, hexadecimal, Base64, hashes (see crypto.h). */
 
 #include <config.h>
 
@@ -43,6 +43,43 @@ hmac_sha256 (const void *key, size_t keylen, const void *data, size_t len,
 {
   if (gnutls_hmac_fast (GNUTLS_MAC_SHA256, key, keylen, data, len, ret) < 0)
     abort ();
+}
+
+void
+hmac_sha1 (const void *key, size_t keylen, const void *data, size_t len,
+           uint8_t ret[HMAC_SHA1_SIZE])
+{
+  if (gnutls_hmac_fast (GNUTLS_MAC_SHA1, key, keylen, data, len, ret) < 0)
+    abort ();
+}
+
+void
+sha256 (const void *data, size_t len, uint8_t ret[HMAC_SIZE])
+{
+  if (gnutls_hash_fast (GNUTLS_DIG_SHA256, data, len, ret) < 0)
+    abort ();
+}
+
+void
+base64_encode (const void *data, size_t len, char *ret)
+{
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+  const uint8_t *p = data;
+
+  while (len > 0) {
+    unsigned n = len < 3 ? len : 3;
+    uint32_t bits = p[0] << 16 | (n > 1 ? p[1] << 8 : 0) |
+      (n > 2 ? p[2] : 0);
+
+    *ret++ = digits[bits >> 18];
+    *ret++ = digits[bits >> 12 & 63];
+    *ret++ = n > 1 ? digits[bits >> 6 & 63] : '=';
+    *ret++ = n > 2 ? digits[bits & 63] : '=';
+    p += n;
+    len -= n;
+  }
+  *ret = '\0';
 }
 
 bool

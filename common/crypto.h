@@ -1,6 +1,8 @@
-/* Randomness, hexadecimal and the keyed hash that peers prove themselves by.
+/* Randomness, hexadecimal, Base64, and the hashes that peers and clients prove
+ * themselves by.
  *
- * HMAC-SHA256 is GnuTLS's; nothing here is a cipher of our own.
+ * The hashes are GnuTLS's; nothing here is a cipher of our own.  SHA-1 is for
+ * the signature of old clients only, where it is keyed.
  */
 
 #ifndef PAIRDISK_CRYPTO_H
@@ -11,6 +13,7 @@
 #include <stdint.h>
 
 #define HMAC_SIZE 32            /* bytes of a HMAC-SHA256 */
+#define HMAC_SHA1_SIZE 20
 
 /* Fill BUF from the kernel.  Aborts if the kernel has no randomness. */
 extern void random_bytes (void *buf, size_t len);
@@ -21,6 +24,15 @@ extern uint64_t random_u64 (void);
 extern void hmac_sha256 (const void *key, size_t keylen,
                          const void *data, size_t len,
                          uint8_t ret[HMAC_SIZE]);
+
+extern void hmac_sha1 (const void *key, size_t keylen,
+                       const void *data, size_t len,
+                       uint8_t ret[HMAC_SHA1_SIZE]);
+
+extern void sha256 (const void *data, size_t len, uint8_t ret[HMAC_SIZE]);
+
+/* LEN bytes in Base64, 4 * ((LEN + 2) / 3) characters and a zero byte. */
+extern void base64_encode (const void *data, size_t len, char *ret);
 
 /* Compare secrets in time that does not depend on where they differ. */
 extern bool secret_equal (const void *a, const void *b, size_t len);

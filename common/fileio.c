@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +106,22 @@ file_replace (int dirfd, const char *name, const void *data, size_t len,
     return -1;
   }
   return dir_sync (dirfd);
+}
+
+int
+file_replace_path (const char *path, const void *data, size_t len,
+                   mode_t mode)
+{
+  const char *slash = strrchr (path, '/');
+  CLEANUP_FREE char *parent = slash == NULL ? strdup (".")
+    : strndup (path, slash == path ? 1 : slash - path);
+  CLEANUP_CLOSE int dir = -1;
+
+  if (parent == NULL)
+    return -1;
+  dir = open (parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return dir == -1 ? -1
+    : file_replace (dir, slash ? slash + 1 : path, data, len, mode);
 }
 
 char *

@@ -23,6 +23,10 @@ extern int write_full (int fd, const void *buf, size_t len);
 extern int file_replace (int dirfd, const char *name,
                          const void *data, size_t len, mode_t mode);
 
+/* The same for a path. */
+extern int file_replace_path (const char *path, const void *data, size_t len,
+                              mode_t mode);
+
 /* All of DIRFD/NAME, zero-terminated, at most MAX bytes (else EFBIG).  The
  * caller frees it.  RET_LEN may be NULL.
  */

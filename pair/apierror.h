@@ -34,6 +34,9 @@
      "The specified parameter %s and %s are not blank at the same "     \
      "time.",                                                           \
      "give only one of the two")                                        \
+  X (INVALID_TAG_VALUE, 400, "InvalidParameter.TagValue",               \
+     "The parameter %s is invalid.",                                    \
+     "give the tag's key beside its value")                             \
   X (INVALID_PARAMETER_FORMAT, 400, "InvalidParameter.Format",          \
      "Specified parameter format is not valid.",                        \
      "see the form of this parameter in the manual")                    \

@@ -126,6 +126,14 @@ history_facts (const struct pair_view *self, const struct pair_view *peer,
     fact (PAIR_FACT_PEER_WROTE, wrote_beyond (peer, d->common.seq));
 }
 
+/* Does a command allow that the peer loses all it holds beyond SEQ? */
+static bool
+names_peer (const struct pair_view *self, const struct pair_view *peer,
+            uint64_t seq)
+{
+  return uuid_equal (&self->loser, &peer->volume) && self->loser_keeps <= seq;
+}
+
 static uint32_t
 collect_facts (const struct pair_view *self, const struct pair_view *peer,
                struct pair_decision *d)
@@ -146,7 +154,6 @@ collect_facts (const struct pair_view *self, const struct pair_view *peer,
     fact (PAIR_FACT_FENCE_LOWER, peer->fence < self->fence) |
     fact (PAIR_FACT_SAME_SIZE, self->size == peer->size) |
     fact (PAIR_FACT_PEER_NEW, peer_new) |
-    fact (PAIR_FACT_COMMAND, uuid_equal (&self->loser, &peer->volume)) |
     fact (PAIR_FACT_SAME_CONTENT, same_content);
 
   if (!view_check (self) || !view_check (peer))
@@ -162,6 +169,7 @@ collect_facts (const struct pair_view *self, const struct pair_view *peer,
 
   staged_lost = has_staged &&
     !(same_content && pair_history_contains (&self->history, peer->staged));
+  facts |= fact (PAIR_FACT_COMMAND, names_peer (self, peer, d->common.seq));
   d->from = has_staged && !staged_lost ? peer->staged : d->common;
   return facts |
     fact (PAIR_FACT_STAGED_LOST, staged_lost) |
@@ -320,6 +328,7 @@ add_view (struct line *line, const char *name, const struct pair_view *view)
        " journal-from=%" PRIu64, view->size, pair_role_string (view->role),
        view->fence, view->journal_from);
   add_uuid (line, " loser=", &view->loser);
+  add (line, " loser-keeps=%" PRIu64, view->loser_keeps);
   add_point (line, "staged", view->staged);
   add (line, " last=%" PRIu64 " history=[", h->last_seq);
   for (i = 0; i < h->count && i < PAIR_HISTORY_MAX; ++i) {

@@ -70,6 +70,7 @@ struct pair_view {
    * resynchronization that it allowed has been committed.
    */
   struct uuid loser;
+  uint64_t loser_keeps;         /* ... but nothing up to this seq */
 };
 
 /* X (name, string, what) */
@@ -114,7 +115,8 @@ enum pair_action {
   X (FENCE_LOWER, 'L', "the peer's fence number is lower")              \
   X (SAME_SIZE, 'Z', "both disks have one size")                        \
   X (PEER_NEW, 'N', "nothing was ever committed at the peer")           \
-  X (COMMAND, 'G', "a command names the peer as the loser")             \
+  X (COMMAND, 'G', "a command names the peer as the loser of what it holds beyond " \
+     "that point")             \
   X (SAME_CONTENT, 'C', "both hold one content")                        \
   X (COMMON, 'K', "the histories share a point")                        \
   X (AT_COMMON, 'A', "the peer holds nothing beyond that point")        \

@@ -117,6 +117,20 @@ description_valid (const char *str)
 }
 
 bool
+tag_value_valid (const char *str)
+{
+  return strncmp (str, "acs:", 4) != 0 && strstr (str, "http://") == NULL &&
+    strstr (str, "https://") == NULL &&
+    check_text (str, 0, TAG_CHARS_MAX, is_text_char);
+}
+
+bool
+tag_key_valid (const char *str)
+{
+  return *str && strncmp (str, "aliyun", 6) != 0 && tag_value_valid (str);
+}
+
+bool
 client_token_valid (const char *str)
 {
   size_t i;

@@ -18,6 +18,7 @@
 #define DESCRIPTION_CHARS_MIN 2
 #define DESCRIPTION_CHARS_MAX 256
 #define DESCRIPTION_SIZE (4 * DESCRIPTION_CHARS_MAX + 1)
+#define TAG_CHARS_MAX 128
 #define CLIENT_TOKEN_MAX 64
 #define CLIENT_TOKEN_SIZE (CLIENT_TOKEN_MAX + 1)
 
@@ -38,6 +39,14 @@ extern bool group_name_valid (const char *str);
  * control characters but tab and new line.
  */
 extern bool description_valid (const char *str);
+
+/* 1 to 128 characters, no "http://" or "https://", not beginning with "acs:"
+ * or "aliyun".
+ */
+extern bool tag_key_valid (const char *str);
+
+/* The same, but it may be empty and may begin with "aliyun". */
+extern bool tag_value_valid (const char *str);
 
 /* 1 to 64 printable ASCII characters. */
 extern bool client_token_valid (const char *str);

@@ -93,6 +93,8 @@ static const struct cell cells[PAIR_EVENT_COUNT][PAIR_STATUS_COUNT] = {
     [PAIR_CREATE_FAILED] = TO (DELETING, DELETE, 0),
     [PAIR_STOPPED] = TO (DELETING, DELETE, 0),
     [PAIR_FAILOVERED] = TO (DELETING, DELETE, 0),
+    [PAIR_FAILOVER_FAILED] = TO (DELETING, DELETE, 0),
+    [PAIR_REPROTECT_FAILED] = TO (DELETING, DELETE, 0),
     [PAIR_DELETE_FAILED] = TO (DELETING, DELETE, 0),
     [PAIR_INVALID] = TO (DELETING, DELETE, 0),
     [PAIR_DELETING] = STAY (NONE, 0),
@@ -215,6 +217,7 @@ static bool
 delete_allowed (enum pair_status status, const struct pair_facts *facts)
 {
   return facts->at_source || status == PAIR_FAILOVERED ||
+    status == PAIR_FAILOVER_FAILED || status == PAIR_REPROTECT_FAILED ||
     status == PAIR_INVALID || !facts->peer_reachable;
 }
 

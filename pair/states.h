@@ -232,6 +232,23 @@ extern enum pair_kind pair_status_kind (enum pair_status status);
 /* Value of the status in metrics, 0 when unset. */
 extern unsigned pair_status_metric (enum pair_status status);
 
+/* Rests after something went wrong: somebody must look. */
+static inline bool
+pair_status_is_wrong (enum pair_status status)
+{
+  switch (status) {
+  case PAIR_CREATE_FAILED:
+  case PAIR_STOP_FAILED:
+  case PAIR_FAILOVER_FAILED:
+  case PAIR_REPROTECT_FAILED:
+  case PAIR_DELETE_FAILED:
+  case PAIR_INVALID:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /* The enum value of a string, or the UNSET one. */
 extern enum pair_status pair_status_parse (const char *str);
 extern enum pair_reason pair_reason_parse (const char *str);

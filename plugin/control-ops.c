@@ -19,9 +19,11 @@
 #include <nbdkit-plugin.h>
 
 #include "cleanup.h"
+#include "control-call.h"
 #include "control-ops.h"
 #include "control.h"
 #include "disks.h"
+#include "options-json.h"
 #include "status-json.h"
 
 #define NEEDS_DISK   (1u << 0)  /* there is one of that name */
@@ -30,24 +32,12 @@
 
 #define TELL_MS 1000          /* to tell the peer that a promise is no more */
 
-struct call {
-  const json_t *request;
-  json_t *answer;
-  struct disk *disk;            /* if NEEDS_DISK */
-  bool is_unlocked;             /* the function released ops_lock itself */
-  const char *code;             /* of a refusal */
-  struct error error;
-};
-
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
 
-static int
-refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
-  __attribute__ ((format (printf, 4, 5)));
-
-static int
-refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
+int
+call_refuse (struct call *call, const char *code, int errnum,
+             const char *fmt, ...)
 {
   va_list args;
 
@@ -59,15 +49,18 @@ refuse (struct call *call, const char *code, int errnum, const char *fmt, ...)
   return -1;
 }
 
-/* A function below has failed and filled call->error. */
-static int
-failed (struct call *call)
+#define refuse call_refuse
+#define failed call_failed
+
+int
+call_failed (struct call *call)
 {
   switch (call->error.errnum) {
   case EBUSY:  call->code = "disk-in-use";  break;
   case EEXIST: call->code = "disk-exists";  break;
   case EINVAL: call->code = "bad-request";  break;
   case ENOMEM: call->code = "internal";     break;
+  case ENOSPC: call->code = "no-space";     break;
   default:     call->code = "io-error";     break;
   }
   return -1;
@@ -98,8 +91,10 @@ get_string (struct call *call, const char *key, const char **ret)
   return 0;
 }
 
-static int
-get_number (struct call *call, const char *key, uint64_t *ret)
+#define get_number call_number
+
+int
+call_number (struct call *call, const char *key, uint64_t *ret)
 {
   const json_t *value = json_object_get (call->request, key);
 
@@ -200,6 +195,33 @@ op_disk_delete (struct call *call)
   call->is_unlocked = true;
   if (disk_delete (call->disk, &call->error) == -1)
     return failed (call);
+  return 0;
+}
+
+/* Without size and capacity it says what they are. */
+static int
+op_disk_resize (struct call *call)
+{
+  struct volume *volume = call->disk->volume;
+  struct volume_status status;
+  uint64_t size = 0, capacity = 0;
+
+  if (json_object_get (call->request, "size") != NULL &&
+      get_number (call, "size", &size) == -1)
+    return -1;
+  if (json_object_get (call->request, "capacity") != NULL &&
+      get_number (call, "capacity", &capacity) == -1)
+    return -1;
+  if (volume_resize (volume, size, capacity, &call->error) == -1) {
+    failed (call);
+    if (call->error.errnum == EPERM)
+      call->code = "wrong-role";
+    return -1;
+  }
+  volume_get_status (volume, &status);
+  json_object_set_new (call->answer, "size", json_integer (status.size));
+  json_object_set_new (call->answer, "capacity",
+                       json_integer (status.capacity));
   return 0;
 }
 
@@ -466,8 +488,10 @@ op_pair_clear (struct call *call)
 /* ------------------------------------------------------------------ */
 /* link.* and replica.*                                                 */
 
-static int
-check_role (struct call *call, enum volume_role wanted)
+#define check_role call_check_role
+
+int
+call_check_role (struct call *call, enum volume_role wanted)
 {
   struct volume_status status;
 
@@ -495,18 +519,24 @@ check_uri (struct call *call, const char *uri)
                    "field 'uri' is longer than %d bytes", LINK_URI_MAX);
   for (i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
     if (strncmp (uri, schemes[i], strlen (schemes[i])) == 0)
-      return 0;
+      break;
+  if (i < sizeof schemes / sizeof schemes[0])
+    return strstr (uri, "tls-") == NULL ? 0 :
+      refuse (call, "bad-request", EINVAL,
+              "keys do not go into 'uri': give field 'tls'");
   return refuse (call, "bad-request", EINVAL, "field 'uri' must be an NBD "
                  "URI: nbd://HOST:PORT or nbd+unix:///?socket=PATH");
 }
 
 static bool
-is_running_as (struct disk *disk, const char *uri, bool is_oneshot)
+is_running_as (struct disk *disk, const char *uri, bool is_oneshot,
+               const struct replica_options *options)
 {
   struct sender_status status;
 
   return disk->link.is_on && disk->link.is_oneshot == is_oneshot &&
          strcmp (disk->link.uri, uri) == 0 &&
+         memcmp (&disk->link.options, options, sizeof *options) == 0 &&
          replication_sender_status (disk, &status) &&
          status.state != SENDER_OFF && status.state != SENDER_DONE &&
          status.state != SENDER_FENCED;
@@ -526,7 +556,15 @@ op_link_start (struct call *call)
   if (oneshot != NULL && !json_is_boolean (oneshot))
     return refuse (call, "bad-request", EINVAL,
                    "field 'oneshot' must be true or false");
-  if (is_running_as (disk, uri, json_is_true (oneshot)))
+  link.options = (struct replica_options) {
+    .limit_bps = disk->link.options.limit_bps
+  };
+  if (options_from_json (call->request, &link.options, &call->error) == -1 ||
+      options_check (&link.options, &call->error) == -1) {
+    call->code = "bad-request";
+    return -1;
+  }
+  if (is_running_as (disk, uri, json_is_true (oneshot), &link.options))
     return 0;
 
   replication_stop_sender (disk);
@@ -536,6 +574,22 @@ op_link_start (struct call *call)
   if (disk_set_link (disk, &link, &call->error) == -1 ||
       replication_start_sender (disk, &call->error) == -1)
     return failed (call);
+  return 0;
+}
+
+/* How fast the link may send; durable, and the link goes on. */
+static int
+op_link_limit (struct call *call)
+{
+  struct disk *disk = call->disk;
+  struct linkfile link = disk->link;
+
+  if (get_number (call, "limit_bps", &link.options.limit_bps) == -1 ||
+      check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+    return -1;
+  if (disk_set_link (disk, &link, &call->error) == -1)
+    return failed (call);
+  replication_set_limit (disk, link.options.limit_bps);
   return 0;
 }
 
@@ -746,6 +800,7 @@ op_promote (struct call *call)
   }
   if (check_promotion (call, fence, &status) == -1)
     return -1;
+  salvage_stop (&disk->salvage);   /* nothing is given up any more */
 
   if (settle_promotion (call, fence) == -1) {
     receiver_set_accept (disk->replication.receiver, disk->link.accepts);
@@ -773,16 +828,21 @@ static const struct op {
   { "disk.list",      0,                                   op_disk_list },
   { "disk.status",    NEEDS_DISK,                          op_disk_status },
   { "disk.digest",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_digest },
+  { "disk.history",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_history },
+  { "disk.resize",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_resize },
   { "disk.scrub",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_scrub },
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
   { "pair.clear",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_clear },
   { "link.start",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_start },
+  { "link.limit",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_limit },
   { "link.stop",      NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_stop },
   { "link.mode",      NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_mode },
   { "replica.accept", NEEDS_DISK | NEEDS_VOLUME | CHANGES,
     op_replica_accept },
   { "replica.stop",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_replica_stop },
   { "promote",        NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_promote },
+  { "pair.compare",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_compare },
+  { "demote",         NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_demote },
 };
 
 static const struct op *

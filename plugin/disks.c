@@ -31,6 +31,7 @@ disk_free (struct disk *disk)
   if (disk == NULL)
     return;
   scrub_release (&disk->scrub);
+  salvage_release (&disk->salvage);
   replication_release (&disk->replication);
   pthread_mutex_destroy (&disk->ops_lock);
   if (disk->dirfd >= 0)
@@ -53,6 +54,7 @@ disk_new (const char *dir, const char *name, struct error *err)
   pthread_mutex_init (&disk->ops_lock, NULL);
   replication_init (&disk->replication);
   scrub_init (&disk->scrub);
+  salvage_init (&disk->salvage);
   disk->dirfd = -1;
   return disk;
 }

@@ -21,6 +21,7 @@
 #include "error.h"
 #include "linkfile.h"
 #include "replication.h"
+#include "salvage.h"
 #include "scrub.h"
 #include "volume.h"
 
@@ -53,6 +54,7 @@ struct disk {
 
   struct replication replication;
   struct scrub scrub;
+  struct salvage salvage;
 };
 
 /* Look at all volumes under DIR without opening them (before the fork, while

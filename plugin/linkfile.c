@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "fileio.h"
 #include "linkfile.h"
+#include "options-json.h"
 #include "status-json.h"
 
 #define LINK_FILE "link"
@@ -35,7 +36,7 @@ link_to_json (const struct linkfile *link)
 
   hex_encode (link->secret, LINK_SECRET_SIZE, secret);
   return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:{s:b, s:b, s:i}, "
-                    "s:b, s:o}",
+                    "s:o, s:b, s:o}",
                     "version", LINK_VERSION,
                     "pair", uuid_to_json (&link->pair),
                     "secret", secret,
@@ -46,6 +47,7 @@ link_to_json (const struct linkfile *link)
                     "sync", link->mode.is_sync,
                     "suspend", link->mode.suspends,
                     "rpo", (int) link->mode.rpo_seconds,
+                    "options", options_to_json (&link->options),
                     "accept", link->accepts,
                     "promoted", link->promoted_fence ?
                     promotion_to_json (link) : json_null ());
@@ -79,15 +81,16 @@ static bool
 link_from_json (json_t *json, struct linkfile *link)
 {
   const char *secret, *uri;
-  const json_t *pair, *promoted;
+  const json_t *pair, *promoted, *options;
   int version, is_on, is_oneshot, accepts, is_sync, suspends, rpo;
 
   if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, "
-                   "s:{s:b, s:b, s:i}, s:b, s:o}",
+                   "s:{s:b, s:b, s:i}, s:o, s:b, s:o}",
                    "version", &version, "pair", &pair, "secret", &secret,
                    "uri", &uri, "on", &is_on, "oneshot", &is_oneshot,
                    "mode", "sync", &is_sync, "suspend", &suspends,
-                   "rpo", &rpo, "accept", &accepts, "promoted", &promoted) == -1)
+                   "rpo", &rpo, "options", &options, "accept", &accepts,
+                   "promoted", &promoted) == -1)
     return false;
   if (version != LINK_VERSION || strlen (uri) > LINK_URI_MAX ||
       rpo < 0 || (unsigned) rpo > SYNC_RPO_MAX ||
@@ -104,6 +107,7 @@ link_from_json (json_t *json, struct linkfile *link)
   link->mode.rpo_seconds = rpo;
   link->accepts = accepts;
   return uuid_or_null (pair, &link->pair) &&
+         options_from_json (options, &link->options, NULL) == 0 &&
          promotion_from_json (promoted, link);
 }
 

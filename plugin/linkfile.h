@@ -14,6 +14,7 @@
 
 #include "crypto.h"
 #include "error.h"
+#include "options.h"
 #include "sync.h"
 #include "uuid.h"
 #include "volume.h"
@@ -40,6 +41,7 @@ struct linkfile {
   bool is_on;                /* link.start was called, link.stop was not */
   bool is_oneshot;
   struct sync_settings mode; /* either role: what it is when primary */
+  struct replica_options options;
 
   /* secondary */
   bool accepts;              /* replica.accept was called */

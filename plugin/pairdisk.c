@@ -40,6 +40,7 @@
 static char *dir;               /* absolute */
 static char *control_path;      /* absolute */
 static bool is_unix_only;       /* guests=unix */
+static bool peers_may_be_plain; /* peers=any */
 static int lock_fd = -1;
 
 static void
@@ -61,18 +62,16 @@ print_disk_error (const char *name, const struct error *error)
 /* ------------------------------------------------------------------ */
 /* Configuration, beginning and end.                                    */
 
+/* KEY is one of two words; which? */
 static int
-set_guests (const char *value)
+set_word (const char *key, const char *value, const char *no,
+          const char *yes, bool *ret)
 {
-  if (strcmp (value, "any") == 0)
-    is_unix_only = false;
-  else if (strcmp (value, "unix") == 0)
-    is_unix_only = true;
-  else {
-    nbdkit_error ("guests must be 'any' or 'unix', not '%s'", value);
-    return -1;
-  }
-  return 0;
+  *ret = strcmp (value, yes) == 0;
+  if (*ret || strcmp (value, no) == 0)
+    return 0;
+  nbdkit_error ("%s must be '%s' or '%s', not '%s'", key, no, yes, value);
+  return -1;
 }
 
 static int
@@ -89,7 +88,9 @@ pairdisk_config (const char *key, const char *value)
     return control_path ? 0 : -1;
   }
   if (strcmp (key, "guests") == 0)
-    return set_guests (value);
+    return set_word (key, value, "any", "unix", &is_unix_only);
+  if (strcmp (key, "peers") == 0)
+    return set_word (key, value, "tls", "any", &peers_may_be_plain);
   nbdkit_error ("unknown parameter '%s'", key);
   return -1;
 }
@@ -113,7 +114,8 @@ pairdisk_config_complete (void)
 #define pairdisk_config_help \
   "[dir=]<DIR>     (required) Directory of the disks.\n" \
   "control=<PATH>  Control socket [default: DIR/control.sock].\n" \
-  "guests=any|unix Who may attach disks [default: any]."
+  "guests=any|unix Who may attach disks [default: any].\n" \
+  "peers=tls|any   May the other site come without TLS [default: tls]."
 
 /* Held until the process ends, in whatever way it does. */
 static int
@@ -190,17 +192,21 @@ pairdisk_unload (void)
 /* ------------------------------------------------------------------ */
 /* Exports.                                                             */
 
-/* Is the client of this connection one that may attach disks? */
 static bool
-is_welcome (void)
+is_unix_socket (void)
 {
   struct sockaddr_storage addr;
   socklen_t len = sizeof addr;
 
-  if (!is_unix_only)
-    return true;
   return nbdkit_peer_name ((struct sockaddr *) &addr, &len) == 0 &&
          addr.ss_family == AF_UNIX;
+}
+
+/* Is the client of this connection one that may attach disks? */
+static bool
+is_welcome (void)
+{
+  return !is_unix_only || is_unix_socket ();
 }
 
 static const char *
@@ -277,7 +283,15 @@ open_peer (const struct uuid *pair, struct handle *h, struct error *err)
   }
   h->peer = replication_open (disk, err);
   disk_put (disk);
-  return h->peer ? 0 : -1;
+  if (h->peer == NULL)
+    return -1;
+
+  /* --tls=on lets plain TCP in.  It is told why not: a refusal here would be
+   * an export that does not exist.
+   */
+  if (!peers_may_be_plain && nbdkit_is_tls () != 1 && !is_unix_socket ())
+    receiver_conn_require_tls (h->peer);
+  return 0;
 }
 
 static int

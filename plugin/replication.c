@@ -83,6 +83,7 @@ replication_start_sender (struct disk *disk, struct error *err)
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
     .sync = disk->replication.sync,
+    .options = disk->link.options,
     .log = { log_line, disk },
   };
   struct sender *sender;
@@ -172,6 +173,10 @@ replication_start (struct disk *disk, struct error *err)
   if (start_receiver (disk, status.role == VOLUME_ROLE_SECONDARY &&
                       disk->link.accepts, err) == -1)
     return -1;
+  if (salvage_start (&disk->salvage, disk->volume, disk->path, err) == -1) {
+    stop_receiver (disk);
+    return -1;
+  }
   if (status.role == VOLUME_ROLE_PRIMARY && disk->link.is_on &&
       replication_start_sender (disk, err) == -1) {
     stop_receiver (disk);
@@ -185,6 +190,15 @@ replication_stop (struct disk *disk)
 {
   replication_stop_sender (disk);
   stop_receiver (disk);
+  salvage_stop (&disk->salvage);
+}
+
+void
+replication_set_limit (struct disk *disk, uint64_t limit_bps)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_set_limit (disk->replication.sender, limit_bps);
 }
 
 bool

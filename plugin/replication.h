@@ -47,6 +47,9 @@ extern int replication_start_sender (struct disk *disk, struct error *err);
 extern void replication_stop_sender (struct disk *disk);
 extern void replication_kick_sender (struct disk *disk);
 
+/* Bytes a second from now on, 0: no limit.  The link file is the caller's. */
+extern void replication_set_limit (struct disk *disk, uint64_t limit_bps);
+
 /* False: there is no sender, or no receiver. */
 extern bool replication_sender_status (struct disk *disk,
                                        struct sender_status *ret);

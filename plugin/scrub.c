@@ -61,13 +61,13 @@ static void *
 run (void *scrub)
 {
   struct scrub *s = scrub;
-  uint64_t nblocks = volume_size (s->volume) / VOLUME_BLOCK_SIZE, block = 0;
-  uint64_t ns, bytes;
+  uint64_t block = 0, ns, bytes;
   struct volume_scrub_result result = { 0 };
   int r = 0;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-  while (r == 0 && block < nblocks && !s->is_stopping) {
+  while (r == 0 && s->status.done_bytes < s->status.total_bytes &&
+         !s->is_stopping) {
     pthread_mutex_unlock (&s->lock);
     ns = clock_mono_ns ();
     bytes = result.bytes;
@@ -75,9 +75,11 @@ run (void *scrub)
     pthread_mutex_lock (&s->lock);
     s->status.result = result;
     s->status.done_bytes = block * VOLUME_BLOCK_SIZE;
+    s->status.total_bytes = volume_size (s->volume);   /* it may grow */
     pace_locked (s, result.bytes - bytes, ns);
   }
-  s->status.state = block == nblocks ? SCRUB_DONE : SCRUB_STOPPED;
+  s->status.state = s->status.done_bytes == s->status.total_bytes
+    ? SCRUB_DONE : SCRUB_STOPPED;
   s->ended_ns = clock_mono_ns ();
   return NULL;
 }

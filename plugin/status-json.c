@@ -133,9 +133,11 @@ link_to_json (struct disk *disk)
   if (!replication_sender_status (disk, &s)) {
     s.state = SENDER_OFF;
     s.oneshot = link.is_oneshot;
+    s.limit_bps = link.options.limit_bps;
   }
   return json_pack ("{s:s, s:o, s:b, s:o, s:i, s:I, s:I, s:I, s:I, "
-                    "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I}",
+                    "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I, "
+                    "s:b, s:I, s:I, s:I, s:o, s:s?, s:o, s:o}",
                     "state", sender_state_name (s.state),
                     "reason", text_to_json (s.reason),
                     "oneshot", s.oneshot,
@@ -153,7 +155,19 @@ link_to_json (struct disk *disk)
                     point_to_json (&s.peer_committed) : json_null (),
                     "initial_done", s.initial_done,
                     "connects", NUMBER (s.connects),
-                    "connected_ms", NUMBER (s.connected_ms));
+                    "connected_ms", NUMBER (s.connected_ms),
+                    "tls", options_want_tls (&link.options) ||
+                    strncmp (link.uri, "nbds", 4) == 0,
+                    "connections", NUMBER (s.connections),
+                    "limit_bps", NUMBER (s.limit_bps),
+                    "data_bytes", NUMBER (s.data_bytes),
+                    "compression", s.data_wire_bytes == 0 ? json_null () :
+                    json_real ((double) s.data_bytes / s.data_wire_bytes),
+                    "waits_for", sender_wait_name (s.waits_for),
+                    "eta_seconds", s.has_eta ?
+                    json_real (s.eta_seconds) : json_null (),
+                    "retry_ms", s.waits_for == WAITS_RETRY ?
+                    json_integer (NUMBER (s.retry_ms)) : json_null ());
 }
 
 static json_t *
@@ -233,6 +247,56 @@ scrub_to_json (struct disk *disk)
                     "seconds", s.seconds);
 }
 
+json_t *
+tail_to_json (const struct volume_tail *tail)
+{
+  return json_pack ("{s:I, s:I, s:I, s:b, s:I, s:I, s:f}",
+                    "writes", NUMBER (tail->writes),
+                    "blocks", NUMBER (tail->blocks),
+                    "bytes", NUMBER (tail->bytes),
+                    "exact", tail->is_exact,
+                    "first_ns", NUMBER (tail->first_ns),
+                    "last_ns", NUMBER (tail->last_ns),
+                    "seconds", tail->first_ns != 0 &&
+                    tail->last_ns > tail->first_ns ?
+                    (tail->last_ns - tail->first_ns) / 1e9 : 0.0);
+}
+
+static json_t *
+salvage_to_json (const struct salvage_status *s)
+{
+  return json_pack ("{s:s, s:o, s:o, s:I, s:I, s:I}",
+                    "state", salvage_state_name (s->state),
+                    "file", text_to_json (s->file),
+                    "reason", text_to_json (s->reason),
+                    "file_bytes", NUMBER (s->file_bytes),
+                    "done_bytes", NUMBER (s->done_bytes),
+                    "total_bytes", NUMBER (s->total_bytes));
+}
+
+/* Null: the disk gives up nothing, and has not since the start. */
+static json_t *
+discard_to_json (struct disk *disk, const struct volume_status *v)
+{
+  struct salvage_status salvage;
+  struct volume_tail tail;
+  json_t *json;
+
+  if (!salvage_get_status (&disk->salvage, &salvage, &tail))
+    return json_null ();
+  json = tail_to_json (&tail);
+  json_object_set_new (json, "pending", json_boolean (v->discard.is_pending));
+  json_object_set_new (json, "saved",
+                       json_boolean (!v->discard.is_unsaved &&
+                                     salvage.state != SALVAGE_RUNNING));
+  json_object_set_new (json, "common", json_pack
+                       ("{s:o, s:I}", "generation",
+                        hex_to_json (v->discard.generation),
+                        "seq", NUMBER (v->discard.seq)));
+  json_object_set_new (json, "salvage", salvage_to_json (&salvage));
+  return json;
+}
+
 static json_t *
 generation_to_json (const struct volume_generations *table)
 {
@@ -263,7 +327,7 @@ disk_to_json (struct disk *disk)
 
   return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}",
                     "disk", disk->name,
                     "uuid", uuid_to_json (&v.uuid),
                     "size", NUMBER (v.size),
@@ -292,6 +356,7 @@ disk_to_json (struct disk *disk)
                     "reads", NUMBER (v.guest_reads),
                     "flushes", NUMBER (v.flushes),
                     "scrub", scrub_to_json (disk),
+                    "discard", discard_to_json (disk, &v),
                     "link", v.role == VOLUME_ROLE_PRIMARY ?
                     link_to_json (disk) : json_null (),
                     "source", v.role == VOLUME_ROLE_SECONDARY ?

@@ -22,6 +22,9 @@ extern bool point_from_json (const json_t *json, struct volume_point *ret);
 extern json_t *loss_to_json (const struct link_loss *loss);
 extern bool loss_from_json (const json_t *json, struct link_loss *ret);
 
+/* Of volume_tail_measure. */
+extern json_t *tail_to_json (const struct volume_tail *tail);
+
 extern json_t *uuid_to_json (const struct uuid *uuid);
 
 /* STATUS of a disk, with LINK or SOURCE as its role says. */

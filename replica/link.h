@@ -1,4 +1,7 @@
-/* One connection to the peer: libnbd, pages, frames in flight.
+/* The connections to the peer: libnbd, pages, frames in flight.
+ *
+ * The stream's frames are spread over all of them and put in order again by
+ * the receiver.  When one is lost the whole link is.
  *
  * Everything here is for one thread, the one that made the link.  It is woken
  * from outside through an eventfd, and it gives up when *stop is set.
@@ -26,8 +29,12 @@ struct link_slot {
   bool in_flight, is_done;
   bool is_held;                     /* the sender's: not free, not sent */
   int errnum;                       /* of the completion, positive */
+  unsigned conn;                    /* the connection it went through */
+  uint64_t sent_ns, done_ns;        /* monotonic */
 
   /* The sender's: what is true when this one completes. */
+  uint64_t data;                    /* bytes of guests in it */
+  bool is_full;                     /* there was more to send */
   bool commits;
   struct volume_point point;
   bool tells;                       /* the peer of a promise */
@@ -38,6 +45,7 @@ struct link_config {
   const char *uri;                  /* with the export */
   int wake_fd;                      /* eventfd */
   const atomic_bool *stop;
+  const struct replica_options *options;
   unsigned page_ms;                 /* connection, and each page */
 };
 
@@ -47,9 +55,19 @@ struct link_config {
 extern char *link_uri (const char *uri, const char *export,
                        struct error *err);
 
-/* Connect; -1: ECANCELED when told to stop, else why it did not work. */
+/* Connect.  NULL: ECANCELED when told to stop, EACCES when keys or TLS do not
+ * fit, which trying again does not change, else why it did not work.
+ */
 extern struct link *link_open (const struct link_config *config,
                                struct error *err);
+
+/* One connection more, which pages go through from now on.  As link_open. */
+extern int link_add (struct link *l, struct error *err);
+
+extern unsigned link_connections (const struct link *l);
+
+/* Pages go through this one, from 0. */
+extern void link_use (struct link *l, unsigned conn);
 
 /* Whatever is in flight is given up. */
 extern void link_close (struct link *l);
@@ -62,7 +80,7 @@ extern int link_read_page (struct link *l, uint64_t offset, void *page,
 extern int link_write_page (struct link *l, uint64_t offset,
                             const void *page, struct error *err);
 
-/* Is the connection usable still? */
+/* Is the connection of the pages usable still? */
 extern bool link_is_alive (struct link *l);
 
 /* A slot that is neither in flight nor held, or NULL. */
@@ -77,12 +95,14 @@ extern struct link_slot *link_reap (struct link *l);
 
 extern unsigned link_in_flight (const struct link *l);
 
-/* Monotonic time of the last sign of life, or when something was sent after
- * nothing was under way.
+/* Ask connections on which nothing moved for QUIET_MS whether they are there.
+ * -1: one was silent for DEAD_MS though it owes an answer, or took no frame
+ * for much longer.
  */
-extern uint64_t link_life_ns (const struct link *l);
+extern int link_check (struct link *l, unsigned dead_ms, unsigned quiet_ms,
+                       struct error *err);
 
-/* Do the connection's work until something completes, the eventfd is written
+/* Do the connections' work until something completes, the eventfd is written
  * or TIMEOUT_MS are over.  -1: the connection is lost.
  */
 extern int link_poll (struct link *l, unsigned timeout_ms,

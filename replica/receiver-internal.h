@@ -37,7 +37,6 @@ struct receiver {
   bool busy;
 
   uint64_t session;              /* 0: none */
-  struct receiver_conn *session_conn;
   uint64_t next, flushed;        /* stream offsets */
   struct waiter *waiters;
 
@@ -50,6 +49,8 @@ struct receiver {
 struct receiver_conn {
   struct receiver *r;
   struct wire_keys keys;
+  uint64_t joined;               /* the session it is one of */
+  bool lacks_tls;                /* only RESULT can be read */
   bool auth_tried, is_authenticated;
   struct wire_result result;     /* first refusal since the session began */
 };
@@ -94,9 +95,18 @@ extern int receiver_hear_promise (struct receiver *r,
 
 extern bool receiver_conn_is_authenticated (struct receiver_conn *c);
 
+/* Is C one of the connections of the session there is? */
+static inline bool
+receiver_conn_has_session (const struct receiver_conn *c)
+{
+  return c->r->session != 0 && c->joined == c->r->session;
+}
+
 /* Pages (receiver-pages.c): what nbdkit's calls come to, by offset. */
 extern int receiver_read_status (struct receiver_conn *c, void *page,
                                  struct error *err);
+extern int receiver_read_changed (struct receiver_conn *c, uint64_t from,
+                                  void *page, struct error *err);
 extern int receiver_write_auth (struct receiver_conn *c, const void *page,
                                 struct error *err);
 extern int receiver_write_session (struct receiver_conn *c, const void *page,

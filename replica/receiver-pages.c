@@ -3,12 +3,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "receiver-internal.h"
 #include "replica-internal.h"
+#include "view.h"
 
 static void
 status_from_volume (const struct receiver *r, bool accept,
@@ -26,7 +28,8 @@ status_from_volume (const struct receiver *r, bool accept,
   ret->size = status.size;
   ret->volume = status.uuid;
   volume_lineage (v, &ret->lineage);
-  ret->is_given_up = !status.is_synced;
+  ret->is_given_up = !status.is_synced || status.discard.is_pending;
+  ret->keeps_seq = status.is_synced ? status.discard.seq : 0;
   ret->committed = status.committed;
   ret->next_seq = status.committed.seq + 1;
   ret->confirmed_seq = status.confirmed_seq;
@@ -99,6 +102,44 @@ receiver_write_auth (struct receiver_conn *c, const void *page,
   return 0;
 }
 
+/* Blocks from FROM on that the session's stage must bring whatever the
+ * primary did with them: this side has written them since.  They stay the
+ * same until the stage is committed.
+ */
+int
+receiver_read_changed (struct receiver_conn *c, uint64_t from, void *page,
+                       struct error *err)
+{
+  struct receiver *r = c->r;
+  CLEANUP_FREE struct volume_changed *changed = malloc (sizeof *changed);
+  struct volume_status status;
+
+  if (!receiver_conn_is_authenticated (c))
+    return receiver_refuse (c, err, WIRE_RESULT_UNAUTHENTICATED, "CHANGED");
+  pthread_mutex_lock (&r->lock);
+  if (changed == NULL || !receiver_conn_has_session (c) ||
+      !receiver_enter_volume_locked (r)) {
+    receiver_refuse_locked (c, err, WIRE_RESULT_STALE, "there is no session");
+    pthread_mutex_unlock (&r->lock);
+    return -1;
+  }
+  pthread_mutex_unlock (&r->lock);
+
+  volume_get_status (r->v, &status);
+  if (status.stage.is_active)
+    volume_changed_blocks (r->v, status.stage.since_seq, from, changed);
+
+  pthread_mutex_lock (&r->lock);
+  receiver_leave_volume_locked (r);
+  if (!status.stage.is_active)
+    receiver_refuse_locked (c, err, WIRE_RESULT_STALE, "there is no stage");
+  pthread_mutex_unlock (&r->lock);
+  if (!status.stage.is_active)
+    return -1;
+  wire_changed_encode (changed, page);
+  return 0;
+}
+
 static bool
 receiver_accepts (struct receiver *r)
 {
@@ -145,9 +186,18 @@ check_session (struct receiver *r, const struct wire_session *session,
   if ((session->kind == WIRE_SESSION_STREAM || session->stage_since != 0) &&
       !uuid_equal (&lineage, &session->lineage))
     return error_set (err, EINVAL, "the disks have different lineages");
+  if (status->is_synced && !status->discard.is_pending &&
+      view_has_own_beyond (status, &session->generations))
+    return error_set (err, EINVAL, "this side has writes of its own that the "
+                      "primary lacks, and no command gave them up");
   *ret = WIRE_RESULT_STALE;
   if (session->next_seq != status->committed.seq + 1)
     return error_set (err, ESTALE, "the commit point has moved on");
+  if (status->discard.is_unsaved) {
+    *ret = WIRE_RESULT_NOT_ACCEPTED;
+    return error_set (err, EPERM, "what is given up here is still being "
+                      "saved");
+  }
   return 0;
 }
 
@@ -229,7 +279,7 @@ install_session_locked (struct receiver_conn *c,
   struct receiver *r = c->r;
 
   r->session = session->id;
-  r->session_conn = c;
+  c->joined = session->id;
   r->next = r->flushed = 0;
   r->has_known = true;
   r->known = session->appended;

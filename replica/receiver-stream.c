@@ -104,7 +104,7 @@ apply_frame (struct receiver *r, const struct frame *frame,
 static bool
 session_is (const struct receiver_conn *c, uint64_t session)
 {
-  return c->r->session == session && c->r->session_conn == c;
+  return receiver_conn_has_session (c) && c->joined == session;
 }
 
 static bool
@@ -254,7 +254,7 @@ refuse_garbage (struct receiver_conn *c, const struct error *cause,
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&c->r->lock);
 
   receiver_refuse_locked (c, err, WIRE_RESULT_GARBAGE, cause->message);
-  if (c->r->session_conn == c)
+  if (receiver_conn_has_session (c))
     receiver_end_session_locked (c->r);
   return -1;
 }
@@ -278,6 +278,9 @@ receiver_write_frame (struct receiver_conn *c, const void *buf, uint32_t count,
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->lock);
 
+  /* Whoever proved to have the secret and knows the session is of it. */
+  if (frame.session == r->session)
+    c->joined = frame.session;
   if (apply_in_turn_locked (c, &frame,
                             (const uint8_t *) buf + FRAME_HEADER_SIZE,
                             err) == -1)

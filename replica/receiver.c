@@ -60,7 +60,6 @@ void
 receiver_end_session_locked (struct receiver *r)
 {
   r->session = 0;
-  r->session_conn = NULL;
   pthread_cond_broadcast (&r->changed);
 }
 
@@ -230,7 +229,7 @@ receiver_conn_close (struct receiver_conn *c)
   bool had_session;
 
   pthread_mutex_lock (&r->lock);
-  had_session = r->session_conn == c;
+  had_session = receiver_conn_has_session (c);
   if (had_session)
     receiver_end_session_locked (r);
   pthread_mutex_unlock (&r->lock);
@@ -303,8 +302,22 @@ receiver_conn_is_authenticated (struct receiver_conn *c)
   return c->is_authenticated;
 }
 
+void
+receiver_conn_require_tls (struct receiver_conn *c)
+{
+  c->lacks_tls = true;
+}
+
 /* ------------------------------------------------------------------ */
 /* The callbacks.                                                       */
+
+static int
+check_tls (struct receiver_conn *c, struct error *err)
+{
+  return c->lacks_tls ?
+    receiver_refuse (c, err, WIRE_RESULT_TLS_REQUIRED,
+                     "the connection is plain TCP") : 0;
+}
 
 int
 receiver_conn_read (struct receiver_conn *c, void *buf, uint32_t count,
@@ -317,6 +330,11 @@ receiver_conn_read (struct receiver_conn *c, void *buf, uint32_t count,
 
   if (count != WIRE_PAGE_SIZE)
     return error_set (err, EINVAL, "only whole pages can be read here");
+  if (offset != WIRE_RESULT_OFFSET && check_tls (c, err) == -1)
+    return -1;
+  if (offset >= WIRE_CHANGED_OFFSET && offset % WIRE_PAGE_SIZE == 0)
+    return receiver_read_changed (c, (offset - WIRE_CHANGED_OFFSET) /
+                                  WIRE_PAGE_SIZE, buf, err);
 
   switch (offset) {
   case WIRE_HELLO_OFFSET:
@@ -341,6 +359,8 @@ receiver_conn_write (struct receiver_conn *c, const void *buf,
                      uint32_t count, uint64_t offset, bool fua,
                      struct error *err)
 {
+  if (check_tls (c, err) == -1)
+    return -1;
   if (offset >= WIRE_STREAM_OFFSET)
     return receiver_write_frame (c, buf, count, offset - WIRE_STREAM_OFFSET,
                                  fua, err);
@@ -357,6 +377,8 @@ receiver_conn_flush (struct receiver_conn *c, struct error *err)
   struct receiver *r = c->r;
   int rc;
 
+  if (check_tls (c, err) == -1)
+    return -1;
   pthread_mutex_lock (&r->lock);
   if (!c->is_authenticated || !receiver_enter_volume_locked (r)) {
     receiver_refuse_locked (c, err, WIRE_RESULT_UNAUTHENTICATED, "flush");

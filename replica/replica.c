@@ -37,6 +37,20 @@ sender_state_name (enum sender_state state)
   return "unknown";
 }
 
+const char *
+sender_wait_name (enum sender_wait wait)
+{
+  switch (wait) {
+  case WAITS_UNSET: break;
+  case WAITS_WRITES: return "writes";
+  case WAITS_PEER: return "peer";
+  case WAITS_LIMIT: return "limit";
+  case WAITS_MAP: return "map";
+  case WAITS_RETRY: return "retry";
+  }
+  return NULL;
+}
+
 void
 log_line (const struct replica_log *log, enum replica_log_level level,
           const char *fmt, ...)

@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "options.h"
 #include "sync.h"
 #include "uuid.h"
 #include "volume.h"
@@ -78,6 +79,7 @@ struct sender_config {
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
   struct sync *sync;        /* of the disk; outlives the sender */
+  struct replica_options options;
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
   unsigned dead_ms;         /* 5000: peer that completes nothing */
@@ -86,6 +88,19 @@ struct sender_config {
   unsigned backoff_max_ms;  /* 5000 */
   unsigned refused_ms;      /* 5000: between tries when refused */
 };
+
+/* What a link waits for now. */
+enum sender_wait {
+  WAITS_UNSET = 0,      /* it is off, done, fenced or connects */
+  WAITS_WRITES,         /* all there is was sent */
+  WAITS_PEER,           /* as many frames are under way as may be */
+  WAITS_LIMIT,          /* the bandwidth limit */
+  WAITS_MAP,            /* a new generation is not in the map here yet */
+  WAITS_RETRY,          /* the next try: see reason */
+};
+
+/* The word in the control protocol, NULL for WAITS_UNSET. */
+extern const char *sender_wait_name (enum sender_wait wait);
 
 /* LINK of the control protocol. */
 struct sender_status {
@@ -98,6 +113,15 @@ struct sender_status {
   uint64_t done_bytes;      /* of the disk, looked at and shipped */
   uint64_t sent_bytes;      /* on the wire since sender_start */
   uint64_t rate_bps;        /* bytes a second, of the last seconds */
+  uint64_t limit_bps;       /* 0: none */
+  uint64_t data_bytes;      /* of guests, in what the peer took since
+                               sender_start... */
+  uint64_t data_wire_bytes; /* ...and what they were on the wire */
+  enum sender_wait waits_for;
+  bool has_eta;
+  double eta_seconds;       /* until the copy is done, or else the lag gone */
+  uint64_t retry_ms;        /* WAITS_RETRY: until the next try */
+  unsigned connections;     /* of this session */
   uint64_t lag_writes, lag_bytes;   /* without peer_committed: all there is */
   double lag_seconds;       /* age of the oldest record not committed there */
   bool has_peer_committed;
@@ -124,6 +148,9 @@ extern void sender_stop (struct sender *s);
 
 /* Any thread; never waits for network or disk. */
 extern void sender_get_status (struct sender *s, struct sender_status *ret);
+
+/* Bytes a second from now on, 0 for no limit.  Any thread. */
+extern void sender_set_limit (struct sender *s, uint64_t limit_bps);
 
 /* End a back-off now: the other side is known to be ready. */
 extern void sender_kick (struct sender *s);
@@ -205,6 +232,12 @@ extern int receiver_conn_write (struct receiver_conn *c, const void *buf,
                                 uint32_t count, uint64_t offset, bool fua,
                                 struct error *err);
 extern int receiver_conn_flush (struct receiver_conn *c, struct error *err);
+
+/* Refuse everything on C from now on but to say why: it is neither TLS nor a
+ * Unix socket.  Before any other call.
+ */
+extern void receiver_conn_require_tls (struct receiver_conn *c);
+
 extern void receiver_conn_close (struct receiver_conn *c);
 
 #endif /* PAIRDISK_REPLICA_H */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "lag.h"
+#include "pace.h"
 #include "replica.h"
 #include "watcher.h"
 
@@ -31,6 +32,7 @@ struct sender {
   int wake_fd;                   /* the volume's: look up from the poll */
   atomic_bool stop;
   atomic_bool kicked;
+  _Atomic uint64_t limit_bps;
   pthread_t thread;
   struct watcher *watcher;
   uint64_t target_seq;           /* of a one-shot */
@@ -41,9 +43,11 @@ struct sender {
   struct lag lag;
   uint64_t session_ns;           /* monotonic start, 0: none */
   uint64_t acked_bytes;          /* frames completed */
-  struct {
-    uint64_t start_ns, start_bytes;
-    uint64_t bps;
+  uint64_t retry_ns;             /* monotonic, of the next try */
+  struct rate {                  /* of the last seconds */
+    uint64_t start_ns;
+    uint64_t acked, done, committed, appended;   /* bytes at start_ns */
+    double acked_bps, done_bps, committed_bps, appended_bps;
   } rate;
 };
 
@@ -53,6 +57,11 @@ extern void sender_set_state (struct sender *s, enum sender_state state,
 
 /* Note what is appended here, for the age of the lag. */
 extern void sender_note_lag (struct sender *s);
+
+/* What is there at the beginning of a session was not done in it. */
+extern void sender_begin_rate (struct sender *s);
+
+extern void sender_set_wait (struct sender *s, enum sender_wait wait);
 
 /* The peer has committed POINT. */
 extern void sender_note_committed (struct sender *s,

@@ -39,8 +39,12 @@ set_defaults (struct sender_config *config)
 {
   if (config->connect_ms == 0)
     config->connect_ms = 5000;
+  if (config->options.dead_seconds == 0)
+    config->options.dead_seconds = OPTIONS_DEAD_SECONDS;
+  if (config->options.connections == 0)
+    config->options.connections = OPTIONS_CONNECTIONS;
   if (config->dead_ms == 0)
-    config->dead_ms = 5000;
+    config->dead_ms = config->options.dead_seconds * 1000;
   if (config->heartbeat_ms == 0)
     config->heartbeat_ms = 500;
   if (config->backoff_min_ms == 0)
@@ -83,6 +87,9 @@ sender_set_state (struct sender *s, enum sender_state state,
     break;
   default:
     s->session_ns = 0;
+    s->status.connections = 0;
+    s->status.waits_for = state == SENDER_WAITING || state == SENDER_REFUSED ?
+      WAITS_RETRY : WAITS_UNSET;
   }
   pthread_mutex_unlock (&s->status_lock);
   if (is_news && state != SENDER_CONNECTING)
@@ -93,17 +100,69 @@ sender_set_state (struct sender *s, enum sender_state state,
               reason[0] ? ": " : "", reason);
 }
 
-static void
-update_rate_locked (struct sender *s, uint64_t now)
+void
+sender_set_wait (struct sender *s, enum sender_wait wait)
 {
-  uint64_t elapsed = now - s->rate.start_ns;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
 
-  if (elapsed < NS_PER_SEC)
+  s->status.waits_for = wait;
+}
+
+/* Half of the new, half of the old: what was a moment ago counts, too. */
+static void
+measure (double *bps, uint64_t now, uint64_t *before, double seconds)
+{
+  *bps = (*bps + minus (now, *before) / seconds) / 2;
+  *before = now;
+}
+
+static void
+update_rate_locked (struct sender *s, const struct volume_status *status,
+                    uint64_t now)
+{
+  struct rate *r = &s->rate;
+  double seconds = (now - r->start_ns) / (double) NS_PER_SEC;
+
+  if (seconds < 1)
     return;
-  s->rate.bps = (double) (s->acked_bytes - s->rate.start_bytes) *
-    NS_PER_SEC / elapsed;
-  s->rate.start_ns = now;
-  s->rate.start_bytes = s->acked_bytes;
+  r->start_ns = now;
+  measure (&r->acked_bps, s->acked_bytes, &r->acked, seconds);
+  measure (&r->done_bps, s->status.done_bytes, &r->done, seconds);
+  measure (&r->committed_bps, s->status.peer_committed.bytes, &r->committed,
+           seconds);
+  measure (&r->appended_bps, status->appended.bytes, &r->appended, seconds);
+}
+
+void
+sender_begin_rate (struct sender *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+
+  s->rate.done = s->status.done_bytes;
+  s->rate.committed = s->status.peer_committed.bytes;
+}
+
+/* How long will it take?  Unknown rather than a guess. */
+static void
+set_eta (const struct sender *s, struct sender_status *ret)
+{
+  double left = 0, bps = 0;
+
+  switch (ret->state) {
+  case SENDER_INITIAL:
+  case SENDER_DELTA:
+    left = minus (ret->total_bytes, ret->done_bytes);
+    bps = s->rate.done_bps;
+    break;
+  case SENDER_STREAM:
+    left = ret->lag_bytes;
+    bps = s->rate.committed_bps - s->rate.appended_bps;
+    break;
+  default:
+    return;
+  }
+  ret->has_eta = left == 0 || bps > 1;
+  ret->eta_seconds = ret->has_eta && left > 0 ? left / bps : 0;
 }
 
 void
@@ -116,7 +175,7 @@ sender_note_lag (struct sender *s)
   now = clock_mono_ns ();
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
   lag_note (&s->lag, status.appended.seq, s->status.peer_committed.seq, now);
-  update_rate_locked (s, now);
+  update_rate_locked (s, &status, now);
 }
 
 void
@@ -144,15 +203,19 @@ sender_get_status (struct sender *s, struct sender_status *ret)
   now = clock_mono_ns ();
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
   lag_note (&s->lag, status.appended.seq, s->status.peer_committed.seq, now);
-  update_rate_locked (s, now);
+  update_rate_locked (s, &status, now);
   *ret = s->status;
-  ret->rate_bps = s->session_ns == 0 ? 0 : s->rate.bps;
+  ret->rate_bps = s->session_ns == 0 ? 0 : s->rate.acked_bps;
+  ret->limit_bps = atomic_load (&s->limit_bps);
   ret->lag_writes = minus (status.appended.seq, ret->peer_committed.seq);
   ret->lag_bytes = minus (status.appended.bytes, ret->peer_committed.bytes);
   ret->lag_seconds = lag_age_ns (&s->lag, ret->peer_committed.seq, now) /
     (double) NS_PER_SEC;
   if (s->session_ns != 0)
     ret->connected_ms = (now - s->session_ns) / NS_PER_MSEC;
+  if (ret->waits_for == WAITS_RETRY)
+    ret->retry_ms = minus (s->retry_ns, now) / NS_PER_MSEC;
+  set_eta (s, ret);
 }
 
 /* ------------------------------------------------------------------ */
@@ -170,6 +233,9 @@ pause_ms (struct sender *s, uint64_t ms)
 {
   uint64_t deadline = clock_mono_ns () + ms * NS_PER_MSEC;
 
+  pthread_mutex_lock (&s->status_lock);
+  s->retry_ns = deadline;
+  pthread_mutex_unlock (&s->status_lock);
   while (!atomic_load (&s->stop) && !atomic_exchange (&s->kicked, false)) {
     struct pollfd fd = { .fd = s->wake_fd, .events = POLLIN };
     uint64_t now = clock_mono_ns (), left, n;
@@ -259,6 +325,8 @@ init_lag (struct sender *s)
   volume_get_status (s->v, &status);
   s->target_seq = status.durable.seq;
   s->status.total_bytes = status.size;
+  s->rate.start_ns = clock_mono_ns ();
+  s->rate.appended = status.appended.bytes;
   age = status.appended.time_ns == 0 ? 0 :
     minus (clock_wall_ns (), status.appended.time_ns);
   lag_note (&s->lag, status.appended.seq, 0,
@@ -281,6 +349,7 @@ sender_new (struct volume *v, const struct sender_config *config,
   s->config = *config;
   set_defaults (&s->config);
   s->config.uri = s->config.export = NULL;
+  atomic_init (&s->limit_bps, config->options.limit_bps);
   s->status.oneshot = config->oneshot;
   s->status.state = SENDER_CONNECTING;
   pthread_mutex_init (&s->status_lock, NULL);
@@ -331,6 +400,13 @@ sender_stop (struct sender *s)
   pthread_join (s->thread, NULL);
   watcher_stop (s->watcher);
   sender_free (s);
+}
+
+void
+sender_set_limit (struct sender *s, uint64_t limit_bps)
+{
+  atomic_store (&s->limit_bps, limit_bps);
+  wake (s);
 }
 
 void

@@ -22,6 +22,7 @@
 
 #include <config.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "format.h"
 #include "link.h"
 #include "replica-internal.h"
 #include "sender-internal.h"
@@ -48,7 +50,8 @@ enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
 struct session {
   struct sender *s;
   struct link *link;
-  struct wire_keys keys;
+  struct pace pace;
+  struct wire_keys keys;         /* of the first connection */
   struct wire_status peer;
   struct pair_view self_view, peer_view;
 
@@ -59,6 +62,8 @@ struct session {
   enum phase phase;
   uint64_t since, start;         /* of the stage */
   uint64_t block;                /* SCAN: next to look at */
+  bool peer_differs;             /* in blocks that it wrote since, too: */
+  struct volume_changed changed; /* those around BLOCK */
   uint64_t uncovered;            /* SCAN: bytes sent since the last cursor */
   uint64_t first_seq;            /* first stream record */
   struct volume_cursor *cursor;
@@ -79,23 +84,44 @@ struct session {
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
 
+/* The first refusal on any of the connections; what follows from it on the
+ * others is only that the session has ended.
+ */
+static bool
+ask_result (struct session *n, struct wire_result *ret)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+  struct wire_result result;
+  bool found = false;
+
+  for (unsigned i = 0; i < link_connections (n->link); i++) {
+    link_use (n->link, i);
+    if (!link_is_alive (n->link) ||
+        link_read_page (n->link, WIRE_RESULT_OFFSET, page, NULL) == -1 ||
+        wire_result_decode (page, &result, NULL) == -1 ||
+        result.code == WIRE_RESULT_OK ||
+        (found && result.code == WIRE_RESULT_STALE))
+      continue;
+    *ret = result;
+    found = true;
+  }
+  return found;
+}
+
 /* Why did the peer refuse?  NBD's few error numbers do not say; ask. */
 static enum session_end
 explain_refusal (struct session *n, struct error *err)
 {
-  uint8_t page[WIRE_PAGE_SIZE];
   struct wire_result result;
 
-  if (!link_is_alive (n->link) ||
-      link_read_page (n->link, WIRE_RESULT_OFFSET, page, NULL) == -1 ||
-      wire_result_decode (page, &result, NULL) == -1 ||
-      result.code == WIRE_RESULT_OK)
+  if (!ask_result (n, &result))
     return SESSION_LOST;
   error_set (err, wire_result_errno (result.code), "%s: %s",
              wire_result_string (result.code), result.message);
   switch (result.code) {
   case WIRE_RESULT_UNAUTHENTICATED:
   case WIRE_RESULT_MISMATCH:
+  case WIRE_RESULT_TLS_REQUIRED:
     return SESSION_REFUSED;
   default:
     return SESSION_LOST;
@@ -108,6 +134,8 @@ end_of_failure (struct session *n, struct error *err)
 {
   if (atomic_load (&n->s->stop))
     return SESSION_STOPPED;
+  if (err->errnum == ETIMEDOUT)
+    return SESSION_LOST;         /* who is silent says no reason either */
   return explain_refusal (n, err);
 }
 
@@ -115,7 +143,7 @@ end_of_failure (struct session *n, struct error *err)
 /* Handshake.                                                           */
 
 static enum session_end
-say_hello (struct session *n, struct error *err)
+say_hello (struct session *n, struct wire_keys *keys, struct error *err)
 {
   uint8_t page[WIRE_PAGE_SIZE];
   struct wire_hello hello;
@@ -134,21 +162,21 @@ say_hello (struct session *n, struct error *err)
     error_set (err, EPROTO, "the peer answers for another pair");
     return SESSION_REFUSED;
   }
-  memcpy (n->keys.server_nonce, hello.nonce, sizeof hello.nonce);
+  memcpy (keys->server_nonce, hello.nonce, sizeof hello.nonce);
   return SESSION_END_UNSET;
 }
 
 static enum session_end
-authenticate (struct session *n, struct error *err)
+authenticate (struct session *n, struct wire_keys *keys, struct error *err)
 {
   uint8_t page[WIRE_PAGE_SIZE];
   struct wire_auth auth = { .version = WIRE_VERSION };
 
-  n->keys.pair = n->s->config.pair;
-  memcpy (n->keys.secret, n->s->config.secret, sizeof n->keys.secret);
-  random_bytes (n->keys.client_nonce, sizeof n->keys.client_nonce);
-  memcpy (auth.nonce, n->keys.client_nonce, sizeof auth.nonce);
-  wire_auth_encode (&auth, &n->keys, page);
+  keys->pair = n->s->config.pair;
+  memcpy (keys->secret, n->s->config.secret, sizeof keys->secret);
+  random_bytes (keys->client_nonce, sizeof keys->client_nonce);
+  memcpy (auth.nonce, keys->client_nonce, sizeof auth.nonce);
+  wire_auth_encode (&auth, keys, page);
   if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
     return end_of_failure (n, err);
   return SESSION_END_UNSET;
@@ -264,15 +292,18 @@ decide (struct session *n, const struct volume_status *status,
   volume_lineage (n->s->v, &lineage);
   view_of_self (status, &lineage, &n->self_view);
   view_of_peer (&n->peer, &n->peer_view);
-  if (n->peer.is_given_up)
+  if (n->peer.is_given_up) {
     n->self_view.loser = n->peer.volume;
+    n->self_view.loser_keeps = n->peer.keeps_seq;
+  }
   decision = pair_decide (&n->self_view, &n->peer_view);
   log_decision (n, &decision);
 
   switch (decision.action) {
   case PAIR_ACTION_DROP_STREAM:
     if (n->peer.committed.seq > decision.common.seq) {
-      plan_stage (n, 0, status);
+      n->peer_differs = true;
+      plan_stage (n, decision.common.seq, status);
       return SESSION_END_UNSET;
     }
     /* fall through */
@@ -283,10 +314,8 @@ decide (struct session *n, const struct volume_status *status,
     return SESSION_END_UNSET;
   case PAIR_ACTION_DELTA:
   case PAIR_ACTION_DROP_DELTA:
-    /* The peer's own writes beyond the common point are not in our births:
-     * a delta would leave them standing.
-     */
-    plan_stage (n, decision.peer_beyond > 0 ? 0 : decision.common.seq, status);
+    n->peer_differs = n->peer.committed.seq > decision.common.seq;
+    plan_stage (n, decision.common.seq, status);
     return SESSION_END_UNSET;
   case PAIR_ACTION_INITIAL:
   case PAIR_ACTION_DROP_INITIAL:
@@ -370,14 +399,36 @@ settled_status (struct session *n, struct volume_status *ret,
   return 0;
 }
 
+/* The connections beside the first: each proves itself and may then carry
+ * frames of the session.
+ */
+static enum session_end
+add_connections (struct session *n, struct error *err)
+{
+  struct wire_keys keys;
+  enum session_end end = SESSION_END_UNSET;
+
+  while (end == SESSION_END_UNSET &&
+         link_connections (n->link) < n->s->config.options.connections) {
+    if (link_add (n->link, err) == -1)
+      return end_of_failure (n, err);
+    end = say_hello (n, &keys, err);
+    if (end == SESSION_END_UNSET)
+      end = authenticate (n, &keys, err);
+    explicit_bzero (&keys, sizeof keys);
+  }
+  link_use (n->link, 0);
+  return end;
+}
+
 static enum session_end
 begin (struct session *n, struct error *err)
 {
   struct volume_status status;
   enum session_end end;
 
-  if ((end = say_hello (n, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, err)) != SESSION_END_UNSET ||
+  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
       (end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)
@@ -398,6 +449,8 @@ begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
+  if ((end = add_connections (n, err)) != SESSION_END_UNSET)
+    return end;
   volume_pin (n->s->v, n->first_seq - 1);
   n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
@@ -423,6 +476,9 @@ send_frame (struct session *n, struct link_slot *slot, enum frame_type type,
     return -1;
   n->offset += slot->length;
   n->sent_ns = clock_mono_ns ();
+  slot->data = 0;                /* who sends data says so afterwards */
+  slot->is_full = false;
+  pace_sent (&n->pace, slot->length, n->sent_ns);
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
   n->s->status.sent_bytes += slot->length;
   return 0;
@@ -474,6 +530,28 @@ send_cursor (struct session *n, struct link_slot *slot, struct error *err)
                      err);
 }
 
+/* Have n->changed tell of n->block: the peer's own writes since the common
+ * point are not in our births, and a delta without them would leave them
+ * standing.
+ */
+static int
+ask_changed (struct session *n, struct error *err)
+{
+  uint8_t page[WIRE_PAGE_SIZE];
+
+  if (n->block >= blocks_of (n) ||
+      (n->block >= n->changed.from && n->block < n->changed.end))
+    return 0;
+  if (link_read_page (n->link, WIRE_CHANGED_OFFSET + n->block *
+                      WIRE_PAGE_SIZE, page, err) == -1 ||
+      wire_changed_decode (page, &n->changed, err) == -1)
+    return -1;
+  if (n->changed.from != n->block || n->changed.end <= n->block)
+    return error_set (err, EPROTO, "the peer told of other blocks than were "
+                      "asked for");
+  return 0;
+}
+
 /* Each of the following sends at most one frame: 1 it did, 0 there is
  * nothing to send now, -1 failure.
  */
@@ -486,14 +564,26 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   if (n->uncovered >= CURSOR_BYTES)
     return send_cursor (n, slot, err) == -1 ? -1 : 1;
   slot->commits = false;
-  len = volume_delta_read (n->s->v, n->since, &n->block, payload_of (slot),
-                           FRAME_PAYLOAD_MAX, err);
+  if (n->peer_differs && ask_changed (n, err) == -1)
+    return -1;
+  len = volume_delta_read (n->s->v, n->since,
+                           n->peer_differs ? &n->changed : NULL, &n->block,
+                           payload_of (slot), FRAME_PAYLOAD_MAX, err);
   if (len == -1)
     return -1;
   note_progress (n);
+  if (len == 0 && n->block < blocks_of (n))
+    return 1;
   n->uncovered += len;
-  if (len > 0)
-    return send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1 ? -1 : 1;
+  if (len > 0) {
+    struct format_record record;
+
+    memcpy (&record, payload_of (slot), sizeof record);
+    if (send_frame (n, slot, FRAME_RECORDS, len, true, err) == -1)
+      return -1;
+    slot->data = (uint64_t) le32toh (record.nblocks) * VOLUME_BLOCK_SIZE;
+    return 1;
+  }
 
   n->block = blocks_of (n);
   volume_get_status (n->s->v, &status);
@@ -565,6 +655,8 @@ send_held (struct session *n, struct error *err)
 {
   struct link_slot *slot = n->held, *other;
   struct volume_status status;
+  uint64_t data;
+  bool is_full;
 
   volume_get_status (n->s->v, &status);
   n->is_unsettled = !knows_generation (&status.generations,
@@ -582,19 +674,25 @@ send_held (struct session *n, struct error *err)
   n->held = NULL;
   slot->is_held = false;
   slot->commits = n->phase == PHASE_STREAM;
+  data = n->last.bytes == 0 ? 0 : minus (slot->point.bytes, n->last.bytes);
+  is_full = slot->length >= pace_batch (&n->pace) / 2;
   n->last = slot->point;
-  return send_frame (n, slot, FRAME_RECORDS, slot->length, true,
-                     err) == -1 ? -1 : 1;
+  if (send_frame (n, slot, FRAME_RECORDS, slot->length, true, err) == -1)
+    return -1;
+  slot->data = data;
+  slot->is_full = is_full;
+  return 1;
 }
 
 static int
 send_records (struct session *n, struct link_slot *slot, struct error *err)
 {
   unsigned records;
-  ssize_t len = volume_cursor_read (n->cursor, payload_of (slot),
-                                    FRAME_PAYLOAD_MAX, &slot->point, &records,
-                                    err);
+  ssize_t len;
 
+  volume_cursor_set_batch (n->cursor, pace_batch (&n->pace));
+  len = volume_cursor_read (n->cursor, payload_of (slot), FRAME_PAYLOAD_MAX,
+                            &slot->point, &records, err);
   if (len <= 0)
     return len;
   slot->length = len;
@@ -689,8 +787,13 @@ reap (struct session *n, struct error *err)
       return error_set_errno (err, slot->errnum,
                               "the peer did not take a frame");
     n->was_open = true;
+    pace_returned (&n->pace, slot->done_ns - slot->sent_ns, slot->is_full);
     pthread_mutex_lock (&s->status_lock);
     s->acked_bytes += slot->length;
+    if (slot->data > 0) {
+      s->status.data_bytes += slot->data;
+      s->status.data_wire_bytes += slot->length;
+    }
     pthread_mutex_unlock (&s->status_lock);
     if (slot->tells)
       sync_told (s->config.sync, slot->promise);
@@ -714,15 +817,11 @@ static int
 keep_alive (struct session *n, struct error *err)
 {
   const struct sender_config *config = &n->s->config;
-  uint64_t now = clock_mono_ns ();
 
-  if (link_in_flight (n->link) > 0) {
-    if (now - link_life_ns (n->link) > config->dead_ms * NS_PER_MSEC)
-      return error_set (err, ETIMEDOUT, "the peer answered nothing for %u ms",
-                        config->dead_ms);
-    return 0;
-  }
-  if (now - n->sent_ns >= config->heartbeat_ms * NS_PER_MSEC)
+  if (link_check (n->link, config->dead_ms, config->heartbeat_ms, err) == -1)
+    return -1;
+  if (link_in_flight (n->link) == 0 &&
+      clock_mono_ns () - n->sent_ns >= config->heartbeat_ms * NS_PER_MSEC)
     return send_heartbeat (n, err);
   return 0;
 }
@@ -738,11 +837,43 @@ is_done (struct session *n)
   return s->status.peer_committed.seq >= s->target_seq;
 }
 
+/* Send what there is and what may be sent.  RET_MS: look again after that. */
+static int
+send_all (struct session *n, unsigned *ret_ms, struct error *err)
+{
+  enum sender_wait wait = WAITS_WRITES;
+  uint64_t limited_ns = 0;
+  int sent = 1;
+
+  pace_set_limit (&n->pace, atomic_load (&n->s->limit_bps),
+                  clock_mono_ns ());
+  while (sent == 1 &&
+         (limited_ns = pace_wait_ns (&n->pace, clock_mono_ns ())) == 0)
+    sent = send_next (n, err);
+  if (sent == -1)
+    return -1;
+
+  *ret_ms = n->s->config.heartbeat_ms;
+  if (limited_ns > 0) {
+    wait = WAITS_LIMIT;
+    if (limited_ns < *ret_ms * NS_PER_MSEC)
+      *ret_ms = limited_ns / NS_PER_MSEC + 1;
+  }
+  else if (n->held != NULL && n->is_unsettled) {
+    wait = WAITS_MAP;
+    *ret_ms = SETTLE_MS;
+  }
+  else if (link_free_slot (n->link) == NULL)
+    wait = WAITS_PEER;
+  sender_set_wait (n->s, wait);
+  return 0;
+}
+
 static enum session_end
 work (struct session *n, struct error *err)
 {
   for (;;) {
-    int sent;
+    unsigned wait_ms;
 
     if (atomic_load (&n->s->stop))
       return SESSION_STOPPED;
@@ -751,15 +882,13 @@ work (struct session *n, struct error *err)
     if (is_done (n))
       return SESSION_DONE;
     set_ahead (n);
-    while ((sent = send_next (n, err)) == 1)
-      ;
-    if (sent == -1 || send_promise (n, err) == -1 || keep_alive (n, err) == -1)
+    if (send_all (n, &wait_ms, err) == -1 || send_promise (n, err) == -1 ||
+        keep_alive (n, err) == -1)
       return end_of_failure (n, err);
     if (!n->is_ahead && n->held == NULL && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
-    if (link_poll (n->link, n->held != NULL && n->is_unsettled ?
-                   SETTLE_MS : n->s->config.heartbeat_ms, err) == -1)
+    if (link_poll (n->link, wait_ms, err) == -1)
       return end_of_failure (n, err);
   }
 }
@@ -771,10 +900,13 @@ note_open (struct session *n)
 
   pthread_mutex_lock (&s->status_lock);
   s->status.connects++;
+  s->status.connections = link_connections (n->link);
   pthread_mutex_unlock (&s->status_lock);
   n->is_committed = n->phase == PHASE_STREAM;
   n->sent_ns = clock_mono_ns ();
+  pace_init (&n->pace, atomic_load (&s->limit_bps), n->sent_ns);
   note_progress (n);
+  sender_begin_rate (s);
   sender_set_state (s, state_of (n), "");
 }
 
@@ -783,6 +915,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
 {
   struct link_config config = { .uri = s->uri, .wake_fd = s->wake_fd,
                                 .stop = &s->stop,
+                                .options = &s->config.options,
                                 .page_ms = s->config.connect_ms };
   struct session *n = calloc (1, sizeof *n);
   enum session_end end;
@@ -794,7 +927,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   n->s = s;
   n->link = link_open (&config, err);
   if (n->link == NULL)
-    end = atomic_load (&s->stop) ? SESSION_STOPPED : SESSION_LOST;
+    end = atomic_load (&s->stop) ? SESSION_STOPPED :
+      errno == EACCES ? SESSION_REFUSED : SESSION_LOST;
   else if ((end = begin (n, err)) == SESSION_END_UNSET) {
     note_open (n);
     end = work (n, err);

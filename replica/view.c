@@ -80,6 +80,39 @@ view_of_peer (const struct wire_status *status, struct pair_view *ret)
   }
 }
 
+bool
+view_has_own_beyond (const struct volume_status *status,
+                     const struct volume_generations *other)
+{
+  const struct volume_generations *own = &status->generations;
+  uint64_t end, other_end;
+  uint32_t i, j;
+
+  for (i = 0; i < own->count; i++) {
+    if (!uuid_equal (&own->table[i].writer, &status->uuid))
+      continue;
+    end = i + 1 < own->count ? own->table[i + 1].first_seq - 1
+      : status->committed.seq;
+    if (end < own->table[i].first_seq)
+      continue;
+    for (j = 0; j < other->count; j++)
+      if (other->table[j].id == own->table[i].id)
+        break;
+    if (j == other->count) {
+      /* Or so old that the other's table has no room for it any more. */
+      if (other->count < VOLUME_GENERATIONS_MAX ||
+          end >= other->table[0].first_seq)
+        return true;
+      continue;
+    }
+    other_end = j + 1 < other->count ? other->table[j + 1].first_seq - 1
+      : UINT64_MAX;
+    if (end > other_end)
+      return true;
+  }
+  return false;
+}
+
 uint64_t
 view_stage_id (const struct pair_view *self, const struct uuid *pair,
                uint64_t since_seq, uint64_t start_seq)

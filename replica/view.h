@@ -16,6 +16,12 @@ extern void view_of_self (const struct volume_status *status,
 extern void view_of_peer (const struct wire_status *status,
                           struct pair_view *ret);
 
+/* Does the volume show a record that it wrote itself and that is not in the
+ * history of which OTHER is the table?
+ */
+extern bool view_has_own_beyond (const struct volume_status *status,
+                                 const struct volume_generations *other);
+
 /* Name of an attempt to stage what differs since SINCE_SEQ with the stream
  * following START: any process that has this history finds the same one, and
  * one with another history another.  So an interrupted attempt can be resumed

@@ -77,9 +77,10 @@ dump_handshake (const void *page, FILE *fp)
 static void
 dump_status (const struct wire_status *status, FILE *fp)
 {
-  fprintf (fp, "STATUS\n  role: %s accept: %d fenced: %d given up: %d\n",
-           volume_role_name (status->role), status->accept,
-           status->is_fenced, status->is_given_up);
+  fprintf (fp, "STATUS\n  role: %s accept: %d fenced: %d given up: %d "
+           "keeps: %" PRIu64 "\n", volume_role_name (status->role),
+           status->accept, status->is_fenced, status->is_given_up,
+           status->keeps_seq);
   fprintf (fp, "  fence: %" PRIu64 " size: %" PRIu64 " next_seq: %" PRIu64
            " confirmed_seq: %" PRIu64 "\n", status->fence, status->size,
            status->next_seq, status->confirmed_seq);
@@ -139,11 +140,23 @@ dump_payload (const struct frame *frame, const void *payload, FILE *fp)
     fprintf (fp, "  promise: %s\n", replica_promise_name (promise));
 }
 
+static void
+dump_changed (const struct volume_changed *changed, FILE *fp)
+{
+  fprintf (fp, "CHANGED\n  from: %" PRIu64 " end: %" PRIu64 " blocks:",
+           changed->from, changed->end);
+  for (unsigned i = 0; i < VOLUME_CHANGED_BITS; i++)
+    if (changed->bits[i / 8] >> i % 8 & 1)
+      fprintf (fp, " %" PRIu64, changed->first + i);
+  fputc ('\n', fp);
+}
+
 int
 wire_dump (const void *buf, size_t len, FILE *fp, struct error *err)
 {
   struct wire_status status;
   struct wire_session session;
+  struct volume_changed changed;
   struct frame frame;
 
   if (frame_decode (buf, len, &frame, NULL) == 0) {
@@ -164,6 +177,10 @@ wire_dump (const void *buf, size_t len, FILE *fp, struct error *err)
     }
     if (wire_session_decode (buf, NULL, &session, NULL) == 0) {
       dump_session (&session, fp);
+      return 0;
+    }
+    if (wire_changed_decode (buf, &changed, NULL) == 0) {
+      dump_changed (&changed, fp);
       return 0;
     }
   }

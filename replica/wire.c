@@ -23,7 +23,7 @@
 #define FRAME_HASH_OFFSET 72u
 
 enum page_type {
-  PAGE_HELLO = 1, PAGE_AUTH, PAGE_STATUS, PAGE_SESSION, PAGE_RESULT,
+  PAGE_HELLO = 1, PAGE_AUTH, PAGE_STATUS, PAGE_SESSION, PAGE_RESULT, PAGE_CHANGED,
 };
 
 struct packer {
@@ -337,6 +337,7 @@ wire_status_encode (const struct wire_status *status,
   put_u64 (&k, status->stage_start);
   put_u64 (&k, status->stage_cursor);
   put_u64 (&k, status->stage_last);
+  put_u64 (&k, status->keeps_seq);
   put_generations (&k, &status->generations);
   page_seal (page, keys);
 }
@@ -367,6 +368,7 @@ wire_status_decode (const void *page, const struct wire_keys *keys,
   ret->stage_start = get_u64 (&k);
   ret->stage_cursor = get_u64 (&k);
   ret->stage_last = get_u64 (&k);
+  ret->keeps_seq = get_u64 (&k);
   get_generations (&k, &ret->generations);
   return page_done (&k, "STATUS", err);
 }
@@ -452,6 +454,35 @@ wire_result_decode (const void *page, struct wire_result *ret,
       *p = '?';
   }
   return page_done (&k, "RESULT", err);
+}
+
+void
+wire_changed_encode (const struct volume_changed *changed, void *page)
+{
+  struct packer k = page_start (page, PAGE_CHANGED);
+
+  put_u64 (&k, changed->from);
+  put_u64 (&k, changed->first);
+  put_u64 (&k, changed->end);
+  put_bytes (&k, changed->bits, sizeof changed->bits);
+  page_seal (page, NULL);
+}
+
+int
+wire_changed_decode (const void *page, struct volume_changed *ret,
+                     struct error *err)
+{
+  struct packer k;
+
+  if (page_open (page, PAGE_CHANGED, &k, err) == -1)
+    return -1;
+  ret->from = get_u64 (&k);
+  ret->first = get_u64 (&k);
+  ret->end = get_u64 (&k);
+  get_bytes (&k, ret->bits, sizeof ret->bits);
+  if (ret->first < ret->from || ret->end < ret->first)
+    k.is_bad = true;
+  return page_done (&k, "CHANGED", err);
 }
 
 const char *

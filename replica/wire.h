@@ -37,6 +37,8 @@
 #define WIRE_SESSION_OFFSET UINT64_C (12288)
 #define WIRE_RESULT_OFFSET  UINT64_C (16384)
 #define WIRE_STREAM_OFFSET  (UINT64_C (1) << 40)
+/* ... and a page for each block to look from, up to the end of the export. */
+#define WIRE_CHANGED_OFFSET (UINT64_C (1) << 61)
 
 /* NBD carries few error numbers, so the reason is a page of its own.
  * X (name, number, errno that NBD is given, string)
@@ -50,7 +52,8 @@
   X (GARBAGE, 5, EINVAL, "malformed or damaged data")                   \
   X (MISMATCH, 6, EINVAL, "the two disks do not fit together")          \
   X (NO_SPACE, 7, ENOSPC, "the journal there is full")                  \
-  X (IO, 8, EIO, "the volume there failed")
+  X (IO, 8, EIO, "the volume there failed")                             \
+  X (TLS_REQUIRED, 9, EPERM, "TLS is required there")
 
 enum wire_result_code {
 #define X(name, number, errnum, string) WIRE_RESULT_##name = number,
@@ -80,8 +83,9 @@ struct wire_auth {
 struct wire_status {
   enum volume_role role;
   bool accept, is_fenced;
-  bool is_given_up;              /* its own content, which the pair was made
-                                    to replace */
+  bool is_given_up;              /* what it holds after keeps_seq may be
+                                    replaced: a command said so */
+  uint64_t keeps_seq;            /* 0: all of it */
   uint64_t fence;
   uint64_t size;
   struct uuid volume, lineage;
@@ -137,6 +141,8 @@ extern void wire_status_encode (const struct wire_status *status,
 extern void wire_session_encode (const struct wire_session *session,
                                  const struct wire_keys *keys, void *page);
 extern void wire_result_encode (const struct wire_result *result, void *page);
+extern void wire_changed_encode (const struct volume_changed *changed,
+                                 void *page);
 
 /* Decoding: EBADMSG for a page that is none or is damaged, EACCES when the
  * HMAC is not the one of KEYS (NULL: not looked at, for dumps).  The client's
@@ -154,6 +160,8 @@ extern int wire_session_decode (const void *page,
                                 struct wire_session *ret, struct error *err);
 extern int wire_result_decode (const void *page, struct wire_result *ret,
                                struct error *err);
+extern int wire_changed_decode (const void *page, struct volume_changed *ret,
+                                struct error *err);
 
 /* ------------------------------------------------------------------ */
 /* Frames.                                                              */

@@ -9,16 +9,24 @@ agent-call.py [OPTION...] WHERE [NAME=VALUE...]
   -d TEXT      send TEXT as the body instead; -t TYPE its Content-Type
   -p PATH      print only this member, as in ReplicaPairs.0.Status
   -v VERSION   default 2021-07-30, "" for none
+  -k FILE      sign with the access key of this JSON file
+  -S FORM      how: acs3 (default) or rpc
 
 Prints "STATUS JSON" or the member; succeeds if the status is 200.
 """
 
+import base64
 import getopt
+import hashlib
+import hmac
 import http.client
 import json
 import socket
+import ssl
 import sys
+import time
 import urllib.parse
+import uuid
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -33,23 +41,87 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def connection(where):
+    if where.startswith("https:"):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        host, port = where[6:].rsplit(":", 1)
+        return http.client.HTTPSConnection(host, int(port), timeout=10,
+                                           context=context)
     if "/" in where:
         return UnixConnection(where + "/api.sock")
     host, port = where.rsplit(":", 1)
     return http.client.HTTPConnection(host, int(port), timeout=10)
 
 
+def encode(text):
+    return urllib.parse.quote(text, safe="-_.~")
+
+
+def canonical(params):
+    return "&".join(encode(k) + "=" + encode(v)
+                    for k, v in sorted(dict(reversed(params)).items()))
+
+
+def pairs(text):
+    return urllib.parse.parse_qsl(text, keep_blank_values=True)
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def sign_acs3(key, method, path, headers, body, when=None, nonce=None):
+    """Add the headers of ACS3-HMAC-SHA256 to HEADERS."""
+    path, _, query = path.partition("?")
+    headers["host"] = "localhost"
+    headers["x-acs-date"] = when or now()
+    headers["x-acs-signature-nonce"] = nonce or uuid.uuid4().hex
+    headers["x-acs-content-sha256"] = hashlib.sha256(body or b"").hexdigest()
+    names = sorted(n for n in headers
+                   if n in ("host", "content-type") or n.startswith("x-acs-"))
+    text = "\n".join([method, path, canonical(pairs(query))] +
+                     ["%s:%s" % (n, headers[n].strip()) for n in names] +
+                     ["", ";".join(names),
+                      headers["x-acs-content-sha256"]])
+    text = ("ACS3-HMAC-SHA256\n" +
+            hashlib.sha256(text.encode()).hexdigest())
+    headers["Authorization"] = (
+        "ACS3-HMAC-SHA256 Credential=%s,SignedHeaders=%s,Signature=%s" %
+        (key["AccessKeyId"], ";".join(names),
+         hmac.new(key["AccessKeySecret"].encode(), text.encode(),
+                  "sha256").hexdigest()))
+
+
+def sign_rpc(key, method, params, when=None, nonce=None):
+    """PARAMS with those of an RPC signature."""
+    params = list(params) + [
+        ("AccessKeyId", key["AccessKeyId"]), ("SignatureVersion", "1.0"),
+        ("SignatureMethod", "HMAC-SHA1"), ("Timestamp", when or now()),
+        ("SignatureNonce", nonce or uuid.uuid4().hex)]
+    text = method + "&%2F&" + encode(canonical(params))
+    mac = hmac.new((key["AccessKeySecret"] + "&").encode(), text.encode(),
+                   "sha1").digest()
+    return params + [("Signature", base64.b64encode(mac).decode())]
+
+
 def call(where, method="POST", path="/", way="query", params=(), headers=None,
-         body=None):
+         body=None, key=None, form="acs3", when=None, nonce=None):
     c = connection(where)
     headers = dict(headers or {})
+    if key and form == "rpc":
+        params = sign_rpc(key, method, list(params) +
+                          pairs(path.partition("?")[2]), when, nonce)
+        path = path.partition("?")[0]
     text = urllib.parse.urlencode(params)
     if way == "query":
         if text:
-            path += "?" + text
+            path += ("&" if "?" in path else "?") + text
     elif body is None:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers["content-type"] = "application/x-www-form-urlencoded"
         body = text.encode()
+    if key and form == "acs3":
+        sign_acs3(key, method, path, headers, body, when, nonce)
     if way == "chunked":
         half = len(body) // 2
         c.request(method, path, iter([body[:half], body[half:]]), headers,
@@ -74,21 +146,30 @@ def pick(value, path):
 
 
 def main():
-    opts, args = getopt.getopt(sys.argv[1:], "a:A:m:u:w:d:t:p:v:")
+    opts, args = getopt.getopt(sys.argv[1:], "a:A:m:u:w:d:t:p:v:k:S:")
     o = dict(opts)
     params = [tuple(a.split("=", 1)) for a in args[1:]]
     headers = {}
+    version = o.get("-v", "2021-07-30")
+    form = o.get("-S", "acs3")
     if "-a" in o:
         params.append(("Action", o["-a"]))
     if "-A" in o:
         headers["x-acs-action"] = o["-A"]
-    if o.get("-v", "2021-07-30"):
-        headers["x-acs-version"] = o.get("-v", "2021-07-30")
+    if version and form == "acs3":
+        headers["x-acs-version"] = version
+    elif version:
+        params.append(("Version", version))
     if "-t" in o:
-        headers["Content-Type"] = o["-t"]
+        headers["content-type"] = o["-t"]
     body = o["-d"].encode() if "-d" in o else None
+    key = None
+    if "-k" in o:
+        with open(o["-k"]) as f:
+            key = json.load(f)
     status, data, _ = call(args[0], o.get("-m", "POST"), o.get("-u", "/"),
-                           o.get("-w", "query"), params, headers, body)
+                           o.get("-w", "query"), params, headers, body, key,
+                           form)
     answer = json.loads(data)
     if "-p" in o and status == 200:
         value = pick(answer, o["-p"])

@@ -134,6 +134,17 @@ def op_disk_create(r):
     return {}
 
 
+def op_disk_resize(r):
+    d = find(r["disk"])
+    size = r.get("size", d["size"])
+    if size < d["size"]:
+        raise Refused("bad-request", "the size cannot become less")
+    if size > d["size"] and d["role"] != "standalone":
+        raise Refused("wrong-role", "disk is in a pair")
+    d["size"] = size
+    return {"size": size, "capacity": r.get("capacity", 4 * size)}
+
+
 def op_disk_delete(r):
     d = find(r["disk"])
     if d["role"] != "standalone":

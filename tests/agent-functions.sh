@@ -128,6 +128,14 @@ api ()
   call -a "$action" "$tmp/$site" "$@"
 }
 
+# key_make SITE FILE [ROLE]: a new access key in FILE, for 'call -k FILE'
+key_make ()
+{
+  (umask 077; api "$1" CreateAccessKey Role="${3:-operator}" |
+     sed 's/^200 //' >"$2")
+  grep -q AccessKeySecret "$2" || bail_out "no access key: $(cat "$2")"
+}
+
 # value SITE ACTION MEMBER [NAME=VALUE...]
 value ()
 {

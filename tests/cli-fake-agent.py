@@ -82,6 +82,15 @@ def scrub_disk(p):
     return {}
 
 
+def resize_disk(p):
+    if p["DiskId"] not in DISKS:
+        refuse(404, "NoSuchResource", "The specified resource does not exist.")
+    disk = DISKS[p["DiskId"]]
+    disk["Size"] = int(p.get("Size", disk["Size"]))
+    return {"DiskId": p["DiskId"], "Size": disk["Size"],
+            "Capacity": int(p.get("Capacity", 4 * disk["Size"]))}
+
+
 def delete_disk(p):
     if p["DiskId"] not in DISKS:
         refuse(404, "NoSuchResource", "The specified resource does not exist.")
@@ -195,7 +204,8 @@ def site(p):
 
 
 ACTIONS = {"CreateDisk": create_disk, "DescribeDisks": describe_disks,
-           "DeleteDisk": delete_disk, "ScrubDisk": scrub_disk,
+           "DeleteDisk": delete_disk, "ResizeDisk": resize_disk,
+           "ScrubDisk": scrub_disk,
            "CreateDiskReplicaPair": create_pair,
            "StartDiskReplicaPair": start,
            "StopDiskReplicaPair": verb("stopping"),

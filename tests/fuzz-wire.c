@@ -27,6 +27,7 @@ look_at_page (const uint8_t *page)
   struct wire_status status;
   struct wire_session session;
   struct wire_result result;
+  struct volume_changed changed;
 
   memset (&keys, 0x5a, sizeof keys);
   wire_hello_decode (page, &hello, NULL);
@@ -42,6 +43,9 @@ look_at_page (const uint8_t *page)
                 session.generations.count <= VOLUME_GENERATIONS_MAX);
   if (wire_result_decode (page, &result, NULL) == 0)
     FUZZ_CHECK (memchr (result.message, 0, sizeof result.message));
+  if (wire_changed_decode (page, &changed, NULL) == 0)
+    FUZZ_CHECK (changed.from <= changed.first &&
+                changed.first <= changed.end);
 }
 
 static void

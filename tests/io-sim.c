@@ -67,7 +67,9 @@ struct io_file {
 struct flight {
   uint64_t id;
   const void *buf;
-  struct change *change;
+  struct change *change;       /* NULL: a read of len bytes at offset */
+  size_t len;
+  uint64_t offset;
 };
 
 struct io_queue {
@@ -671,9 +673,9 @@ sim_map (struct io_file *file, uint64_t len)
   }
   n->map_len = (len + PAGE - 1) / PAGE * PAGE;
   n->map = mmap (NULL, n->map_len, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   assert (n->map != MAP_FAILED);
-  image_read (&n->now, n->map, len, 0);
+  image_read (&n->now, n->map, len < n->now.size ? len : n->now.size, 0);
   return n->map;
 }
 
@@ -726,8 +728,8 @@ write_back_some (struct sim *sim)
   struct node *n;
 
   for (n = sim->nodes; n; n = n->next)
-    if (n->map && next_random (&sim->rng) % 8 == 0)
-      write_back (n, next_random (&sim->rng) % (n->map_len / PAGE));
+    if (n->map && n->now.size >= PAGE && next_random (&sim->rng) % 8 == 0)
+      write_back (n, next_random (&sim->rng) % (n->now.size / PAGE));
 }
 
 /* ------------------------------------------------------------------ */
@@ -763,19 +765,55 @@ sim_queue_submit (struct io_queue *q, uint64_t id, const void *buf,
     return result (EIO);
   assert (q->count < q->depth);
   q->flight[q->count++] = (struct flight) {
-    id, buf, new_change (buf, len, offset)
+    id, buf, new_change (buf, len, offset), len, offset
   };
   return 0;
+}
+
+static int
+sim_queue_read (struct io_queue *q, uint64_t id, void *buf, size_t len,
+                uint64_t offset)
+{
+  LOCK (q->sim);
+
+  check_aligned (buf, len, offset);
+  if (!has_power (q->sim, q->boot))
+    return result (EIO);
+  assert (q->count < q->depth);
+  q->flight[q->count++] = (struct flight) { id, buf, NULL, len, offset };
+  return 0;
+}
+
+static void
+complete_read (struct io_queue *q, unsigned i, struct io_completion *ret)
+{
+  struct flight f = q->flight[i];
+  struct image *now = &q->node->now;
+
+  q->flight[i] = q->flight[--q->count];
+  ret->id = f.id;
+  ret->error = begin (q->sim, q->boot, SIM_READ);
+  if (ret->error == 0 &&
+      (f.offset > now->size || f.len > now->size - f.offset))
+    ret->error = EIO;
+  if (ret->error == 0)
+    image_read (now, (void *) f.buf, f.len, f.offset);
 }
 
 static void
 complete (struct io_queue *q, unsigned i, struct io_completion *ret)
 {
   struct sim *sim = q->sim;
-  int e = begin (sim, q->boot, SIM_QUEUE);     /* may crash: then in flight */
-  bool is_on = !sim->is_off && q->boot == sim->boot;
   struct flight f = q->flight[i];
+  bool is_on;
+  int e;
 
+  if (f.change == NULL) {
+    complete_read (q, i, ret);
+    return;
+  }
+  e = begin (sim, q->boot, SIM_QUEUE);         /* may crash: then in flight */
+  is_on = !sim->is_off && q->boot == sim->boot;
   q->flight[i] = q->flight[--q->count];
   if (is_on)
     assert (memcmp (f.buf, f.change->data, f.change->len) == 0);
@@ -885,7 +923,8 @@ crash_locked (struct sim *sim, uint64_t seed)
 
   for (q = sim->queues; q; q = q->next)
     for (i = 0, k = q->count; i < k && q->boot == sim->boot; ++i)
-      arrive (&q->node->medium, q->flight[i].change, how, &rng);
+      if (q->flight[i].change)
+        arrive (&q->node->medium, q->flight[i].change, how, &rng);
   for (n = sim->nodes; n; n = n->next) {
     crash_node (n, how, &rng);
     image_copy (&n->now, &n->medium);
@@ -957,7 +996,8 @@ sim_new (uint64_t seed)
     .write = sim_write, .sync = sim_sync,
     .map = sim_map, .map_sync = sim_map_sync, .unmap = sim_unmap,
     .queue_open = sim_queue_open, .queue_submit = sim_queue_submit,
-    .queue_wait = sim_queue_wait, .queue_close = sim_queue_close,
+    .queue_read = sim_queue_read, .queue_wait = sim_queue_wait,
+    .queue_close = sim_queue_close,
   };
   return sim;
 }

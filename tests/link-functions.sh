@@ -10,13 +10,16 @@ pair_uuid=$(cat /proc/sys/kernel/random/uuid)
 pair_secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 a=$tmp/a
 b=$tmp/b
+b_flags=()             # of nbdkit at b
+b_peers=any            # or tls
 
 start_a () { nbdkit_start "$a"; a_pid=$nbdkit_pid; }
 
 # The secondary listens on TCP; the port stays the same when it comes back.
 start_b ()
 {
-  start nbdkit-b nbdkit -f -i 127.0.0.1 -p "$b_port" "$plugin" dir="$b"
+  start nbdkit-b nbdkit -f -i 127.0.0.1 -p "$b_port" "${b_flags[@]}" \
+    "$plugin" dir="$b" peers="$b_peers"
   b_pid=$started_pid
   wait_for 30 answers '"ok":' "$b" '{"op":"ping"}' ||
     bail_out "nbdkit did not start: $(tail -n 5 "$tmp/nbdkit-b.log")"

@@ -6,6 +6,8 @@ tcp-proxy.py PORT-FILE TARGET-PORT CONTROL-SOCKET
 Writes its own port to PORT-FILE.  Commands on the control socket, one a
 connection, answered by one line:
   cut            close all connections
+  cut-one        close one of them
+  count          how many there are
   cut-after N    close each connection after N more bytes towards the target
   freeze, thaw   pass nothing on, but keep the connections; go on
   rate N         at most N bytes a second towards the target; 0: no limit
@@ -67,6 +69,11 @@ def command(line):
     words = line.split()
     if words[0] == "cut":
         drop_all()
+    elif words[0] == "cut-one":
+        for sock in list(to_target)[:1]:
+            drop(sock)
+    elif words[0] == "count":
+        return str(len(to_target))
     elif words[0] == "cut-after":
         limit = int(words[1])
     elif words[0] == "rate":

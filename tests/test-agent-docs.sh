@@ -1,12 +1,13 @@
-# The man page and --help name the same keys, with the same defaults; the
-# configuration file takes them all.
+# The man page, --help and the sample file come of one table: each names every
+# key, with the same default; the configuration file takes them all.
 
 source "${0%/*}/functions.sh"
 requires podchecker
 
-pod=$top_srcdir/agent/paird.pod
+pod=$top_builddir/agent/paird-full.pod
 ok 'the POD is well-formed' podchecker -warnings "$pod"
-in_help=$("$paird" --help | grep -oE '^  --[a-z-]+=?' | tr -d ' ' | sort -u)
+in_help=$("$paird" --help | grep -oE '^  --[a-z-]+=?' | tr -d ' ' |
+  sort -u)
 ok 'there are some' grep -q -- '--region=' <<<"$in_help"
 in_pod=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' "$pod" |
   sed -n 's/^=item B<\(--[a-z-]*=\{0,1\}\)>.*/\1/p' | sort -u)
@@ -26,12 +27,29 @@ while read -r key value; do
     <(sed -n "/^=item B<$key=/,/^=item/p" "$pod")
 done < <(defaults)
 
+# The sample names every key and is a file that paird takes, with the
+# examples as without.  --dir is the first error then.
+sample=$top_builddir/agent/paird.conf
+is 'the sample has every key' \
+  "$(sed -n 's/^#\{0,1\}\([a-z-]*\) = .*/--\1=/p' "$sample" | sort)" \
+  "$(grep -v -e '--config=' -e '--print-settings=' -e '--help' \
+       -e '--version' <<<"$in_help" | sort)"
+refused 'the sample is taken as it is' "unknown key 'x'" \
+  "$paird" --config="$sample" --x=1
+sed 's/^#\([a-z-]* = \)/\1/' "$sample" >"$tmp/full.conf"
+refused 'with all its examples, too' "unknown key 'x'" \
+  "$paird" --config="$tmp/full.conf" --x=1
+ok 'the sample is what --print-settings says' \
+  diff "$sample" <("$paird" --print-settings=conf)
+ok 'no line of it is too long' \
+  test "$(awk 'length > 78' "$sample" | wc -l)" = 0
+
 # Every key is also a key of the file.
 for key in $("$paird" --help | sed -n 's/^  --\([a-z-]*\)=.*/\1/p'); do
   case $key in
-    config) continue ;;
+    config|print-settings) continue ;;
     peer) value=x=localhost:1 ;;
-    stop-plugin-on-exit) value=no ;;
+    run-nbdkit|stop-plugin-on-exit) value=no ;;
     *) value=x ;;
   esac
   # An unknown key is the error of the second line only.

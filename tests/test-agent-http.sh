@@ -8,6 +8,8 @@ sites_prepare
 site_up a
 tcp=127.0.0.1:${api_port[a]}
 list=DescribeDiskReplicaPairs
+key_make a "$tmp/key"
+signed () { call -k "$tmp/key" "$@"; }
 
 answers ()
 {
@@ -19,66 +21,66 @@ answers ()
 }
 
 answers 'GET with Action in the query' '^200 .*"ReplicaPairs": \[\]' \
-  call -m GET -a $list "$tcp" RegionId=site-a
+  signed -S rpc -m GET -a $list "$tcp" RegionId=site-a
 answers 'POST with the action in a header' '^200 .*"ReplicaPairs"' \
-  call -A $list "$tcp" RegionId=site-a
+  signed -A $list "$tcp" RegionId=site-a
 answers 'parameters in a form body' '^200 .*"ReplicaPairs"' \
-  call -w form -a $list "$tcp" RegionId=site-a
+  signed -w form -a $list "$tcp" RegionId=site-a
 answers 'parameters in a chunked form body' '^200 .*"ReplicaPairs"' \
-  call -w chunked -A $list "$tcp" RegionId=site-a
+  signed -w chunked -A $list "$tcp" RegionId=site-a
 answers 'Version as a parameter' '^200' \
-  call -v '' -a $list "$tcp" RegionId=site-a Version=2021-07-30
+  signed -v '' -a $list "$tcp" RegionId=site-a Version=2021-07-30
 answers 'RequestId is an upper-case UUID' \
   '"RequestId": "[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}"' \
-  call -a $list "$tcp" RegionId=site-a
+  signed -a $list "$tcp" RegionId=site-a
 answers 'an error has all its members' \
   '^404 .*"RequestId".*"HostId": "site-a".*"Code": "InvalidApi.NotFound".*"Message".*"Recommend"' \
-  call -a NoSuchAction "$tcp" RegionId=site-a
-answers 'no action' '^400 .*"MissingAction"' call "$tcp" RegionId=site-a
+  signed -a NoSuchAction "$tcp" RegionId=site-a
+answers 'no action' '^400 .*"MissingAction"' signed "$tcp" RegionId=site-a
 answers 'a wrong version' '^404 .*"InvalidVersion"' \
-  call -v 2014-05-26 -a $list "$tcp" RegionId=site-a
+  signed -v 2014-05-26 -a $list "$tcp" RegionId=site-a
 answers 'no version' '^400 .*"MissingVersion"' \
-  call -v '' -a $list "$tcp" RegionId=site-a
-answers 'no region by TCP' '^400 .*"MissingRegionId"' call -a $list "$tcp"
+  signed -v '' -a $list "$tcp" RegionId=site-a
+answers 'no region by TCP' '^400 .*"MissingRegionId"' signed -a $list "$tcp"
 answers 'no region, no version on the Unix socket' '^200' \
   call -v '' -a $list "$tmp/a"
 answers 'a missing parameter is named' \
   '^400 .*"MissingReplicaPairId".*"ReplicaPairId is mandatory' \
-  call -a StartDiskReplicaPair "$tcp" RegionId=site-a
+  signed -a StartDiskReplicaPair "$tcp" RegionId=site-a
 answers 'a wrong value is named' \
   '^400 .*"InvalidParameter".*"The parameter OneShot is invalid\."' \
-  call -a StartDiskReplicaPair "$tcp" RegionId=site-a ReplicaPairId=pair-cn-x \
+  signed -a StartDiskReplicaPair "$tcp" RegionId=site-a ReplicaPairId=pair-cn-x \
   OneShot=yes
 answers 'an unknown pair' '^404 .*"NoSuchResource"' \
-  call -a StopDiskReplicaPair "$tcp" RegionId=site-a ReplicaPairId=pair-cn-x
+  signed -a StopDiskReplicaPair "$tcp" RegionId=site-a ReplicaPairId=pair-cn-x
 answers 'an unknown region: a verb finds nothing' '^404 .*"NoSuchResource"' \
-  call -a StopDiskReplicaPair "$tcp" RegionId=nowhere ReplicaPairId=pair-cn-x
+  signed -a StopDiskReplicaPair "$tcp" RegionId=nowhere ReplicaPairId=pair-cn-x
 answers 'an unknown region: an empty list' '^200 .*"ReplicaPairs": \[\]' \
-  call -a $list "$tcp" RegionId=nowhere
+  signed -a $list "$tcp" RegionId=nowhere
 answers 'a region whose site is dead' '^503 .*"ServiceUnavailable".*site-b' \
-  call -a $list "$tcp" RegionId=site-b
+  signed -a $list "$tcp" RegionId=site-b
 for method in PUT DELETE HEAD2 PATCH; do
   answers "method $method" '^400 .*"UnsupportedHTTPMethod"' \
     call -m $method -a $list "$tcp" RegionId=site-a
 done
 answers 'another path' '^404 .*"InvalidApi.NotFound"' \
-  call -u /index.html "$tcp"
+  signed -u /index.html "$tcp"
 answers 'a call of a peer without proof' '^403 .*"Forbidden"' \
   call -u /peer/hello -w form -d '{}' "$tcp"
 answers 'the query wins over the body' '^400 .*"InvalidParameter".*MaxResults' \
-  call -w form -a $list -u "/?MaxResults=0" "$tcp" RegionId=site-a MaxResults=1
+  signed -w form -a $list -u "/?MaxResults=0" "$tcp" RegionId=site-a MaxResults=1
 answers 'a JSON body is not read' '^200' \
-  call -w form -u "/?Action=$list&RegionId=site-a" -t application/json \
+  signed -w form -u "/?Action=$list&RegionId=site-a" -t application/json \
   -d '{"MaxResults":0}' "$tcp"
 answers 'names are case-sensitive' '^400 .*"MissingRegionId"' \
-  call -a $list "$tcp" regionid=site-a
+  signed -a $list "$tcp" regionid=site-a
 answers 'text that is not UTF-8' '^400 .*"InvalidParameter.Format"' \
-  call -u "/?Action=$list&RegionId=%ff%fe" "$tcp"
+  signed -u "/?Action=$list&RegionId=%ff%fe" "$tcp"
 answers 'a zero byte' '^400 .*"InvalidParameter.Format"' \
-  call -w form -t application/x-www-form-urlencoded -d 'RegionId=a%00b' \
+  signed -w form -t application/x-www-form-urlencoded -d 'RegionId=a%00b' \
   -A $list "$tcp"
 answers 'too many parameters' '^400 .*"InvalidParameter.Format"' \
-  call -w form -A $list "$tcp" $(seq -f 'p%g=1' 600)
+  signed -w form -A $list "$tcp" $(seq -f 'p%g=1' 600)
 head -c 1100000 /dev/zero | tr '\0' a >"$tmp/big"
 answers 'a body beyond 1 MiB' '^400 .*"InvalidParameter.Format"' \
   python3 - "$tcp" "$tmp/big" <<END

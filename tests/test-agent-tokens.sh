@@ -24,8 +24,28 @@ site_up a
 is 'after a restart, still the same disk' \
   "$(value a CreateDisk DiskId DiskName=db01 Size=1048576 ClientToken=one)" \
   "$disk"
-ok 'nonce and signature do not matter' api a CreateDisk DiskName=db01 \
-  Size=1048576 ClientToken=one SignatureNonce=1 Timestamp=2 Signature=3
+ok 'nonce and time do not matter' api a CreateDisk DiskName=db01 \
+  Size=1048576 ClientToken=one SignatureNonce=1 Timestamp=2
+
+# Signed: a token is the key's own, in either form.
+key_make a "$tmp/key"
+key_make a "$tmp/key2"
+tcp=127.0.0.1:${api_port[a]}
+signed_disk ()
+{
+  local key=$1 form=$2
+  shift 2
+  call -k "$tmp/$key" -S "$form" -a CreateDisk -p DiskId "$tcp" \
+    Size=1048576 ClientToken=one "$@"
+}
+disk2=$(signed_disk key acs3 DiskName=db04)
+is 'the token of another caller is another token' "${disk2:0:2}" d-
+is 'the old form, same token and parameters: same disk' \
+  "$(signed_disk key rpc DiskName=db04)" "$disk2"
+refused 'the old form, other parameters' '400 .*IdempotentParameterMismatch' \
+  signed_disk key rpc DiskName=db05
+is 'the token of another key is another token' \
+  "$(signed_disk key2 acs3 DiskName=db05 | cut -c1-2)" d-
 
 # Many at once: one does it, the others are told to wait or get its answer.
 for i in 1 2 3 4 5 6; do
@@ -46,6 +66,6 @@ refused 'again: not there' '404 .*NoSuchResource' api a DeleteDisk DiskId="$disk
 kill_pid "${site_pid[a]}" KILL
 rm -f "$tmp"/a/paird.db*
 site_up a
-is 'a lost store finds the disks again' "$(value a DescribeDisks TotalCount)" 2
+is 'a lost store finds the disks again' "$(value a DescribeDisks TotalCount)" 4
 
 done_testing

@@ -34,7 +34,7 @@ ok 'it is all there' nbd_python "$(nbd_uri "$state" d)" \
   'assert h.pread(4096, (1 << 40) - 4096) == b"end " * 1024'
 ms=$((($(date +%s%N) - begin) / 1000000))
 diag "$ms ms from start to the first read, $(rss) MiB resident"
-# Allow for a slow machine: what is measured is in volume-format.md.
-ok 'soon' test "$ms" -lt 10000
+# The goal is 1000.  Allow for two cores that others use, too.
+ok 'soon' test "$ms" -lt 3000
 ok 'memory is bounded after recovery, too' test "$(rss)" -lt 512
 done_testing

@@ -67,8 +67,7 @@ travels (void **state)
 static void
 secret_does_not_travel (void **state)
 {
-  struct settings s = { .secret = (uint8_t *) "0123456789abcdef",
-                        .secret_len = 16 };
+  static const char secret[] = "0123456789abcdef";
   struct record *rec = malloc (sizeof *rec);
   char one[65], two[65];
   json_t *json;
@@ -76,15 +75,15 @@ secret_does_not_travel (void **state)
 
   (void) state;
   fill (rec);
-  record_secret (&s, rec, one);
-  record_secret (&s, rec, two);
+  record_secret (secret, 16, rec, one);
+  record_secret (secret, 16, rec, two);
   assert_string_equal (one, two);
   assert_int_equal (strlen (one), 64);
   json = record_to_json (rec);
   text = json_dumps (json, 0);
   assert_null (strstr (text, one));
   rec->salt[0] = 'b';
-  record_secret (&s, rec, two);
+  record_secret (secret, 16, rec, two);
   assert_string_not_equal (one, two);
   free (text);
   json_decref (json);

@@ -28,6 +28,8 @@ static const struct {
   { 400, "InvalidParameter.Conflict",
     "The specified parameter %s and %s are not blank at the same "
     "time." },
+  { 400, "InvalidParameter.TagValue",
+    "The parameter %s is invalid." },
   { 400, "InvalidParameter.Format",
     "Specified parameter format is not valid." },
   { 400, "MissingParameter",

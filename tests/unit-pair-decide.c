@@ -452,7 +452,8 @@ check_promises (const struct pair_view *self, const struct pair_view *peer,
   struct records b = write_out (&peer->history);
   uint64_t same = last_same (&a, &b);
   uint64_t last = peer->history.last_seq, seq;
-  bool commanded = uuid_equal (&self->loser, &peer->volume);
+  bool commanded = uuid_equal (&self->loser, &peer->volume) &&
+    self->loser_keeps <= same;
   bool peer_wrote = false;
 
   if (is_contradiction (&self->history, &peer->history) && last > 0) {
@@ -534,10 +535,11 @@ promises_hold_over_all_small_histories (void **state)
   (void) state;
   for (i = 0; i < n_tables; ++i)
     for (j = 0; j < n_tables; ++j)
-      for (commanded = 0; commanded < 2; ++commanded) {
+      for (commanded = 0; commanded < 2 + SEQS; ++commanded) {
         self.history = tables[i];
         peer.history = tables[j];
         self.loser = commanded ? B : none;
+        self.loser_keeps = commanded > 1 ? commanded - 1 : 0;
         check_staged_and_journal (&self, &peer);
       }
 }
@@ -606,13 +608,13 @@ the_log_line_tells_all (void **state)
     "self={volume=aa000000-0000-0000-0000-000000000000 "
     "content=cc000000-0000-0000-0000-000000000000 size=1048576 "
     "role=primary fence=1 journal-from=1 "
-    "loser=00000000-0000-0000-0000-000000000000 "
+    "loser=00000000-0000-0000-0000-000000000000 loser-keeps=0 "
     "staged=0000000000000000:0 last=100 "
     "history=[1f2e3d4c5b6a7988@1/aa000000-0000-0000-0000-000000000000]} "
     "peer={volume=bb000000-0000-0000-0000-000000000000 "
     "content=cc000000-0000-0000-0000-000000000000 size=1048576 "
     "role=secondary fence=1 journal-from=1 "
-    "loser=00000000-0000-0000-0000-000000000000 "
+    "loser=00000000-0000-0000-0000-000000000000 loser-keeps=0 "
     "staged=0000000000000000:0 last=90 "
     "history=[1f2e3d4c5b6a7988@1/aa000000-0000-0000-0000-000000000000]}");
 

@@ -57,11 +57,11 @@ static const struct {
   { "failovered",       { "-", "-", "-", "-", "=", RE, RE, "-",
                           "deleting", "=" } },
   { "failover_failed",  { "-", "-", "-", "-", FO, "-", "-", "-",
-                          "-", "=" } },
+                          "deleting", "=" } },
   { "reprotecting",     { "-", "-", "-", "-", "-", "-", "-", "-",
                           "-", "=" } },
   { "reprotect_failed", { "-", "-", "-", "-", FO, RE, RE, "-",
-                          "-", "=" } },
+                          "deleting", "=" } },
   { "deleting",         { "-", "-", "-", "-", "-", "-", "-", "-",
                           "=", "=" } },
   { "delete_failed",    { "-", "-", "-", "-", "-", "-", "-", "-",
@@ -129,7 +129,7 @@ expected_code (const char *status, enum verb verb, const char *entry,
       !f->at_destination)
     return "OperationDenied.OperateNotAllowedForPrimary";
   if (verb == DELETE && !f->at_source && f->peer_reachable &&
-      !one_of (status, "failovered invalid"))
+      !one_of (status, "failovered failover_failed reprotect_failed invalid"))
     return "OperationDenied.OperateNotAllowedForStandby";
 
   if (f->in_group && verb != CREATE && verb != MODIFY && verb != PROGRESS)

@@ -787,7 +787,7 @@ test_a_delta (void **state)
   session.stage_since = committed ().seq;
   session.stage_start = status.committed.seq;
   assert_int_equal (client_session (&c, &session), 0);
-  while ((len = volume_delta_read (primary, session.stage_since, &block, buf,
+  while ((len = volume_delta_read (primary, session.stage_since, NULL, &block, buf,
                                    FRAME_PAYLOAD_MAX, NULL)) > 0)
     assert_int_equal (client_send (&c, FRAME_RECORDS, buf, len), 0);
   assert_int_equal (len, 0);

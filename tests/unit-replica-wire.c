@@ -23,8 +23,9 @@
 #include "cleanup.h"
 #include "wire.h"
 
-#define MESSAGES 11
-#define PAGES 5                 /* the first of them */
+#define MESSAGES 12
+#define PAGES 5                 /* the first of them; and the last: */
+#define CHANGED_PAGE 11
 #define MESSAGE_MAX (WIRE_PAGE_SIZE + FRAME_SMALL_MAX)
 
 static uint8_t message[MESSAGES][MESSAGE_MAX];
@@ -68,6 +69,7 @@ some_status (void)
     .confirmed_seq = 390,
     .stage_is_active = true, .stage_id = 0x5151, .stage_since = 3,
     .stage_start = 500, .stage_cursor = 4096, .stage_last = 510,
+    .is_given_up = true, .keeps_seq = 390,
   };
 
   fill_generations (&status.generations, VOLUME_GENERATIONS_MAX);
@@ -111,6 +113,7 @@ make_messages (void **state)
   struct frame_commit commit = { .point = point_of (520) };
   struct wire_status status = some_status ();
   struct wire_session session = some_session ();
+  struct volume_changed changed = { 4096, 5000, 36744, { 0x81, 0, 0x10 } };
   uint8_t *payload;
 
   (void) state;
@@ -142,6 +145,9 @@ make_messages (void **state)
   seal (10, FRAME_PROMISE,
         frame_promise_encode (REPLICA_PROMISE_DEGRADE,
                               message[10] + FRAME_HEADER_SIZE));
+
+  length[CHANGED_PAGE] = WIRE_PAGE_SIZE;
+  wire_changed_encode (&changed, message[CHANGED_PAGE]);
   return 0;
 }
 
@@ -217,6 +223,7 @@ recognise (const uint8_t *p, size_t len)
   struct wire_status status;
   struct wire_session session;
   struct wire_result result;
+  struct volume_changed changed;
   struct frame frame;
 
   if (frame_decode (p, len, &frame, NULL) == 0)
@@ -231,6 +238,8 @@ recognise (const uint8_t *p, size_t len)
     return 2;
   if (wire_session_decode (p, &keys, &session, NULL) == 0)
     return 3;
+  if (wire_changed_decode (p, &changed, NULL) == 0)
+    return CHANGED_PAGE;
   return wire_result_decode (p, &result, NULL) == 0 ? 4 : -1;
 }
 
@@ -261,7 +270,7 @@ test_frames_of_wrong_length (void **state)
   struct frame frame;
 
   (void) state;
-  for (unsigned i = PAGES; i < MESSAGES; i++) {
+  for (unsigned i = PAGES; i < CHANGED_PAGE; i++) {
     for (size_t len = 0; len < length[i]; len++)
       assert_int_equal (frame_decode (message[i], len, &frame, NULL), -1);
     assert_int_equal (frame_decode (message[i], length[i] + 1, &frame, NULL),

@@ -2,8 +2,8 @@
  * disk is then as it was after some prefix of the writes.
  *
  * Seeded rounds on the simulated disk, which loses power at a random I/O
- * operation: while writing, in a flush, in a checkpoint, in a close, and in
- * the recovery from the crash before.
+ * operation: while writing, in a flush, in a checkpoint, in a close, while the
+ * volume grows, and in the recovery from the crash before.
  */
 
 #include <config.h>
@@ -34,6 +34,9 @@ struct round {
   struct model model;
   uint64_t durable;            /* step of the model */
   uint8_t *buf;
+  unsigned grow_percent;       /* of operations: the volume grows */
+  uint64_t capacity;           /* of its journal, as far as it is known */
+  uint64_t wanted_size, wanted_capacity;   /* ... or it is this: 0, no */
 };
 
 static void
@@ -65,6 +68,7 @@ round_begin (struct round *r, uint64_t seed, uint64_t size,
 
   memset (r, 0, sizeof *r);
   r->rng = seed;
+  r->capacity = capacity;
   r->sim = sim_new (random_next (&r->rng));
   r->buf = malloc (RANDOM_WRITE_MAX);
   CHECK (r->buf, "no memory");
@@ -123,6 +127,32 @@ recover_volume (struct round *r)
   CHECK (r->v, "%s", err.message);
 }
 
+/* It has the size that was before it grew, or the one after, and the capacity
+ * that goes with it.
+ */
+static void
+check_geometry (struct round *r)
+{
+  struct volume_status status;
+  bool is_grown;
+
+  volume_get_status (r->v, &status);
+  CHECK (volume_size (r->v) == status.size, "%" PRIu64 " and %" PRIu64,
+         volume_size (r->v), status.size);
+  is_grown = r->wanted_size != 0 && status.size == r->wanted_size &&
+    status.capacity == r->wanted_capacity;
+  CHECK (is_grown || (status.size == r->model.size &&
+                      status.capacity == r->capacity),
+         "%" PRIu64 " with %" PRIu64 ", before %" PRIu64 " with %" PRIu64
+         ", wanted %" PRIu64 " with %" PRIu64, status.size, status.capacity,
+         r->model.size, r->capacity, r->wanted_size, r->wanted_capacity);
+  if (is_grown) {
+    model_grow (&r->model, r->wanted_size);
+    r->capacity = r->wanted_capacity;
+  }
+  r->wanted_size = 0;
+}
+
 static void
 check_recovered (struct round *r)
 {
@@ -139,9 +169,30 @@ check_recovered (struct round *r)
   free (content);
 }
 
+/* Disk, journal or both. */
+static int
+grow (struct round *r, struct error *err)
+{
+  unsigned which = random_below (&r->rng, 3);
+  bool to_the_end = random_chance (&r->rng, 20);
+  int ret;
+
+  r->wanted_size = r->model.size;
+  r->wanted_capacity = r->capacity;
+  if (which != 0 && r->model.size < 10 * MIB)
+    r->wanted_size += (1 + random_below (&r->rng, to_the_end ? 1500 : 200)) *
+      BLOCK;
+  if (which != 1 && r->capacity < 128 * MIB)
+    r->wanted_capacity += random_below (&r->rng, 3) * 4 * MIB;
+  ret = volume_resize (r->v, r->wanted_size, r->wanted_capacity, err);
+  if (ret == 0)
+    check_geometry (r);
+  return ret;
+}
+
 /* -1: power has failed. */
 static int
-one_op (struct round *r, const struct random_range *range)
+one_op (struct round *r, struct random_range *range)
 {
   unsigned kind = random_below (&r->rng, 100);
   bool is_fua = random_chance (&r->rng, 8);
@@ -149,7 +200,12 @@ one_op (struct round *r, const struct random_range *range)
   uint64_t offset;
   int ret;
 
-  if (kind < 75) {
+  if (random_chance (&r->rng, r->grow_percent)) {
+    ret = grow (r, &err);
+    if (ret == 0)
+      range->end = r->model.size;
+  }
+  else if (kind < 75) {
     ret = random_write (&r->rng, r->v, &r->model, range, r->buf,
                         is_fua ? VOLUME_FUA : 0);
     if (ret == 0 && is_fua)
@@ -183,7 +239,7 @@ one_op (struct round *r, const struct random_range *range)
 }
 
 static void
-one_life (struct round *r, const struct random_range *range, unsigned ops)
+one_life (struct round *r, struct random_range *range, unsigned ops)
 {
   arm_crash (r);
   while (ops-- > 0)
@@ -249,6 +305,39 @@ cleaning_round (uint64_t seed)
   volume_get_status (r.v, &status);
   CHECK (status.used <= status.capacity, "%" PRIu64 " used", status.used);
   round_end (&r);
+}
+
+/* It grows under way, with so little room at first that the cleaner works. */
+static void
+growing_round (uint64_t seed)
+{
+  struct random_range range = { 0, MIB + seed % 300 * BLOCK, 0 };
+  unsigned lives;
+  struct round r;
+
+  round_begin (&r, seed, range.end, 48 * MIB);
+  range.large_percent = random_below (&r.rng, 60);
+  r.grow_percent = 1 + random_below (&r.rng, 12);
+  lives = 2 + random_below (&r.rng, 5);
+  recover_volume (&r);
+  while (lives-- > 0) {
+    one_life (&r, &range, 5 + random_below (&r.rng, 150));
+    recover_volume (&r);
+    check_geometry (&r);
+    check_recovered (&r);
+    range.end = r.model.size;
+  }
+  round_end (&r);
+}
+
+static void
+test_crash_growing (void **state)
+{
+  uint64_t i, rounds = test_begin (150);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    growing_round (test_round_seed (i));
 }
 
 static void
@@ -386,12 +475,15 @@ check_prefix (struct writer *w, const uint8_t *content)
          PRIu64 " is not", kept, lost);
 }
 
-/* With little room the cleaner is at work, too. */
+/* With little room the cleaner is at work, too.  What is written is on the
+ * part of the disk that was there at first; the journal may use all of it.
+ */
 static void
-threads_round (uint64_t seed, bool is_small)
+threads_round (uint64_t seed, bool is_small, unsigned growths)
 {
   uint64_t size = 2 * MIB, part = size / THREADS / BLOCK * BLOCK;
   struct writer w[THREADS];
+  struct error err = ERROR_INIT;
   uint8_t *content;
   struct round r;
   unsigned i;
@@ -415,6 +507,11 @@ threads_round (uint64_t seed, bool is_small)
   for (i = 0; i < THREADS; ++i)
     CHECK (pthread_create (&w[i].thread, NULL, write_until_crash, &w[i]) == 0,
            "no thread");
+  while (growths-- > 0)
+    if (grow (&r, &err) == -1) {
+      CHECK (sim_is_off (r.sim), "%s", err.message);
+      break;
+    }
   for (i = 0; i < THREADS; ++i)
     pthread_join (w[i].thread, NULL);
   sim_crash (r.sim, random_next (&r.rng));
@@ -422,6 +519,7 @@ threads_round (uint64_t seed, bool is_small)
   sim_restart (r.sim);
 
   recover_volume (&r);
+  check_geometry (&r);
   content = read_all (r.v);
   check_prefix (w, content);
   model_adopt (&r.model, content);
@@ -441,7 +539,7 @@ test_crash_threads (void **state)
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), false);
+    threads_round (test_round_seed (i), false, 0);
 }
 
 static void
@@ -451,7 +549,17 @@ test_crash_threads_cleaning (void **state)
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), true);
+    threads_round (test_round_seed (i), true, 0);
+}
+
+static void
+test_crash_threads_growing (void **state)
+{
+  uint64_t i, rounds = test_begin (60);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    threads_round (test_round_seed (i), true, 1 + i % 15);
 }
 
 /* ------------------------------------------------------------------ */
@@ -558,9 +666,11 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_crash),
+    cmocka_unit_test (test_crash_growing),
     cmocka_unit_test (test_crash_cleaning),
     cmocka_unit_test (test_crash_threads),
     cmocka_unit_test (test_crash_threads_cleaning),
+    cmocka_unit_test (test_crash_threads_growing),
     cmocka_unit_test (test_crash_in_create),
     cmocka_unit_test (test_lost_writes_stay_lost),
   };

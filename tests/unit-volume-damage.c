@@ -29,7 +29,7 @@ static const struct volume_options options = {
 };
 
 static const char *const files[] = {
-  "super", "segments", "journal", "map.0", "births.0",
+  "super", "segments.0", "segments.1", "journal", "map.0", "births.0",
 };
 #define NFILES (sizeof files / sizeof files[0])
 
@@ -281,6 +281,21 @@ test_flipped_bytes_after_crash (void **state)
 
 /* ------------------------------------------------------------------ */
 
+/* The copy of the segment table that the super does not name. */
+static const char *
+unused_copy (struct fixture *f)
+{
+  const struct volume_io *io = sim_io (f->sim);
+  struct io_dir *dir = io->dir_open (io->opaque, "disk");
+  struct io_file *file = io->open (dir, "super", 0);
+  struct super super;
+
+  CHECK (super_read (io, file, &super, NULL) == 0, "no super");
+  io->close (file);
+  io->dir_close (dir);
+  return segments_name (!super.segments_slot);
+}
+
 static void
 test_files_cut_short (void **state)
 {
@@ -288,11 +303,13 @@ test_files_cut_short (void **state)
   uint64_t size, to;
   struct error err;
   struct volume *v;
+  const char *unused;
   size_t i, k;
 
   (void) state;
   test_begin (1);
   fixture_make (&f, true);
+  unused = unused_copy (&f);
   for (i = 0; i < NFILES; ++i) {
     size = sim_file_size (f.sim, "disk", files[i]);
     for (k = 0; k < 12; ++k) {
@@ -304,9 +321,15 @@ test_files_cut_short (void **state)
     /* Empty: it says so and does not take it for a new one. */
     sim_file_resize (f.sim, "disk", files[i], 0);
     v = open_volume (&f, &err);
-    CHECK (v == NULL && err.message[0], "'%s' is empty and nobody minds",
-           files[i]);
-    printf ("# empty %s: %s\n", files[i], err.message);
+    if (strcmp (files[i], unused) == 0) {
+      /* Written anew before it is read. */
+      CHECK (v && volume_close (v, &err) == 0, "%s", err.message);
+    }
+    else {
+      CHECK (v == NULL && err.message[0], "'%s' is empty and nobody minds",
+             files[i]);
+      printf ("# empty %s: %s\n", files[i], err.message);
+    }
     sim_restart (f.sim);
     sim_snapshot_restore (f.sim, f.snapshot);
   }

@@ -150,6 +150,27 @@ test_full_journal (void **state)
   end (&f);
 }
 
+/* The same in records so large that a segment is a quarter empty when the
+ * next does not fit: the cleaner has something to win, but not without end.
+ */
+static void
+test_full_of_large_writes (void **state)
+{
+  const uint64_t size = 64 * MIB, count = 256 * BLOCK;
+  uint64_t offset = 0;
+  struct fixture f;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 8, size, 48 * MIB);
+  while (write_noise (&f, offset, count) == 0)
+    offset += count;
+  CHECK (errno == ENOSPC, "%s", strerror (errno));
+  CHECK (offset > 24 * MIB, "full after %" PRIu64 " bytes", offset);
+  check_all (f.v, &f.model);
+  end (&f);
+}
+
 /* The file system under it is full: ENOSPC, until it has room again. */
 static void
 test_full_file_system (void **state)
@@ -553,6 +574,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_full_journal),
+    cmocka_unit_test (test_full_of_large_writes),
     cmocka_unit_test (test_full_file_system),
     cmocka_unit_test (test_journal_write_fails),
     cmocka_unit_test (test_checkpoint_fails),

@@ -318,6 +318,19 @@ test_rotten_unit (void **state)
   end (&f);
 }
 
+/* Both copies of the segment table. */
+static void
+flip_tables (struct fixture *f)
+{
+  uint64_t at;
+  unsigned i;
+
+  for (i = 0; i < 2; ++i)
+    for (at = 0; at < sim_file_size (f->sim, "disk", segments_name (i));
+         at += FORMAT_PAGE)
+      flip_byte (f, segments_name (i), at);
+}
+
 /* What cannot be made anew is left as it is. */
 static void
 test_refuses (void **state)
@@ -326,7 +339,6 @@ test_refuses (void **state)
   struct error err = ERROR_INIT;
   struct image before, after;
   struct fixture f;
-  uint64_t i;
 
   (void) state;
   test_round_seed (0);
@@ -342,15 +354,10 @@ test_refuses (void **state)
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EUCLEAN, "%s",
          err.message);
   flip_byte (&f, "journal", FORMAT_PAGE + 64 + 8);
-  /* Both copies of the segment table. */
-  for (i = 0; i < sim_file_size (f.sim, "disk", "segments");
-       i += FORMAT_PAGE)
-    flip_byte (&f, "segments", i);
+  flip_tables (&f);
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EUCLEAN, "%s",
          err.message);
-  for (i = 0; i < sim_file_size (f.sim, "disk", "segments");
-       i += FORMAT_PAGE)
-    flip_byte (&f, "segments", i);
+  flip_tables (&f);
   after = image_take (f.sim, "disk", &options);
   image_check_same (&before, &after);
   image_release (&after);

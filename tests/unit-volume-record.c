@@ -735,6 +735,7 @@ example_super (struct super *s)
   s->position = 7 * SEGMENT + 8192;
   s->point = (struct volume_point) { 0x66, 600, 1700000000000000002, 1 << 24 };
   s->incarnation = 8;
+  s->opened = 17;
   s->map_slot = s->segments_slot = 1;
   s->segments_hash = 0x5060;
   s->durable_hint = 7 * SEGMENT + 12288;
@@ -750,6 +751,8 @@ example_super (struct super *s)
   s->stage.cursor = 12;
   s->stage.last = 13;
   s->stage.shown = (struct volume_point) { 0x88, 14, 15, 16 };
+  s->discard_generation = 0x99;
+  s->discard_seq = 17;
   for (i = 0; i < VOLUME_GENERATIONS_MAX + 2; ++i)
     generations_add (&s->generations, 100 + i, i * 10, &s->uuid);
   generations_add (&s->stage.generations, 0x77, 5, &s->lineage);
@@ -784,6 +787,7 @@ test_super (void **state)
     super_encode (&s, &slot);                   \
     assert_false (super_decode (&slot, &back)); \
   } while (0)
+  HOSTILE (discard_seq, SEQ_MAX + 1);
   HOSTILE (size, 0);
   HOSTILE (size, 4096);
   HOSTILE (size, (64 << 20) + 512);
@@ -796,7 +800,7 @@ test_super (void **state)
   HOSTILE (capacity, UINT64_MAX - SEGMENT + 1);
   HOSTILE (role, 0);
   HOSTILE (role, VOLUME_ROLE_MAX + 1);
-  HOSTILE (flags, 0x40);
+  HOSTILE (flags, SUPER_FLAGS + 1);
   HOSTILE (confirmed_seq, SEQ_MAX + 1);
   HOSTILE (map_slot, 2);
   HOSTILE (segments_slot, 2);

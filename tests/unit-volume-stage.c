@@ -292,7 +292,7 @@ static int
 send_delta (struct pair *t)
 {
   struct error err = ERROR_INIT;
-  ssize_t n = volume_delta_read (t->p, t->since, &t->next_block, t->chunk,
+  ssize_t n = volume_delta_read (t->p, t->since, NULL, &t->next_block, t->chunk,
                                  CHUNK, &err);
 
   CHECK (n >= 0, "%s", err.message);

@@ -140,6 +140,24 @@ model_init (struct model *m, uint64_t size)
 }
 
 void
+model_grow (struct model *m, uint64_t size)
+{
+  uint64_t nblocks = size / BLOCK, step = m->step;
+
+  CHECK (size >= m->size, "smaller");
+  m->data = realloc (m->data, size);
+  m->block = realloc (m->block, nblocks * sizeof *m->block);
+  CHECK (m->data && m->block, "no memory");
+  memset (m->data + m->size, 0, size - m->size);
+  memset (m->block + m->nblocks, 0,
+          (nblocks - m->nblocks) * sizeof *m->block);
+  for (m->step = 0; m->nblocks < nblocks; m->nblocks++)
+    add_version (m, m->nblocks, block_hash (m->data, m->nblocks));
+  m->step = step;
+  m->size = size;
+}
+
+void
 model_release (struct model *m)
 {
   uint64_t i;

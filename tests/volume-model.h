@@ -89,6 +89,9 @@ struct model {
 extern void model_init (struct model *m, uint64_t size);
 extern void model_release (struct model *m);
 
+/* The disk has SIZE bytes now, zeros at the end. */
+extern void model_grow (struct model *m, uint64_t size);
+
 extern void model_write (struct model *m, const void *buf, uint64_t count,
                          uint64_t offset);
 extern void model_zero (struct model *m, uint64_t count, uint64_t offset);

@@ -36,7 +36,7 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
 
   table_set (to->births, block, birth_encode (block, seq));
   old = table_exchange (to->map, block, entry);
-  if (v->is_replaying)
+  if (block >= v->counted)
     return;
   if (entry_kind (old) == ENTRY_DATA)
     segments_account (&v->segments, entry_position (old),
@@ -44,6 +44,14 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
   if (entry_kind (entry) == ENTRY_DATA)
     segments_account (&v->segments, entry_position (entry),
                       entry_length (entry));
+}
+
+/* What stands at OFFSET of the journal says that blocks read as zeros. */
+static void
+note_zero (struct volume *v, uint64_t offset)
+{
+  __atomic_store_n (&v->segments.table[offset / v->segments.size]
+                    .is_without_zeros, false, __ATOMIC_RELAXED);
 }
 
 static int
@@ -57,8 +65,10 @@ apply_units (struct volume *v, const struct record *record, const void *body,
   int more;
 
   while ((more = unit_walk_next (&walk, &u)) == 1) {
-    if (u.unit.codec == UNIT_ZERO)
+    if (u.unit.codec == UNIT_ZERO) {
       entry = entry_zero (u.block, u.unit.seq);
+      note_zero (v, body_offset);
+    }
     else
       entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                           unit_stored_size (&u.unit));
@@ -84,7 +94,7 @@ apply_move (struct volume *v, const struct record *record, const void *body,
   int more;
 
   while ((more = unit_walk_next (&walk, &u)) == 1) {
-    if (u.block >= v->nblocks)
+    if (u.block >= volume_blocks (v))
       break;
     entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                         unit_stored_size (&u.unit));
@@ -92,7 +102,7 @@ apply_move (struct volume *v, const struct record *record, const void *body,
         !(v->is_staging &&
           table_replace (&v->stage_map, u.block, u.origin, entry)))
       continue;
-    if (v->is_replaying)
+    if (u.block >= v->counted)
       continue;
     segments_account (&v->segments, entry_position (u.origin),
                       -(int64_t) entry_length (u.origin));
@@ -107,11 +117,13 @@ apply_move (struct volume *v, const struct record *record, const void *body,
 }
 
 static void
-apply_zero (struct volume *v, const struct record *record)
+apply_zero (struct volume *v, const struct record *record,
+            uint64_t body_offset)
 {
   const struct target to = target_of (v);
   uint64_t i, block;
 
+  note_zero (v, body_offset - sizeof (struct format_record));
   for (i = 0; i < record->nblocks; ++i) {
     block = record->block + i;
     store_entry (v, &to, block, record->seq,
@@ -150,7 +162,7 @@ apply_record (struct volume *v, const struct record *record,
   case RECORD_ZERO:
   case RECORD_TRIM:
     note_generation (v, record);
-    apply_zero (v, record);
+    apply_zero (v, record, body_offset);
     pending_remove (&v->pending, record->block, record->nblocks, record->seq);
     break;
 
@@ -165,6 +177,7 @@ apply_record (struct volume *v, const struct record *record,
     return apply_move (v, record, body, body_offset);
 
   case RECORD_KEEP_ZERO:
+    note_zero (v, body_offset - sizeof (struct format_record));
     return 0;                  /* for who rebuilds the map */
 
   case RECORD_STAGE_BEGIN:

@@ -358,6 +358,8 @@ check_lap (struct check *c, const struct offline_lap *lap)
     c->is_ended = true;
     return;
   }
+  if (!lap->is_in_table && lap->incarnation > c->incarnation)
+    c->incarnation = lap->incarnation;
   at = check_tail (c, lap, at);
   c->end = base + at;
   if (has_summary && summary.data_end == at)

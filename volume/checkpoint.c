@@ -34,7 +34,7 @@ snapshot (struct volume *v, struct super *ret)
   ret->position = position;
   ret->cold_position = v->cold.position;
   ret->point = j->applied_point;
-  ret->incarnation = v->incarnation;
+  ret->incarnation = ret->opened = v->incarnation;
   return position;
 }
 
@@ -90,7 +90,8 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
 
   super->segments_slot = !v->super_written.segments_slot;
   if (sync_tables (v) == -1 ||
-      segments_save (&v->segments, v->io, v->segments_file, super) == -1)
+      segments_save (&v->segments, v->io,
+                     v->segments_file[super->segments_slot], super) == -1)
     goto err;
   if (write_super (v, super) == -1)
     goto err;
@@ -107,6 +108,30 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
   return error_set_errno (err, saved, "cannot write a checkpoint");
 }
 
+/* The checkpoint in force stays so: the tables are synced when the next one
+ * is due and not now, when somebody waits.  A secondary has nobody waiting,
+ * and a stage that replay ended is not to be replayed again without its
+ * tables.
+ */
+int
+checkpoint_opening (struct volume *v, struct error *err)
+{
+  CLEANUP_FREE struct super *super = malloc (sizeof *super);
+
+  if (super == NULL)
+    return error_set_errno (err, errno, "cannot write a checkpoint");
+  if (v->super.role == VOLUME_ROLE_SECONDARY ||
+      v->super_written.flags & SUPER_STAGE)
+    return checkpoint (v, false, err);
+  *super = v->super_written;
+  super->flags &= ~SUPER_CLEAN;
+  super->opened = v->incarnation;
+  super->durable_hint = v->journal.durable_position;
+  if (write_super (v, super) == -1)
+    return error_set_errno (err, errno, "cannot write the super");
+  return 0;
+}
+
 /* ------------------------------------------------------------------ */
 /* The maintainer: segments ready ahead of time, checkpoints now and then,
  * and after a pause a note of how far the journal was durable, so that rot
@@ -118,7 +143,7 @@ segment_to_prepare_locked (struct volume *v)
 {
   uint64_t i, ready = 0;
 
-  for (i = 0; i < v->segments.count; ++i)
+  for (i = 0; i < segments_count (&v->segments); ++i)
     if (segment_lap (&v->segments, i) == 0 &&
         v->segments.table[i].is_prepared && ++ready == SEGMENTS_PREPARED)
       return SEGMENT_NONE;
@@ -151,7 +176,8 @@ prepare_locked (struct volume *v)
 
 /* Direct writes leave nothing in the page cache.  What was just written is
  * likely to be read, and when it leaves the staging ring it should be found
- * there, as it would be on a buffered file.
+ * there, as it would be on a buffered file.  While writers come faster than
+ * the device can serve both, reading waits for a pause.
  */
 static void
 prefetch_locked (struct volume *v)
@@ -160,6 +186,9 @@ prefetch_locked (struct volume *v)
   uint64_t segment;
 
   for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
+    if (__atomic_load_n (&j->acceleration, __ATOMIC_RELAXED) ==
+        ACCELERATION_HASTY)
+      return;
     segment = segments_find_lap (&v->segments, j->prefetched + 1);
     if (segment == SEGMENT_NONE)
       continue;
@@ -200,7 +229,7 @@ checkpoint_maintainer (void *volume)
     prefetch_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
-      CHECKPOINT_BYTES;
+      v->checkpoint_bytes;
     if (j->failed || j->is_stopping || (!is_quiet && !is_due))
       continue;
     pthread_mutex_unlock (&j->lock);

@@ -101,7 +101,7 @@ pinned_lap_locked (struct volume *v, bool is_short)
 
   if (j->pin == 0)
     return UINT64_MAX;
-  for (i = 0; i < v->segments.count; ++i) {
+  for (i = 0; i < segments_count (&v->segments); ++i) {
     lap = segment_lap (&v->segments, i);
     if (lap == 0 || lap_is_cold (lap))
       continue;
@@ -111,7 +111,7 @@ pinned_lap_locked (struct volume *v, bool is_short)
     else if (pinned == UINT64_MAX || lap > pinned)
       pinned = lap;
   }
-  if (is_short && held * 4 > v->segments.count)
+  if (is_short && held * 4 > segments_count (&v->segments))
     return UINT64_MAX;
   return pinned == UINT64_MAX ? 0 : pinned;
 }
@@ -124,7 +124,7 @@ best_segment (struct volume *v, double max_live, bool is_short)
   uint64_t i, best = SEGMENT_NONE;
   double u, age, score, best_score = 0;
 
-  for (i = 0; i < v->segments.count; ++i) {
+  for (i = 0; i < segments_count (&v->segments); ++i) {
     if (!may_be_cleaned (v, i, pinned))
       continue;
     u = live_part (v, i);
@@ -272,7 +272,7 @@ take_units (struct volume *v, struct haul *h, const struct record *r,
   int more;
 
   while ((more = unit_walk_next (&walk, &u)) == 1) {
-    if (u.block >= v->nblocks)
+    if (u.block >= volume_blocks (v))
       return 2;
     if (u.unit.codec == UNIT_ZERO) {
       if (keep_zeros (v, h, r, u.block, 1, u.unit.seq) == -1)
@@ -313,7 +313,7 @@ take_record (struct volume *v, struct haul *h, const struct record *r,
   case RECORD_ZERO:
   case RECORD_TRIM:
   case RECORD_KEEP_ZERO:
-    if (r->block >= v->nblocks || r->nblocks > v->nblocks - r->block)
+    if (r->block >= volume_blocks (v) || r->nblocks > volume_blocks (v) - r->block)
       return 2;
     return keep_zeros (v, h, r, r->block, r->nblocks, r->seq);
   default:
@@ -357,6 +357,11 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
   struct format_batch header;
   struct batch batch;
   int state;
+
+  if (live_part (v, i) == 0 &&
+      __atomic_load_n (&v->segments.table[i].is_without_zeros,
+                       __ATOMIC_RELAXED))
+    return 0;                  /* nothing in it is needed: not even read */
 
   while (offset < size - FORMAT_PAGE) {
     if (v->io->read (v->journal.file, &header, sizeof header,
@@ -413,12 +418,13 @@ lay_zeros_down (struct volume *v, const struct haul *h)
 {
   const struct kept_zero *z;
   struct record r;
+  uint32_t room;
 
   for (z = h->zero; z < h->zero + h->zeros; ++z) {
     r = (struct record) { .type = RECORD_KEEP_ZERO, .seq = z->seq,
                           .generation = z->generation,
                           .block = z->block, .nblocks = z->count };
-    if (cold_reserve (v, 0) == NULL && cold_write (v) == -1)
+    if (cold_reserve (v, 0, &room) == NULL && cold_write (v) == -1)
       return -1;
     cold_add (v, &r);
   }
@@ -430,7 +436,7 @@ lay_down (struct volume *v, struct haul *h)
 {
   struct record r;
   struct format_locator locator;
-  uint32_t size;
+  uint32_t size, room;
   uint8_t *body;
   size_t i = 0;
   bool is_staged;
@@ -442,7 +448,7 @@ lay_down (struct volume *v, struct haul *h)
   while (i < h->count) {
     r = (struct record) { .type = RECORD_MOVE, .block = h->moved[i].block,
                           .generation = h->moved[i].generation };
-    body = cold_reserve (v, RECORD_BODY_MAX);
+    body = cold_reserve (v, COLD_UNIT_MAX, &room);
     if (body == NULL) {
       if (cold_write (v) == -1)
         return -1;
@@ -453,9 +459,10 @@ lay_down (struct volume *v, struct haul *h)
     for (; i < h->count && r.nblocks < VOLUME_RECORD_BLOCKS_MAX; ++i) {
       const struct moved *m = &h->moved[i];
 
-      if (m->is_staged != is_staged || m->generation != r.generation)
-        break;
       size = entry_length (m->entry);
+      if (m->is_staged != is_staged || m->generation != r.generation ||
+          r.length + sizeof locator + size > room)
+        break;
       locator = (struct format_locator) { htole64 (m->block),
                                           htole64 (m->entry) };
       memcpy (body + r.length, &locator, sizeof locator);
@@ -503,9 +510,9 @@ free_segments (struct volume *v)
 
   if (checkpoint (v, false, NULL) == -1)
     return -1;
-  for (i = 0; i < s->count; ++i)
+  for (i = 0; i < segments_count (s); ++i)
     ready += segment_lap (s, i) == 0 && s->table[i].is_prepared;
-  for (i = 0; i < s->count; ++i) {
+  for (i = 0; i < segments_count (s); ++i) {
     if (!s->table[i].is_cleaned)
       continue;
     punch = ready >= cleaner_low (v);
@@ -596,7 +603,7 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
 uint64_t
 cleaner_low (const struct volume *v)
 {
-  uint64_t low = v->segments.count / 16;
+  uint64_t low = segments_count (&v->segments) / 16;
 
   return low < SEGMENTS_RESERVED + 4 ? SEGMENTS_RESERVED + 4 : low;
 }
@@ -606,7 +613,7 @@ static bool
 is_worth_tidying_locked (struct volume *v)
 {
   struct journal *j = &v->journal;
-  uint64_t used = (v->segments.count - segments_count_free (&v->segments)) *
+  uint64_t used = (segments_count (&v->segments) - segments_count_free (&v->segments)) *
     v->segments.size;
 
   return j->tail == j->head && !j->is_open &&
@@ -625,6 +632,7 @@ cleaner_thread (void *volume)
   bool is_short, tidy;
   int r;
 
+  live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
   while (!j->is_stopping && haul.piece != NULL) {
     is_short = segments_count_free (&v->segments) < cleaner_low (v);

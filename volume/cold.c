@@ -51,13 +51,31 @@ cold_start (struct volume *v, uint64_t position)
   c->records = 0;
 }
 
+/* How long the batch may become. */
+static uint32_t
+batch_max (const struct volume *v)
+{
+  const struct cold *c = &v->cold;
+  uint64_t left = v->super.segment_size - FORMAT_PAGE - c->offset;
+
+  /* Where not one unit has room the batch goes to the next segment. */
+  if (c->is_segment_closed || left > BATCH_HARD ||
+      left < sizeof (struct format_batch) + sizeof (struct format_record) +
+      COLD_UNIT_MAX)
+    return BATCH_HARD;
+  return left;
+}
+
 uint8_t *
-cold_reserve (struct volume *v, uint32_t length)
+cold_reserve (struct volume *v, uint32_t length, uint32_t *ret_length)
 {
   struct cold *c = &v->cold;
+  uint32_t used = c->used + sizeof (struct format_record);
+  uint32_t max = batch_max (v);
 
-  if (c->used + sizeof (struct format_record) + length > BATCH_HARD)
+  if (used + length > max)
     return NULL;
+  *ret_length = max - used;
   return c->buf + c->used + sizeof (struct format_record);
 }
 
@@ -116,6 +134,7 @@ take_segment (struct volume *v)
   }
   v->segments.table[segment].is_prepared = false;
   v->segments.table[segment].born = j->lap;
+  v->segments.table[segment].is_without_zeros = true;
   __atomic_store_n (&v->segments.table[segment].first_seq, 0,
                     __ATOMIC_RELAXED);
   __atomic_store_n (&v->segments.table[segment].lap, v->cold.lap + 1,

@@ -18,6 +18,9 @@
 
 struct volume;
 
+#define COLD_UNIT_MAX (sizeof (struct format_locator) + \
+                       ROUND_UP (UNIT_STORED_MAX, GRANULE))
+
 struct cold {
   struct io_queue *queue;
   uint8_t *buf;                /* the batch in the making, then a page */
@@ -34,10 +37,12 @@ extern void cold_release (struct volume *v);
 /* Continue at POSITION. */
 extern void cold_start (struct volume *v, uint64_t position);
 
-/* Room for one record with a body of LENGTH in the batch, or NULL: then
- * cold_write first.
+/* Room for one record with a body of at least LENGTH (up to that of one unit)
+ * in the batch, or NULL: then cold_write first.  Sets how long it may be: a
+ * batch ends where its segment does, so that segments are full.
  */
-extern uint8_t *cold_reserve (struct volume *v, uint32_t length);
+extern uint8_t *cold_reserve (struct volume *v, uint32_t length,
+                              uint32_t *ret_length);
 
 /* RECORD's header; the body stands behind it (at what cold_reserve gave). */
 extern void cold_add (struct volume *v, const struct record *record);

@@ -29,6 +29,7 @@ struct volume_cursor {
   struct batch batch;
   uint64_t next_seq;           /* records below are passed over */
   bool is_ahead;               /* of the medium */
+  size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* the batch */
 };
 
@@ -42,7 +43,7 @@ find_start (struct volume *v, uint64_t first)
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
     oldest = v->super.oldest_position / v->super.segment_size;
   }
-  for (i = 0; i < v->segments.count; ++i) {
+  for (i = 0; i < segments_count (&v->segments); ++i) {
     lap = segment_lap (&v->segments, i);
     if (lap == 0 || lap < oldest || lap_is_cold (lap))
       continue;
@@ -73,6 +74,8 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
     }
   }
   c = calloc (1, sizeof *c);
+  if (c != NULL)
+    c->batch_size = SIZE_MAX;
   if (c == NULL || (c->buf = malloc (BATCH_HARD + FORMAT_PAGE)) == NULL) {
     error_set_errno (err, errno, "cannot read the journal");
     free (c);
@@ -87,6 +90,12 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
     c->position = segment_lap (&v->segments, c->segment) * size +
       FORMAT_PAGE;
   return c;
+}
+
+void
+volume_cursor_set_batch (struct volume_cursor *c, size_t size)
+{
+  c->batch_size = size;
 }
 
 void
@@ -232,9 +241,9 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
       if (r.seq != c->next_seq ||
           !record_verify_body (&r, c->buf + c->at +
                                sizeof (struct format_record), salt,
-                               v->nblocks))
+                               volume_blocks (v)))
         return damaged (c, err);
-      if (used + len > size)
+      if (used + len > size || (used > 0 && used + len > c->batch_size))
         break;
       memcpy (p + used, c->buf + c->at, len);
       record_reseed ((struct format_record *) (p + used), salt);
@@ -330,12 +339,21 @@ volume_lineage (struct volume *v, struct uuid *ret)
 
 static const uint8_t zeros[VOLUME_BLOCK_SIZE] __attribute__ ((aligned (8)));
 
-/* The stored unit of BLOCK if it is newer than SINCE.  1: in BUF (which has
- * room for the largest); 0: nothing to ship; -1: error.
+static void
+zero_unit (struct volume *v, uint64_t block, uint64_t seq, uint8_t *buf,
+           struct unit *ret)
+{
+  *ret = (struct unit) { seq, UNIT_ZERO, 0 };
+  unit_encode (zeros, 1, buf);
+  unit_seal (buf, v->super.content_salt, block, seq);
+}
+
+/* The stored unit of BLOCK if it is newer than SINCE or the peer has another.
+ * 1: in BUF (which has room for the largest); 0: nothing to ship; -1: error.
  */
 static int
-delta_unit (struct volume *v, uint64_t since, uint64_t block, uint8_t *buf,
-            struct unit *ret, struct error *err)
+delta_unit (struct volume *v, uint64_t since, bool peer_differs,
+            uint64_t block, uint8_t *buf, struct unit *ret, struct error *err)
 {
   struct version version;
   uint32_t length;
@@ -346,12 +364,14 @@ delta_unit (struct volume *v, uint64_t since, uint64_t block, uint8_t *buf,
       lookup_settle (v);
     if (!lookup_shown (v, block, &version))
       continue;
-    if (version.seq <= since)
+    if (version.seq <= since && !peer_differs)
       return 0;
-    if (entry_kind (version.entry) == ENTRY_ZERO) {
-      *ret = (struct unit) { version.seq, UNIT_ZERO, 0 };
-      unit_encode (zeros, 1, buf);
-      unit_seal (buf, v->super.content_salt, block, ret->seq);
+    switch (entry_kind (version.entry)) {
+    case ENTRY_UNWRITTEN:
+      zero_unit (v, block, since, buf, ret);
+      return 1;
+    case ENTRY_ZERO:
+      zero_unit (v, block, version.seq, buf, ret);
       return 1;
     }
     length = entry_length (version.entry);
@@ -375,22 +395,26 @@ generation_of (struct volume *v, uint64_t seq)
 }
 
 ssize_t
-volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
+volume_delta_read (struct volume *v, uint64_t since_seq,
+                   const struct volume_changed *peer, uint64_t *block,
                    void *buf, size_t size, struct error *err)
 {
   struct record r = { .type = RECORD_DELTA, .block = 0 };
   uint8_t *body = (uint8_t *) buf + sizeof (struct format_record), *p;
   struct format_locator locator = { 0, 0 };
   struct unit unit;
-  uint64_t b = *block;
+  uint64_t b = *block, end = volume_blocks (v);
   int more;
 
   if (size < RECORD_MAX)
     return error_set (err, EINVAL, "the buffer is too small for a record");
+  if (peer && peer->end < end)
+    end = peer->end;
 
-  while (b < v->nblocks && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
+  while (b < end && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
     p = body + r.length;
-    more = delta_unit (v, since_seq, b, p + sizeof locator, &unit, err);
+    more = delta_unit (v, since_seq, peer && volume_changed_has (peer, b), b,
+                       p + sizeof locator, &unit, err);
     if (more == -1)
       return -1;
     if (more == 1) {
@@ -404,7 +428,7 @@ volume_delta_read (struct volume *v, uint64_t since_seq, uint64_t *block,
     }
     ++b;
   }
-  *block = b < v->nblocks ? b : v->nblocks;
+  *block = b;
   if (r.nblocks == 0)
     return 0;
   r.time_ns = clock_wall_ns ();

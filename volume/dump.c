@@ -127,14 +127,18 @@ dump_super (struct offline *o, FILE *fp)
            s->flags & SUPER_STAGE ? " staging" : "",
            s->flags & SUPER_NEW_WRITER ? " new-writer" : "",
            s->flags & SUPER_AHEAD ? " ahead" : "");
+  if (s->flags & SUPER_DISCARD)
+    fprintf (fp, "discard keeps_seq=%" PRIu64 " generation=%016" PRIx64
+             "%s\n", s->discard_seq, s->discard_generation,
+             s->flags & SUPER_SALVAGE ? " unsaved" : "");
   fprintf (fp, "checkpoint position=%" PRIu64, s->position);
   print_point (fp, &s->point);
-  fprintf (fp, " incarnation=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32
+  fprintf (fp, " incarnation=%" PRIu32 " opened=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32
            " durable_hint=%" PRIu64 " oldest_seq=%" PRIu64
            " oldest_position=%" PRIu64 " confirmed_seq=%" PRIu64 "\n",
-           s->incarnation, s->map_slot,
-           s->segments_slot, s->durable_hint, s->oldest_seq,
-           s->oldest_position, s->confirmed_seq);
+           s->incarnation, s->opened, s->map_slot, s->segments_slot,
+           s->durable_hint, s->oldest_seq, s->oldest_position,
+           s->confirmed_seq);
   print_generations (fp, "generation", &s->generations);
   if (s->flags & SUPER_STAGE)
     print_stage (fp, &s->stage);

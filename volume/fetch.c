@@ -16,7 +16,7 @@ fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
 
   if (from_medium)
     return v->io->read_medium (v->journal.file, buf, len, offset);
-  if (segment < v->segments.count) {
+  if (segment < segments_count (&v->segments)) {
     lap = segment_lap (&v->segments, segment);
     if (lap != 0 && !lap_is_cold (lap) &&
         ring_copy (&v->journal.ring, position_of (v, lap, offset % size),

@@ -4,7 +4,7 @@
  * No functions live here: record.c, super.c, segment.c and map.c have them.
  *
  *   super       SUPER_SLOTS slots of SUPER_SIZE bytes, written in turn
- *   segments    two copies of the segment table, written in turn
+ *   segments.N  two copies of the segment table, written in turn
  *   map.N       a header page, then 8 bytes for each block of the disk
  *   births.N    a header page, then 8 bytes for each block of the disk
  *   journal     segments of segment_size bytes
@@ -49,9 +49,12 @@ typedef uint16_t le16;
 #define SUPER_STAGE        (1u << 2)  /* a stage is open */
 #define SUPER_NEW_WRITER   (1u << 3)  /* next guest write: new generation */
 #define SUPER_SYNCED       (1u << 4)  /* secondary: what is shown is of its pair */
-#define SUPER_AHEAD        (1u << 5)  /* secondary: takes records that the primary
+#define SUPER_DISCARD      (1u << 5)  /* secondary: what it holds after
+                                         discard_seq is given up */
+#define SUPER_SALVAGE      (1u << 6)  /* ... as soon as it has been saved */
+#define SUPER_AHEAD        (1u << 7)  /* secondary: takes records that the primary
                                          may not hold durably yet */
-#define SUPER_FLAGS        0x3fu
+#define SUPER_FLAGS        0xffu
 
 struct format_generation {
   le64 id;                  /*  0 */
@@ -87,7 +90,7 @@ struct format_super {
   le32 incarnation;         /*  184  batches from here on have it or more */
   le32 map_slot;            /*  188  0 or 1: which map.N is the disk */
   le32 segments_slot;       /*  192  which copy of the segment table */
-  le32 reserved1;           /*  196 */
+  le32 opened;              /*  196  incarnation of the last opening */
   le64 segments_hash;       /*  200 */
   le64 durable_hint;        /*  208  logical; all before it was durable */
   le64 oldest_seq;          /*  216  first record the journal holds whole */
@@ -105,8 +108,10 @@ struct format_super {
   le64 shown_time_ns;       /*  312 */
   le64 shown_bytes;         /*  320 */
   le64 cold_position;       /*  328  like position, of the cold segments */
-  le64 confirmed_seq;       /*  336  if SUPER_AHEAD */
-  uint8_t reserved2[680];   /*  344 */
+  le64 discard_generation;  /*  336  if SUPER_DISCARD: the last point that */
+  le64 discard_seq;         /*  344  is kept; 0: nothing is */
+  le64 confirmed_seq;       /*  352  if SUPER_AHEAD */
+  uint8_t reserved2[664];   /*  360 */
   le32 generation_count;    /* 1024 */
   le32 reserved3;           /* 1028 */
   struct format_generation generations[32]; /* 1032 */
@@ -274,6 +279,38 @@ static_assert (sizeof (struct format_mark) == 96, "layout");
 
 /* ------------------------------------------------------------------ */
 
+/* A salvage file: this page, then records of type RECORD_DELTA as on the wire,
+ * their headers hashed with the salt of the content.  What a disk gave up, as
+ * blocks in the version they had then.  The page is written last.
+ */
+#define SALVAGE_MAGIC "PAIRDSAL"
+
+struct format_salvage {
+  uint8_t magic[8];         /*   0 */
+  le32 version;             /*   8 */
+  le32 reserved1;           /*  12 */
+  uint8_t uuid[16];         /*  16  of the volume */
+  uint8_t pair[16];         /*  32 */
+  uint8_t lineage[16];      /*  48 */
+  le64 size;                /*  64  bytes of the disk */
+  le64 content_salt;        /*  72 */
+  le64 saved_ns;            /*  80 */
+  le64 kept_generation;     /*  88  the last point that was not given up */
+  le64 kept_seq;            /*  96 */
+  le64 generation;          /* 104  the last one that was */
+  le64 seq;                 /* 112 */
+  le64 time_ns;             /* 120 */
+  le64 bytes;               /* 128 */
+  le64 records;             /* 136  that follow */
+  le64 blocks;              /* 144  in them */
+  le64 length;              /* 152  of the file */
+  uint8_t reserved2[3928];  /* 160 */
+  le64 hash;                /* 4088 */
+};
+static_assert (sizeof (struct format_salvage) == FORMAT_PAGE, "layout");
+
+/* ------------------------------------------------------------------ */
+
 #define MAP_MAGIC "PAIRDMAP"
 #define BIRTHS_MAGIC "PAIRDBIR"
 
@@ -282,7 +319,8 @@ struct format_table {
   uint8_t magic[8];         /*  0 */
   le32 version;             /*  8 */
   le32 reserved1;           /* 12 */
-  le64 count;               /* 16  entries */
+  le64 count;               /* 16  entries when it was made: a disk that has
+                                   grown since has more */
   uint8_t uuid[16];         /* 24 */
   uint8_t reserved2[4048];  /* 40 */
   le64 hash;                /* 4088 */

@@ -7,11 +7,11 @@
  * O_DIRECT the buffered descriptor does everything.
  *
  * A queue is an io_uring whose writes carry RWF_DSYNC.  Its submission side
- * is touched by queue_submit alone and its completion side by queue_wait
- * alone; what both know of a write is in its slot, which queue_submit takes
- * and queue_wait gives back.  Where no ring can be made (EPERM, ENOMEM,
- * ENOSYS) queue_submit writes by itself and leaves the result for
- * queue_wait.
+ * is touched by queue_submit and queue_read alone and its completion side by
+ * queue_wait alone; what both know of a request is in its slot, which the
+ * submitter takes and queue_wait gives back.  Where no ring can be made
+ * (EPERM, ENOMEM, ENOSYS) the submitter does it by itself and leaves the
+ * result for queue_wait.
  */
 
 #include <config.h>
@@ -49,13 +49,14 @@ struct io_file {
   uint64_t map_len;
 };
 
-/* One write in flight.  id to offset belong to the submitter until used is
+/* One request in flight.  id to offset belong to the submitter until used is
  * set, to the waiter from then on.
  */
 struct slot {
   atomic_bool used;
   uint64_t id;
-  const void *buf;
+  bool is_read;
+  void *buf;                   /* const for a write */
   size_t len;
   uint64_t offset;
   int result;                  /* without a ring: 0 or positive errno */
@@ -506,12 +507,17 @@ submit_ring (struct io_queue *queue, struct slot *slot)
     errno = EAGAIN;
     return -1;
   }
-  if (is_in_fixed (queue, slot->buf, slot->len))
-    io_uring_prep_write_fixed (sqe, queue->fd, slot->buf, slot->len,
-                               slot->offset, 0);
-  else
-    io_uring_prep_write (sqe, queue->fd, slot->buf, slot->len, slot->offset);
-  sqe->rw_flags = RWF_DSYNC;
+  if (slot->is_read)
+    io_uring_prep_read (sqe, queue->fd, slot->buf, slot->len, slot->offset);
+  else {
+    if (is_in_fixed (queue, slot->buf, slot->len))
+      io_uring_prep_write_fixed (sqe, queue->fd, slot->buf, slot->len,
+                                 slot->offset, 0);
+    else
+      io_uring_prep_write (sqe, queue->fd, slot->buf, slot->len,
+                           slot->offset);
+    sqe->rw_flags = RWF_DSYNC;
+  }
   io_uring_sqe_set_data64 (sqe, slot - queue->slots);
 
   /* EAGAIN: the kernel is short of memory for the request. */
@@ -525,9 +531,19 @@ submit_ring (struct io_queue *queue, struct slot *slot)
   return 0;
 }
 
+/* A request done at once.  Returns 0 or a positive errno. */
 static int
-real_queue_submit (struct io_queue *queue, uint64_t id, const void *buf,
-                   size_t len, uint64_t offset)
+do_slot (struct io_queue *queue, const struct slot *slot)
+{
+  if (!slot->is_read)
+    return write_durable (queue->fd, slot->buf, slot->len, slot->offset);
+  return pread_full (queue->fd, slot->buf, slot->len, slot->offset) == -1
+    ? errno : 0;
+}
+
+static int
+submit_request (struct io_queue *queue, uint64_t id, bool is_read, void *buf,
+                size_t len, uint64_t offset)
 {
   struct slot *slot = take_slot (queue);
   int result;
@@ -537,6 +553,7 @@ real_queue_submit (struct io_queue *queue, uint64_t id, const void *buf,
     return -1;
   }
   slot->id = id;
+  slot->is_read = is_read;
   slot->buf = buf;
   slot->len = len;
   slot->offset = offset;
@@ -552,13 +569,27 @@ real_queue_submit (struct io_queue *queue, uint64_t id, const void *buf,
     return -1;
   }
 
-  result = write_durable (queue->fd, buf, len, offset);
+  result = do_slot (queue, slot);
   pthread_mutex_lock (&queue->done_lock);
   slot->result = result;
   slot->is_done = true;
   pthread_cond_signal (&queue->done_cond);
   pthread_mutex_unlock (&queue->done_lock);
   return 0;
+}
+
+static int
+real_queue_submit (struct io_queue *queue, uint64_t id, const void *buf,
+                   size_t len, uint64_t offset)
+{
+  return submit_request (queue, id, false, (void *) buf, len, offset);
+}
+
+static int
+real_queue_read (struct io_queue *queue, uint64_t id, void *buf, size_t len,
+                 uint64_t offset)
+{
+  return submit_request (queue, id, true, buf, len, offset);
 }
 
 static void
@@ -569,14 +600,14 @@ release_slot (struct io_queue *queue, struct slot *slot)
 }
 
 /* Kernel results are bytes or negative errno; here is where they become
- * ours.  A write that was interrupted or cancelled (the thread that submitted
+ * ours.  A request that was interrupted or cancelled (the thread that submitted
  * it ended before it began) was not done: do it now.
  */
 static int
 slot_error (struct io_queue *queue, const struct slot *slot, int res)
 {
   if (res == -EINTR || res == -EAGAIN || res == -ECANCELED)
-    return write_durable (queue->fd, slot->buf, slot->len, slot->offset);
+    return do_slot (queue, slot);
   if (res < 0)
     return -res;
   return (size_t) res == slot->len ? 0 : EIO;
@@ -694,6 +725,7 @@ const struct volume_io volume_io_real = {
   .unmap = real_unmap,
   .queue_open = real_queue_open,
   .queue_submit = real_queue_submit,
+  .queue_read = real_queue_read,
   .queue_wait = real_queue_wait,
   .queue_close = real_queue_close,
 };

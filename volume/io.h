@@ -80,14 +80,16 @@ struct volume_io {
 
   /* LEN bytes of the file as memory, shared: stores reach the file at any
    * time and in any order, and for certain with map_sync.  One mapping a
-   * file, released by unmap.
+   * file, released by unmap.  LEN may be more than the file has: those bytes
+   * may be touched when it has grown.
    */
   void *(*map) (struct io_file *file, uint64_t len);
   int (*map_sync) (struct io_file *file, uint64_t len);
   void (*unmap) (struct io_file *file);
 
-  /* Durable writes, several in flight.  A completed write is on the medium.
-   * BUF must stay as it is until then, page-aligned like LEN and OFFSET.
+  /* Durable writes, and reads from the medium, several in flight.  A
+   * completed write is on the medium.  BUF must stay as it is until then,
+   * page-aligned like LEN and OFFSET.
    * queue_wait returns the number of completions stored (up to MAX), waiting
    * for at least one if WAIT; without anything in flight it returns 0.
    */
@@ -95,6 +97,8 @@ struct volume_io {
                                   void *buf, size_t buflen);
   int (*queue_submit) (struct io_queue *queue, uint64_t id, const void *buf,
                        size_t len, uint64_t offset);
+  int (*queue_read) (struct io_queue *queue, uint64_t id, void *buf,
+                     size_t len, uint64_t offset);
   int (*queue_wait) (struct io_queue *queue, bool wait,
                      struct io_completion *ret, unsigned max);
   void (*queue_close) (struct io_queue *queue);

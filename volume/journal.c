@@ -24,7 +24,6 @@
 #include "volume-internal.h"
 
 #define COMPLETIONS 16u
-#define ACCELERATION_THOROUGH 1
 #define IDLE_ROUNDS 20u          /* committer rounds before it sleeps */
 
 void
@@ -322,6 +321,29 @@ apply_durable_locked (struct volume *v)
   j->is_applying = false;
 }
 
+bool
+journal_hold_applying_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  while (j->is_applying && !j->failed && !j->is_stopping)
+    pthread_cond_wait (&j->progress, &j->lock);
+  if (j->failed || j->is_stopping)
+    return false;
+  j->is_applying = true;
+  return true;
+}
+
+void
+journal_resume_applying_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  j->is_applying = false;
+  apply_durable_locked (v);      /* what became durable meanwhile */
+  pthread_cond_broadcast (&j->progress);
+}
+
 static void
 advance_durable_locked (struct volume *v)
 {
@@ -526,6 +548,7 @@ write_header_locked (struct volume *v, uint64_t segment)
   j->summary = (struct segment_summary) { .lap = j->lap };
   v->segments.table[segment].is_prepared = false;
   v->segments.table[segment].born = j->lap;
+  v->segments.table[segment].is_without_zeros = true;
   __atomic_store_n (&v->segments.table[segment].first_seq, j->next_seq,
                     __ATOMIC_RELAXED);
   __atomic_store_n (&v->segments.table[segment].lap, j->lap,
@@ -799,7 +822,7 @@ choose_acceleration_locked (struct journal *j, uint64_t bytes,
   static const struct {
     uint64_t bytes_per_sec;
     int acceleration;
-  } tier[] = { { UINT64_C (512) << 20, 16 }, { UINT64_C (128) << 20, 8 } };
+  } tier[] = { { UINT64_C (512) << 20, ACCELERATION_HASTY }, { UINT64_C (128) << 20, 8 } };
   int acceleration = ACCELERATION_THOROUGH;
   size_t i;
 

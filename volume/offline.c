@@ -91,7 +91,9 @@ offline_open (struct offline *o, const struct volume_io *io,
   if (super_read (o->io, o->super_file, &o->super, err) == -1)
     goto err;
 
-  o->segments_file = o->io->open (o->dir, "segments", 0);
+  o->segments_file = o->io->open (o->dir,
+                                  segments_name (o->super.segments_slot),
+                                  0);
   o->journal = o->io->open (o->dir, "journal", 0);
   o->buf = malloc (OFFLINE_BATCH_MAX);
   o->lap = calloc (super_segments (&o->super) + 1, sizeof *o->lap);

@@ -11,6 +11,9 @@
 
 #include <lz4.h>
 #include <xxhash.h>
+#if HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h>     /* the widest registers this machine has */
+#endif
 
 #include "record.h"
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ahead.h"
 #include "cleanup.h"
 #include "volume-internal.h"
 
@@ -39,7 +40,8 @@ struct replay {
   struct volume_point point;   /* after the last record */
   struct found_lap *found;     /* sorted by lap */
   size_t nfound;
-  uint8_t *buf;                /* BATCH_HARD rounded up */
+  struct ahead ahead;
+  const uint8_t *buf;          /* the batch that is looked at */
 };
 
 static int
@@ -103,11 +105,36 @@ find_lap (const struct replay *replay, uint64_t lap)
 }
 
 static uint64_t
+segment_of_lap (void *opaque, uint64_t lap)
+{
+  const struct replay *replay = opaque;
+  uint64_t segment = segments_find_lap (&replay->v->segments, lap);
+  const struct found_lap *found;
+
+  if (segment != SEGMENT_NONE)
+    return segment;
+  found = find_lap (replay, lap);
+  return found ? found->segment : SEGMENT_NONE;
+}
+
+static uint64_t
 file_offset (const struct replay *replay, uint64_t position)
 {
   uint64_t size = replay->v->super.segment_size;
 
   return replay->segment * size + position % size;
+}
+
+static bool
+is_batch_header (const struct replay *replay, const void *header,
+                 uint64_t position, struct batch *ret)
+{
+  struct volume *v = replay->v;
+
+  return batch_decode (header, v->super.journal_salt, position,
+                       v->super.segment_size, ret) &&
+    ret->length <= BATCH_HARD + FORMAT_PAGE &&
+    ret->incarnation >= replay->incarnation;
 }
 
 /* 1: a header is there that belongs to POSITION of this or a later opening;
@@ -126,10 +153,26 @@ read_batch_header (struct replay *replay, uint64_t position,
   if (v->io->read (v->journal.file, &header, sizeof header,
                    file_offset (replay, position)) == -1)
     return -1;
-  return batch_decode (&header, v->super.journal_salt, position,
-                       v->super.segment_size, ret) &&
-    ret->length <= BATCH_HARD + FORMAT_PAGE &&
-    ret->incarnation >= replay->incarnation;
+  return is_batch_header (replay, &header, position, ret);
+}
+
+/* The batch at the position replay is at, to replay->buf.  Returns as
+ * read_batch_header.
+ */
+static int
+get_batch (struct replay *replay, struct batch *ret)
+{
+  uint64_t position = replay->position, size = replay->v->super.segment_size;
+
+  if (position % size >= size - FORMAT_PAGE)
+    return 0;
+  replay->buf = ahead_get (&replay->ahead, position, FORMAT_PAGE);
+  if (replay->buf == NULL)
+    return -1;
+  if (!is_batch_header (replay, replay->buf, position, ret))
+    return 0;
+  replay->buf = ahead_get (&replay->ahead, position, ret->length);
+  return replay->buf ? 1 : -1;
 }
 
 /* Walk the records of the batch in replay->buf; APPLY or only verify. */
@@ -193,16 +236,12 @@ walk_batch (struct replay *replay, const struct batch *batch, bool apply,
 static int
 replay_batch (struct replay *replay, struct error *err)
 {
-  struct volume *v = replay->v;
   struct batch batch;
   struct error why = ERROR_INIT;
   uint64_t digest;
   int r;
 
-  r = read_batch_header (replay, replay->position, &batch);
-  if (r == 1 && v->io->read (v->journal.file, replay->buf, batch.length,
-                             file_offset (replay, replay->position)) == -1)
-    r = -1;
+  r = get_batch (replay, &batch);
   if (r == -1)
     return error_set_errno (err, errno,
                             "cannot read the journal at byte %llu",
@@ -307,14 +346,15 @@ enter_lap (struct replay *replay, uint64_t lap)
     if (found == NULL)
       return 0;
     segment = found->segment;
+    /* What an earlier opening left in the same place does not count. */
+    if (found->incarnation > replay->incarnation)
+      replay->incarnation = found->incarnation;
     v->segments.table[segment].first_seq = found->first_seq;
     v->segments.table[segment].lap = lap;
     v->segments.table[segment].born = lap_is_cold (lap)
       ? v->super.position / v->super.segment_size : lap;
   }
   replay->segment = segment;
-  v->io->prefetch (v->journal.file, segment * v->super.segment_size,
-                   v->super.segment_size);
   if (replay->position % v->super.segment_size == 0)
     replay->position += FORMAT_PAGE;
   return 1;
@@ -353,42 +393,19 @@ replay_all (struct replay *replay, struct error *err)
   }
 }
 
-/* Of a large disk that is mostly unwritten only the rest is looked at. */
-static void
-count_live (struct volume *v, const struct table *map)
-{
-  uint64_t i = 0, end, entry;
-
-  for (table_next_used (map, &i, &end); i < map->count;
-       table_next_used (map, &i, &end))
-    for (; i < end; ++i) {
-      entry = table_get (map, i);
-      if (entry_kind (entry) == ENTRY_DATA)
-        segments_account (&v->segments, entry_position (entry),
-                          entry_length (entry));
-    }
-}
-
-void
-recount_live (struct volume *v)
-{
-  uint64_t i;
-
-  for (i = 0; i < v->segments.count; ++i)
-    v->segments.table[i].live = 0;
-  count_live (v, &v->map);
-  if (v->is_staging)
-    count_live (v, &v->stage_map);
-}
-
 static int
 replay_stream (struct replay *replay, struct error *err)
 {
+  struct volume *v = replay->v;
   int r;
 
+  if (ahead_init (&replay->ahead, v->io, v->journal.file,
+                  v->super.segment_size, segment_of_lap, replay) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
   r = find_laps (replay, err);
   if (r == 0)
     r = replay_all (replay, err);
+  ahead_release (&replay->ahead);
   free (replay->found);
   return r;
 }
@@ -403,19 +420,18 @@ replay_both (struct volume *v, struct replay *cold, struct replay *hot,
 {
   int r;
 
-  hot->buf = cold->buf = malloc (BATCH_HARD + FORMAT_PAGE);
-  if (hot->buf == NULL)
-    return error_set_errno (err, errno, "cannot replay the journal");
+  live_forget (v);
   v->is_replaying = true;
   r = replay_stream (cold, err);
   if (r == 0)
     r = replay_stream (hot, err);
   v->is_replaying = false;
   v->has_point_after_mark = false;
-  free (hot->buf);
   if (r == -1)
     return -1;
-  recount_live (v);
+  /* What was read back is durable from here on. */
+  if (v->io->sync (v->journal.file) == -1)
+    return error_set_errno (err, errno, "cannot sync the journal");
   if (v->super.role != VOLUME_ROLE_SECONDARY)
     v->super.flags |= SUPER_NEW_WRITER;
   return 0;
@@ -437,7 +453,10 @@ recover (struct volume *v, struct error *err)
   if (!(v->super.flags & SUPER_CLEAN) &&
       replay_both (v, &cold, &hot, err) == -1)
     return -1;
+  if (v->super.role == VOLUME_ROLE_SECONDARY || v->is_staging)
+    live_count_now (v);
   journal_start (v, hot.position, &hot.point);
+  v->journal.checkpointed = v->super.position;
   cold_start (v, cold.position);
   return 0;
 }

@@ -152,9 +152,9 @@ volume_scrub (struct volume *v, uint64_t *block, uint64_t nblocks,
     errno = ENOMEM;
     return -1;
   }
-  if (*block > v->nblocks)
-    *block = v->nblocks;
-  end = nblocks < v->nblocks - *block ? *block + nblocks : v->nblocks;
+  if (*block > volume_blocks (v))
+    *block = volume_blocks (v);
+  end = nblocks < volume_blocks (v) - *block ? *block + nblocks : volume_blocks (v);
   for (; *block < end && count < STEP_UNITS; ++*block) {
     step[count].block = *block;
     if (!lookup_shown (v, *block, &step[count].version))

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <xxhash.h>
 
@@ -13,33 +14,46 @@
 #include "record.h"
 #include "segments.h"
 
+static size_t
+reserved_bytes (uint64_t size)
+{
+  return VOLUME_CAPACITY_MAX / size * sizeof (struct segment);
+}
+
 int
 segments_init (struct segments *segments, uint64_t count, uint64_t size)
 {
+  void *p = mmap (NULL, reserved_bytes (size), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  if (p == MAP_FAILED)
+    return -1;
+  madvise (p, reserved_bytes (size), MADV_NOHUGEPAGE);
   segments->count = count;
   segments->size = size;
-  segments->table = calloc (count, sizeof *segments->table);
-  return segments->table ? 0 : -1;
+  segments->table = p;
+  return 0;
 }
 
 void
 segments_release (struct segments *segments)
 {
-  free (segments->table);
+  if (segments->table)
+    munmap (segments->table, reserved_bytes (segments->size));
   segments->table = NULL;
 }
 
-static size_t
-slot_size (uint64_t count)
+const char *
+segments_name (unsigned slot)
 {
-  return sizeof (struct format_segtable) +
-    ROUND_UP (count * sizeof (struct format_segentry), FORMAT_PAGE);
+  return slot == 0 ? "segments.0" : "segments.1";
 }
 
 uint64_t
 segments_file_size (uint64_t count)
 {
-  return 2 * slot_size (count);
+  return sizeof (struct format_segtable) +
+    ROUND_UP (count * sizeof (struct format_segentry), FORMAT_PAGE);
 }
 
 int
@@ -47,13 +61,12 @@ segments_load (struct segments *segments, const struct volume_io *io,
                struct io_file *file, const struct super *super,
                struct error *err)
 {
-  size_t size = slot_size (segments->count);
+  size_t size = segments_file_size (segments->count);
   CLEANUP_FREE uint8_t *slot = malloc (size);
   const struct format_segentry *entry;
   uint64_t i;
 
-  if (slot == NULL ||
-      io->read (file, slot, size, super->segments_slot * size) == -1)
+  if (slot == NULL || io->read (file, slot, size, 0) == -1)
     return error_set_errno (err, errno, "cannot read the segment table");
   if (XXH3_64bits (slot, size) != super->segments_hash)
     return error_set (err, EUCLEAN,
@@ -82,21 +95,21 @@ int
 segments_save (const struct segments *segments, const struct volume_io *io,
                struct io_file *file, struct super *super)
 {
-  size_t size = slot_size (segments->count);
+  uint64_t count = super_segments (super), i, lap;
+  size_t size = segments_file_size (count);
   CLEANUP_FREE uint8_t *buf = aligned_alloc (FORMAT_PAGE, size);
   struct format_segtable *header = (void *) buf;
   struct format_segentry *entry;
-  uint64_t i, lap;
 
   if (buf == NULL)
     return -1;
   memset (buf, 0, size);
   header->magic = htole32 (SEGTABLE_MAGIC);
   header->version = htole32 (FORMAT_VERSION);
-  header->count = htole64 (segments->count);
+  header->count = htole64 (count);
   memcpy (header->uuid, super->uuid.byte, sizeof header->uuid);
   entry = (void *) (header + 1);
-  for (i = 0; i < segments->count; ++i) {
+  for (i = 0; i < count; ++i) {
     lap = segment_lap (segments, i);
     if (lap == 0 || segments->table[i].is_cleaned ||
         !lap_is_known (super, lap))
@@ -108,8 +121,7 @@ segments_save (const struct segments *segments, const struct volume_io *io,
     entry[i].live = htole32 (__atomic_load_n (&segments->table[i].live,
                                               __ATOMIC_RELAXED));
   }
-  if (io->write (file, buf, size, super->segments_slot * size) == -1 ||
-      io->sync (file) == -1)
+  if (io->write (file, buf, size, 0) == -1 || io->sync (file) == -1)
     return -1;
   super->segments_hash = XXH3_64bits (buf, size);
   return 0;
@@ -120,7 +132,7 @@ segments_find_lap (const struct segments *segments, uint64_t lap)
 {
   uint64_t i;
 
-  for (i = 0; i < segments->count; ++i)
+  for (i = 0; i < segments_count (segments); ++i)
     if (segment_lap (segments, i) == lap)
       return i;
   return SEGMENT_NONE;
@@ -131,7 +143,7 @@ segments_find_free (const struct segments *segments, bool prepared)
 {
   uint64_t i;
 
-  for (i = 0; i < segments->count; ++i)
+  for (i = 0; i < segments_count (segments); ++i)
     if (segment_lap (segments, i) == 0 &&
         segments->table[i].is_prepared == prepared)
       return i;
@@ -143,7 +155,7 @@ segments_live (const struct segments *segments)
 {
   uint64_t i, live = 0;
 
-  for (i = 0; i < segments->count; ++i)
+  for (i = 0; i < segments_count (segments); ++i)
     live += __atomic_load_n (&segments->table[i].live, __ATOMIC_RELAXED);
   return live * GRANULE;
 }
@@ -153,7 +165,7 @@ segments_count_free (const struct segments *segments)
 {
   uint64_t i, n = 0;
 
-  for (i = 0; i < segments->count; ++i)
+  for (i = 0; i < segments_count (segments); ++i)
     n += segment_lap (segments, i) == 0;
   return n;
 }

@@ -3,6 +3,10 @@
  * Invariant: a segment's lap is 0 exactly when it is free; two segments in
  * use never have the same lap.  live counts the granules that the map (and
  * an open stage's map) refers to.
+ *
+ * The table never moves: address space for the largest journal there can be
+ * is set aside when it is made, so that it may grow under those who look at
+ * it without a lock.
  */
 
 #ifndef PAIRDISK_VOLUME_SEGMENTS_H
@@ -27,12 +31,15 @@ struct segment {
                                   checkpoint (set under checkpoint_lock, for
                                   one that began before does not cover what
                                   was moved out of it) */
+  bool is_without_zeros;       /* atomic: nothing in it says "zero"; false
+                                  after a start, when it is not known */
   bool is_bad;                 /* holds a unit that does not verify: stays */
   uint64_t born;               /* the hot lap when it was opened: its age */
 };
 
 struct segments {
-  uint64_t count, size;        /* size of one, bytes */
+  uint64_t count;              /* atomic: it may grow */
+  uint64_t size;               /* of one, bytes */
   struct segment *table;
 };
 
@@ -40,15 +47,19 @@ extern int segments_init (struct segments *segments, uint64_t count,
                           uint64_t size);
 extern void segments_release (struct segments *segments);
 
-/* Copies of the table in the file "segments". */
+/* Copies of the table: the files segments.0 and segments.1. */
+extern const char *segments_name (unsigned slot);
 extern uint64_t segments_file_size (uint64_t count);
+
+/* From the copy that SUPER names, which is FILE. */
 extern int segments_load (struct segments *segments,
                           const struct volume_io *io, struct io_file *file,
                           const struct super *super, struct error *err);
 
-/* Write the table to the slot that SUPER names, durably, leaving out what
- * is cleaned and laps that begin at or after SUPER's positions (those are
- * found again by replay).  Sets SUPER's hash of it.
+/* Write the table, with as many segments as SUPER has, to the copy that
+ * SUPER names, which is FILE, durably, leaving out what is cleaned and laps
+ * that begin at or after SUPER's positions (those are found again by replay).
+ * Sets SUPER's hash of it.
  */
 extern int segments_save (const struct segments *segments,
                           const struct volume_io *io, struct io_file *file,
@@ -65,6 +76,19 @@ extern uint64_t segments_count_free (const struct segments *segments);
 
 /* Bytes that the map refers to, in all segments. */
 extern uint64_t segments_live (const struct segments *segments);
+
+static inline uint64_t
+segments_count (const struct segments *segments)
+{
+  return __atomic_load_n (&segments->count, __ATOMIC_ACQUIRE);
+}
+
+/* To COUNT, which is not less; the new ones are free. */
+static inline void
+segments_grow (struct segments *segments, uint64_t count)
+{
+  __atomic_store_n (&segments->count, count, __ATOMIC_RELEASE);
+}
 
 static inline bool
 lap_is_cold (uint64_t lap)
@@ -85,7 +109,7 @@ segments_account (struct segments *segments, uint64_t position,
 {
   uint64_t i = position / segments->size;
 
-  if (i < segments->count)
+  if (i < segments_count (segments))
     __atomic_add_fetch (&segments->table[i].live,
                         (uint32_t) (bytes / (int64_t) GRANULE),
                         __ATOMIC_RELAXED);

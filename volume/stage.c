@@ -20,6 +20,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -35,10 +36,10 @@ stage_tables_open (struct volume *v, struct error *err)
   unsigned slot = !v->super.map_slot;
 
   if (table_open (&v->stage_map, v->io, v->dir, map_name (slot), MAP_MAGIC,
-                  v->nblocks, &v->super.uuid, err) == -1)
+                  volume_blocks (v), &v->super.uuid, err) == -1)
     return -1;
   if (table_open (&v->stage_births, v->io, v->dir, births_name (slot),
-                  BIRTHS_MAGIC, v->nblocks, &v->super.uuid, err) == -1) {
+                  BIRTHS_MAGIC, volume_blocks (v), &v->super.uuid, err) == -1) {
     table_close (&v->stage_map);
     return -1;
   }
@@ -60,10 +61,10 @@ stage_tables_make (struct volume *v)
   unsigned slot = !v->super.map_slot;
 
   stage_tables_remove (v);
-  if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, v->nblocks,
+  if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, volume_blocks (v),
                     &v->super.uuid, NULL) == -1 ||
       table_create (v->io, v->dir, births_name (slot), BIRTHS_MAGIC,
-                    v->nblocks, &v->super.uuid, NULL) == -1 ||
+                    volume_blocks (v), &v->super.uuid, NULL) == -1 ||
       v->io->dir_sync (v->dir) == -1)
     return -1;
   return stage_tables_open (v, NULL);
@@ -189,7 +190,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
   v->super.oldest_position = position;
   v->super.confirmed_seq = mark->point.seq;
   v->super.flags &= ~SUPER_STAGE;
-  v->super.flags |= SUPER_SYNCED;
+  super_keep_shown (&v->super);
   memset (&v->super.stage, 0, sizeof v->super.stage);
   set_staging (v, false);
   /* The files that are no longer needed stay until a checkpoint names the
@@ -337,6 +338,9 @@ volume_stage_begin (struct volume *v, uint64_t id, uint64_t since_seq,
 
   if (check_secondary (v, err) == -1)
     return -1;
+  if (v->super.flags & SUPER_SALVAGE)
+    return error_set (err, EPERM, "what is to be replaced has not been saved "
+                      "yet");
   if (start_seq > SEQ_MAX || since_seq > start_seq)
     return error_set (err, EBADMSG, "a stage cannot begin at seq %llu",
                       (unsigned long long) start_seq);
@@ -364,7 +368,7 @@ validate_records (struct volume *v, const uint8_t *p, size_t len,
                         r.type);
     p += sizeof (struct format_record);
     len -= sizeof (struct format_record);
-    if (!record_verify_body (&r, p, salt, v->nblocks))
+    if (!record_verify_body (&r, p, salt, volume_blocks (v)))
       return error_set (err, EBADMSG, "record %llu is garbled",
                         (unsigned long long) r.seq);
     p += r.length;
@@ -425,7 +429,7 @@ volume_stage_cursor (struct volume *v, uint64_t block, struct error *err)
 
   if (check_secondary (v, err) == -1)
     return -1;
-  if (!v->is_staging || block > v->nblocks)
+  if (!v->is_staging || block > volume_blocks (v))
     return error_set (err, EBADMSG, "no stage is open, or block %llu is "
                       "behind the disk's end", (unsigned long long) block);
   return append_mark (v, RECORD_STAGE_CURSOR, &mark, false, err);
@@ -451,10 +455,38 @@ volume_generations_set (struct volume *v,
       v->super.stage.generations = *table;
     else {
       v->super.generations = *table;
-      v->super.flags |= SUPER_SYNCED;
+      super_keep_shown (&v->super);
     }
   }
   return checkpoint (v, false, err);
+}
+
+/* A delta must replace all that was given up: a block that it leaves out
+ * would be of neither history.
+ */
+static int
+check_replaces (struct volume *v, struct error *err)
+{
+  uint64_t since = v->super.stage.since, i;
+  struct volume_changed *c;
+  int r = 0;
+
+  if (!(v->super.flags & SUPER_DISCARD) || since == 0)
+    return 0;
+  c = malloc (sizeof *c);
+  if (c == NULL)
+    return error_set_errno (err, errno, "cannot commit the stage");
+  c->end = 0;
+  do {
+    volume_changed_blocks (v, since, c->end, c);
+    for (i = c->first; r == 0 && i < c->end; ++i)
+      if (volume_changed_has (c, i) &&
+          entry_kind (table_get (&v->stage_map, i)) == ENTRY_UNWRITTEN)
+        r = error_set (err, EBADMSG, "the delta leaves block %llu as it was "
+                       "given up", (unsigned long long) i);
+  } while (r == 0 && c->end < volume_blocks (v));
+  free (c);
+  return r;
 }
 
 int
@@ -474,6 +506,8 @@ volume_stage_commit (struct volume *v, const struct volume_point *point,
     return error_set (err, ESTALE, "the stage ends at seq %llu, not %llu",
                       (unsigned long long) v->super.stage.last,
                       (unsigned long long) point->seq);
+  if (check_replaces (v, err) == -1)
+    return -1;
   mark = (struct mark) {
     .stage_id = v->super.stage.id, .salt = v->super.stage.salt,
     .point = *point,

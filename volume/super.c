@@ -80,6 +80,7 @@ super_encode (const struct super *super, struct format_super *ret)
   ret->time_ns = htole64 (super->point.time_ns);
   ret->bytes = htole64 (super->point.bytes);
   ret->incarnation = htole32 (super->incarnation);
+  ret->opened = htole32 (super->opened);
   ret->map_slot = htole32 (super->map_slot);
   ret->segments_slot = htole32 (super->segments_slot);
   ret->segments_hash = htole64 (super->segments_hash);
@@ -105,6 +106,10 @@ super_encode (const struct super *super, struct format_super *ret)
     generations_encode (&super->stage.generations,
                         &ret->stage_generation_count,
                         ret->stage_generations);
+  }
+  if (super->flags & SUPER_DISCARD) {
+    ret->discard_generation = htole64 (super->discard_generation);
+    ret->discard_seq = htole64 (super->discard_seq);
   }
   generations_encode (&super->generations, &ret->generation_count,
                       ret->generations);
@@ -136,12 +141,13 @@ super_is_bounded (const struct super *s)
     s->segment_size <= (UINT64_C (1) << 30) &&
     s->capacity % s->segment_size == 0 &&
     s->capacity >= 4 * s->segment_size &&
-    s->capacity <= (UINT64_C (1) << 44) &&
+    s->capacity <= VOLUME_CAPACITY_MAX &&
     s->role >= VOLUME_ROLE_STANDALONE && s->role <= VOLUME_ROLE_MAX &&
     (s->flags & ~SUPER_FLAGS) == 0 &&
     s->confirmed_seq <= (s->flags & SUPER_AHEAD ? SEQ_MAX : 0) &&
+    s->incarnation <= s->opened &&
     s->map_slot <= 1 && s->segments_slot <= 1 &&
-    s->point.seq <= SEQ_MAX &&
+    s->point.seq <= SEQ_MAX && s->discard_seq <= SEQ_MAX &&
     s->position % FORMAT_PAGE == 0 &&
     s->cold_position % FORMAT_PAGE == 0 &&
     s->position / s->segment_size < COLD_LAP_BASE &&
@@ -158,7 +164,7 @@ super_decode (const struct format_super *slot, struct super *ret)
       le32toh (slot->version) != FORMAT_VERSION ||
       le32toh (slot->slots) != SUPER_SLOTS ||
       le64toh (slot->hash) != slot_hash (slot) ||
-      slot->reserved1 != 0 || slot->reserved3 != 0 || slot->reserved4 != 0 ||
+      slot->reserved3 != 0 || slot->reserved4 != 0 ||
       !bytes_are_zero (slot->reserved2, sizeof slot->reserved2) ||
       !bytes_are_zero (slot->reserved5, sizeof slot->reserved5))
     return false;
@@ -182,6 +188,7 @@ super_decode (const struct format_super *slot, struct super *ret)
   s.point.time_ns = le64toh (slot->time_ns);
   s.point.bytes = le64toh (slot->bytes);
   s.incarnation = le32toh (slot->incarnation);
+  s.opened = le32toh (slot->opened);
   s.map_slot = le32toh (slot->map_slot);
   s.segments_slot = le32toh (slot->segments_slot);
   s.segments_hash = le64toh (slot->segments_hash);
@@ -190,6 +197,8 @@ super_decode (const struct format_super *slot, struct super *ret)
   s.oldest_seq = le64toh (slot->oldest_seq);
   s.oldest_position = le64toh (slot->oldest_position);
   s.confirmed_seq = le64toh (slot->confirmed_seq);
+  s.discard_generation = le64toh (slot->discard_generation);
+  s.discard_seq = le64toh (slot->discard_seq);
   s.stage.id = le64toh (slot->stage_id);
   s.stage.since = le64toh (slot->stage_since);
   s.stage.start = le64toh (slot->stage_start);

@@ -36,7 +36,7 @@ struct super {
   uint64_t fence, met_fence;
   uint64_t position;           /* checkpoint, logical */
   struct volume_point point;   /* the map holds everything up to it */
-  uint32_t incarnation;
+  uint32_t incarnation, opened;
   uint32_t map_slot, segments_slot;
   uint64_t segments_hash;
   uint64_t durable_hint;
@@ -44,6 +44,7 @@ struct super {
   uint64_t oldest_seq, oldest_position;
   uint64_t confirmed_seq;      /* when flags has SUPER_AHEAD */
   struct stage stage;          /* when flags has SUPER_STAGE */
+  uint64_t discard_generation, discard_seq;   /* when it has SUPER_DISCARD */
   struct volume_generations generations;
 };
 
@@ -70,6 +71,15 @@ static inline uint64_t
 super_segments (const struct super *super)
 {
   return super->capacity / super->segment_size;
+}
+
+/* What is shown is of the pair, and nothing of it is given up (any more). */
+static inline void
+super_keep_shown (struct super *super)
+{
+  super->flags |= SUPER_SYNCED;
+  super->flags &= ~(SUPER_DISCARD | SUPER_SALVAGE);
+  super->discard_generation = super->discard_seq = 0;
 }
 
 /* The generation that SEQ is in, 0 if the table does not reach back to it. */

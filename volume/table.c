@@ -12,6 +12,7 @@
 #include "format.h"
 #include "record.h"
 #include "table.h"
+#include "volume.h"
 
 #define AHEAD (1u << 20)         /* entries that are read at once */
 
@@ -63,10 +64,25 @@ header_is_valid (const struct format_table *header, const char *magic,
 {
   return memcmp (header->magic, magic, sizeof header->magic) == 0 &&
     le32toh (header->version) == FORMAT_VERSION &&
-    le64toh (header->count) == count &&
+    le64toh (header->count) <= count &&    /* it may have grown since */
     memcmp (header->uuid, uuid->byte, sizeof header->uuid) == 0 &&
     le64toh (header->hash) ==
     XXH3_64bits (header, offsetof (struct format_table, hash));
+}
+
+/* Where address space is limited: without room to grow. */
+static uint8_t *
+map_with_room (struct table *table)
+{
+  uint8_t *base;
+
+  table->room = VOLUME_SIZE_MAX / VOLUME_BLOCK_SIZE;
+  base = table->io->map (table->file, table_file_size (table->room));
+  if (base == NULL && errno == ENOMEM) {
+    table->room = table->count;
+    base = table->io->map (table->file, table_file_size (table->room));
+  }
+  return base;
 }
 
 int
@@ -92,7 +108,7 @@ table_open (struct table *table, const struct volume_io *io,
                (unsigned long long) table_file_size (count));
     goto err;
   }
-  base = io->map (table->file, table_file_size (count));
+  base = map_with_room (table);
   if (base == NULL) {
     error_set_errno (err, errno, "cannot map '%s'", name);
     goto err;
@@ -130,19 +146,62 @@ table_sync (struct table *table)
 }
 
 void
+table_cut (struct table *table)
+{
+  int saved = errno;
+
+  table->io->resize (table->file, table_file_size (table->count));
+  errno = saved;
+}
+
+int
+table_extend (struct table *table, uint64_t count)
+{
+  const struct volume_io *io = table->io;
+  uint64_t old = table_file_size (table->count);
+  uint64_t size = table_file_size (count);
+
+  if (count > table->room) {
+    errno = ENOMEM;
+    return -1;
+  }
+  if (size == old)
+    return 0;
+  /* First to the old size: a try that a crash cut short may have left more,
+   * and what is new is to be zero.
+   */
+  if (io->resize (table->file, old) == -1)
+    return -1;
+  if (io->resize (table->file, size) == -1 ||
+      io->reserve (table->file, old, size - old) == -1 ||
+      io->sync (table->file) == -1) {
+    table_cut (table);
+    return -1;
+  }
+  return 0;
+}
+
+void
+table_extended (struct table *table, uint64_t count)
+{
+  __atomic_store_n (&table->count, count, __ATOMIC_RELEASE);
+}
+
+void
 table_next_used (const struct table *table, uint64_t *i, uint64_t *ret_end)
 {
+  uint64_t count = table_count (table);
   uint64_t start, end;
 
-  *ret_end = table->count;
-  if (*i >= table->count || table->io->data == NULL ||
+  *ret_end = count;
+  if (*i >= count || table->io->data == NULL ||
       table->io->data (table->file, FORMAT_PAGE + *i * sizeof (uint64_t),
                        &start, &end) == -1)
     return;
   start = (start - FORMAT_PAGE) / sizeof (uint64_t);
   end = (end - FORMAT_PAGE + sizeof (uint64_t) - 1) / sizeof (uint64_t);
-  *i = start < table->count ? start : table->count;
-  if (end < table->count)
+  *i = start < count ? start : count;
+  if (end < count)
     *ret_end = end;
   if (*ret_end - *i > AHEAD)
     *ret_end = *i + AHEAD;

@@ -3,6 +3,9 @@
  * Entries are little-endian and are read and stored atomically, so readers
  * take no lock.  Rule W: an entry is stored only after the record it stands
  * for is durable; then it does not matter when the kernel writes a page back.
+ *
+ * A table never moves: the mapping reaches as far as the largest disk needs,
+ * beyond the end of the file, so that it may grow under its readers.
  */
 
 #ifndef PAIRDISK_VOLUME_TABLE_H
@@ -20,7 +23,8 @@ struct table {
   const struct volume_io *io;
   struct io_file *file;        /* NULL: not open */
   uint64_t *entry;
-  uint64_t count;
+  uint64_t count;              /* atomic: it may grow */
+  uint64_t room;               /* entries that the mapping reaches to */
 };
 
 /* Make the file with COUNT zero entries and space for all of them. */
@@ -36,12 +40,28 @@ extern int table_open (struct table *table, const struct volume_io *io,
 extern void table_close (struct table *table);
 extern int table_sync (struct table *table);
 
+/* Space for COUNT entries, those after the last being zero: durable, but not
+ * yet part of the table, and gone again if it fails.  table_extended: now
+ * they are; no table_sync is running.
+ */
+extern int table_extend (struct table *table, uint64_t count);
+extern void table_extended (struct table *table, uint64_t count);
+
+/* Give back what table_extend made. */
+extern void table_cut (struct table *table);
+
 /* Some next entries from *I on that may be other than 0, on their way into
  * memory: *I becomes the first, *RET_END what follows the last; *I is the
  * table's end if there are none.
  */
 extern void table_next_used (const struct table *table, uint64_t *i,
                              uint64_t *ret_end);
+
+static inline uint64_t
+table_count (const struct table *table)
+{
+  return __atomic_load_n (&table->count, __ATOMIC_ACQUIRE);
+}
 
 static inline uint64_t
 table_get (const struct table *table, uint64_t i)

@@ -47,7 +47,10 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 #define JOURNAL_THREADS 3u          /* committer, maintainer, cleaner */
 #define STAGING_DEFAULT (UINT64_C (32) << 20)
 #define COMMIT_DELAY_MS_DEFAULT 10u
-#define CHECKPOINT_BYTES (UINT64_C (256) << 20)
+/* Of lz4: while there is time for it, and while writers wait for it. */
+#define ACCELERATION_THOROUGH 1
+#define ACCELERATION_HASTY 16
+#define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
                                        for marks, when guests get ENOSPC */
@@ -133,7 +136,7 @@ struct journal {
 struct volume {
   const struct volume_io *io;
   struct io_dir *dir;
-  struct io_file *super_file, *segments_file;
+  struct io_file *super_file, *segments_file[2];
   char *path;
 
   pthread_mutex_t role_lock, checkpoint_lock, tables_lock, super_lock;
@@ -142,13 +145,16 @@ struct volume {
   struct super super;          /* as of what is applied */
   struct super super_written;  /* as of the last checkpoint: in the file */
   uint32_t incarnation;        /* of this opening */
-  uint64_t nblocks;
+  uint64_t nblocks;            /* atomic: it may grow */
   unsigned commit_delay_ms;
+  uint64_t checkpoint_bytes;
 
   struct table map, births;   /* what the disk shows */
   struct table stage_map, stage_births;
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
+  uint64_t counted;            /* blocks below it are in the live bytes of
+                                  segments; changed while nothing is applied */
   struct volume_point point_after_mark;  /* set by applying a mark, for */
   bool has_point_after_mark;             /* who applied it */
 
@@ -168,6 +174,12 @@ static inline void
 count_up (uint64_t *counter)
 {
   __atomic_add_fetch (counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+volume_blocks (const struct volume *v)
+{
+  return __atomic_load_n (&v->nblocks, __ATOMIC_ACQUIRE);
 }
 
 static inline uint64_t
@@ -222,6 +234,12 @@ extern void journal_fail (struct volume *v, int errnum, const char *what);
 
 extern void *journal_committer (void *volume);
 
+/* Nothing is applied from a true return of hold until resume, which the same
+ * thread calls soon; false: the volume failed or is closed.
+ */
+extern bool journal_hold_applying_locked (struct volume *v);
+extern void journal_resume_applying_locked (struct volume *v);
+
 /* --- apply.c ------------------------------------------------------ */
 
 /* Make a durable record visible.  BODY_OFFSET: where its body is in the
@@ -254,13 +272,33 @@ extern void stage_tables_remove (struct volume *v);
 
 /* Write down all that is applied and v->super as it is. */
 extern int checkpoint (struct volume *v, bool is_clean, struct error *err);
+
+/* Write down that the volume is open: from here on a crash is a crash, and
+ * what this opening writes is told from what earlier ones wrote.
+ */
+extern int checkpoint_opening (struct volume *v, struct error *err);
 extern void *checkpoint_maintainer (void *volume);
 
 /* --- recover.c ---------------------------------------------------- */
 
 /* Replay from the checkpoint; sets the journal to append after it. */
 extern int recover (struct volume *v, struct error *err);
-extern void recount_live (struct volume *v);
+
+/* --- live.c ------------------------------------------------------- */
+
+#define LIVE_COUNTED UINT64_MAX
+
+/* Live bytes are to be counted anew ... */
+extern void live_forget (struct volume *v);
+
+/* ... at once, before anything else happens to the volume; or by the cleaner,
+ * while guests go on.
+ */
+extern void live_count_now (struct volume *v);
+extern void live_count_beside_guests (struct volume *v);
+
+/* Wait until they are; false: they will not be. */
+extern bool live_wait (struct volume *v);
 
 /* --- fetch.c ------------------------------------------------------ */
 
@@ -297,6 +335,13 @@ extern bool fetched_unit_is_valid (struct volume *v, const void *stored,
                                    struct unit *ret);
 
 /* --- volume.c ----------------------------------------------------- */
+
+/* Are they within the bounds of a volume? */
+extern int check_size (uint64_t size, struct error *err);
+extern int check_capacity (uint64_t capacity, struct error *err);
+
+/* What is chosen for a disk of SIZE. */
+extern uint64_t default_capacity (uint64_t size, uint64_t segment_size);
 
 extern const char *map_name (unsigned slot);
 extern const char *births_name (unsigned slot);

@@ -19,7 +19,8 @@
 #define SEGMENTS_MIN 12u
 
 static const char *const file_names[] = {
-  "super", "segments", "journal", "map.0", "births.0", "map.1", "births.1",
+  "super", "segments.0", "segments.1", "journal",
+  "map.0", "births.0", "map.1", "births.1",
 };
 
 const char *
@@ -70,28 +71,54 @@ io_or_real (const struct volume_io *io)
 
 /* ------------------------------------------------------------------ */
 
+int
+check_size (uint64_t size, struct error *err)
+{
+  if (size < VOLUME_SIZE_MIN || size > VOLUME_SIZE_MAX ||
+      size % VOLUME_BLOCK_SIZE != 0)
+    return error_set (err, EINVAL, "the size must be a multiple of 4096 "
+                      "between 1M and 8T, not %llu",
+                      (unsigned long long) size);
+  return 0;
+}
+
+int
+check_capacity (uint64_t capacity, struct error *err)
+{
+  if (capacity > VOLUME_CAPACITY_MAX)
+    return error_set (err, EINVAL, "the capacity must be at most 16T");
+  return 0;
+}
+
 static int
 check_params (const struct volume_params *p, struct error *err)
 {
-  if (p->size < VOLUME_SIZE_MIN || p->size > VOLUME_SIZE_MAX ||
-      p->size % VOLUME_BLOCK_SIZE != 0)
-    return error_set (err, EINVAL, "the size must be a multiple of 4096 "
-                      "between 1M and 8T, not %llu",
-                      (unsigned long long) p->size);
+  if (check_size (p->size, err) == -1)
+    return -1;
   if (p->segment_size != 0 &&
       (p->segment_size < SEGMENT_SIZE_MIN ||
        p->segment_size > (UINT64_C (1) << 30) ||
        (p->segment_size & (p->segment_size - 1)) != 0))
     return error_set (err, EINVAL, "the segment size must be a power of two "
                       "between 4M and 1G");
-  if (p->capacity > (UINT64_C (1) << 44))
-    return error_set (err, EINVAL, "the capacity must be at most 16T");
-  return 0;
+  return check_capacity (p->capacity, err);
 }
 
-/* Complete what the caller left open.  The journal may take four times the
- * size of the disk: its file grows only as far as it is used.
+/* The journal may take four times the size of the disk: its file grows only
+ * as far as it is used.
  */
+uint64_t
+default_capacity (uint64_t size, uint64_t segment_size)
+{
+  uint64_t capacity = ROUND_UP (4 * size, segment_size);
+
+  if (capacity > VOLUME_CAPACITY_MAX)
+    return VOLUME_CAPACITY_MAX;
+  return capacity < SEGMENTS_MIN * segment_size ? SEGMENTS_MIN * segment_size
+    : capacity;
+}
+
+/* Complete what the caller left open. */
 static void
 default_geometry (const struct volume_params *p, struct super *super)
 {
@@ -102,11 +129,8 @@ default_geometry (const struct volume_params *p, struct super *super)
     while (size > SEGMENT_SIZE_MIN && size > p->size / 16)
       size /= 2;
   }
-  if (capacity == 0) {
-    capacity = 4 * p->size;
-    if (capacity > UINT64_C (1) << 44)
-      capacity = UINT64_C (1) << 44;
-  }
+  if (capacity == 0)
+    capacity = default_capacity (p->size, size);
   capacity = ROUND_UP (capacity, size);
   if (capacity < SEGMENTS_MIN * size)
     capacity = SEGMENTS_MIN * size;
@@ -149,7 +173,7 @@ create_super (const struct volume_io *io, struct io_dir *dir,
   unsigned i;
   int r = -1, saved;
 
-  table = io->open (dir, "segments", 0);
+  table = io->open (dir, segments_name (super->segments_slot), 0);
   if (table == NULL ||
       segments_init (&segments, super_segments (super),
                      super->segment_size) == -1 ||
@@ -195,7 +219,7 @@ volume_create (const struct volume_io *io, const char *path,
     .flags = SUPER_CLEAN | SUPER_NEW_WRITER, .oldest_seq = 1,
   };
   struct io_dir *dir;
-  uint64_t nblocks;
+  uint64_t nblocks, table_size;
   int r, saved;
 
   io = io_or_real (io);
@@ -205,6 +229,7 @@ volume_create (const struct volume_io *io, const char *path,
   uuid_generate (&super.lineage);
   default_geometry (params, &super);
   nblocks = super_blocks (&super);
+  table_size = segments_file_size (super_segments (&super));
   super.position = super.segment_size;         /* lap 1, not begun */
   super.oldest_position = super.segment_size;
   super.durable_hint = super.position;
@@ -223,8 +248,9 @@ volume_create (const struct volume_io *io, const char *path,
 
   r = create_file (io, dir, "journal", 0, err);
   if (r == 0)
-    r = create_file (io, dir, "segments",
-                     segments_file_size (super_segments (&super)), err);
+    r = create_file (io, dir, segments_name (0), table_size, err);
+  if (r == 0)
+    r = create_file (io, dir, segments_name (1), table_size, err);
   if (r == 0)
     r = table_create (io, dir, map_name (0), MAP_MAGIC, nblocks, &super.uuid,
                       err);
@@ -299,19 +325,26 @@ open_super (struct volume *v, struct error *err)
 static int
 open_files (struct volume *v, struct error *err)
 {
+  unsigned i;
+
   if (open_super (v, err) == -1)
     return -1;
   v->super_written = v->super;
   v->nblocks = super_blocks (&v->super);
-  v->incarnation = v->super.incarnation + 1;
+  v->incarnation = v->super.opened + 1;
+  v->counted = LIVE_COUNTED;
 
-  v->segments_file = v->io->open (v->dir, "segments", 0);
-  if (v->segments_file == NULL)
-    return error_set_errno (err, errno, "cannot open 'segments'");
+  for (i = 0; i < 2; ++i) {
+    v->segments_file[i] = v->io->open (v->dir, segments_name (i), 0);
+    if (v->segments_file[i] == NULL)
+      return error_set_errno (err, errno, "cannot open '%s'",
+                              segments_name (i));
+  }
   if (segments_init (&v->segments, super_segments (&v->super),
                      v->super.segment_size) == -1)
     return error_set_errno (err, errno, "cannot open '%s'", v->path);
-  if (segments_load (&v->segments, v->io, v->segments_file, &v->super,
+  if (segments_load (&v->segments, v->io,
+                     v->segments_file[v->super.segments_slot], &v->super,
                      err) == -1)
     return -1;
 
@@ -341,7 +374,7 @@ check_journal_length (struct volume *v, struct error *err)
 
   if (v->io->size (v->journal.file, &size) == -1)
     return error_set_errno (err, errno, "cannot open 'journal'");
-  for (i = 0; i < v->segments.count; ++i)
+  for (i = 0; i < segments_count (&v->segments); ++i)
     if (segment_lap (&v->segments, i) != 0)
       need = (i + 1) * v->super.segment_size;
   if (size >= need)
@@ -407,6 +440,8 @@ start_threads (struct volume *v, struct error *err)
 static void
 volume_free (struct volume *v)
 {
+  unsigned i;
+
   table_close (&v->map);
   table_close (&v->births);
   table_close (&v->stage_map);
@@ -415,8 +450,9 @@ volume_free (struct volume *v)
   journal_release (v);
   if (v->journal.file)
     v->io->close (v->journal.file);
-  if (v->segments_file)
-    v->io->close (v->segments_file);
+  for (i = 0; i < 2; ++i)
+    if (v->segments_file[i])
+      v->io->close (v->segments_file[i]);
   if (v->super_file)
     v->io->close (v->super_file);
   if (v->dir)
@@ -447,6 +483,8 @@ volume_open (const struct volume_io *io, const char *path,
   v->io = io_or_real (io);
   v->commit_delay_ms = options && options->commit_delay_ms
     ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
+  v->checkpoint_bytes = options && options->checkpoint_bytes
+    ? options->checkpoint_bytes : CHECKPOINT_BYTES_DEFAULT;
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
   pthread_mutex_init (&v->tables_lock, NULL);
@@ -474,8 +512,7 @@ volume_open (const struct volume_io *io, const char *path,
     goto err;
   set_writer (v);
 
-  /* From here on a crash is a crash: not clean, and the new incarnation. */
-  if (checkpoint (v, false, err) == -1)
+  if (checkpoint_opening (v, err) == -1)
     goto err;
   if (!v->is_staging)
     stage_tables_remove (v);
@@ -494,13 +531,15 @@ int
 volume_close (struct volume *v, struct error *err)
 {
   int r, saved;
+  bool is_counted;
 
   r = journal_flush_applied (v);
   if (r == -1)
     error_set (err, errno, "cannot flush '%s': %s", v->path, v->failure);
+  is_counted = live_wait (v);
   stop_threads (v);
   if (r == 0)
-    r = checkpoint (v, true, err);
+    r = checkpoint (v, is_counted, err);
   saved = errno;
   volume_free (v);
   errno = saved;
@@ -539,6 +578,10 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->is_fenced = super->flags & SUPER_FENCED;
   ret->is_synced = super->role != VOLUME_ROLE_SECONDARY ||
     super->flags & SUPER_SYNCED;
+  ret->discard.is_pending = super->flags & SUPER_DISCARD;
+  ret->discard.is_unsaved = super->flags & SUPER_SALVAGE;
+  ret->discard.generation = super->discard_generation;
+  ret->discard.seq = super->discard_seq;
   ret->generations = super->generations;
   ret->oldest_seq = super->oldest_seq;
   ret->appended = ret->durable = ret->committed = super->point;
@@ -575,7 +618,7 @@ volume_get_status (struct volume *v, struct volume_status *ret)
     ret->is_failed = j->failed != 0;
     memcpy (ret->failure, v->failure, sizeof ret->failure);
   }
-  for (i = 0; i < v->segments.count; ++i)
+  for (i = 0; i < segments_count (&v->segments); ++i)
     if (segment_lap (&v->segments, i) != 0) {
       ret->used += v->segments.size;
       ret->live += (uint64_t) GRANULE *
@@ -623,16 +666,61 @@ volume_probe (const struct volume_io *io, const char *path,
 
 /* ------------------------------------------------------------------ */
 
-int
-volume_set_role (struct volume *v, enum volume_role role,
-                 const struct uuid *pair, uint64_t fence, struct error *err)
+/* What a secondary that was a writer gives up. */
+struct given_up {
+  uint64_t generation, seq;
+  bool save;
+};
+
+/* In the super: role, pair, fence and what follows from them.  GIVEN_UP NULL:
+ * a writer that becomes secondary gives up all that it holds, unsaved.
+ */
+static void
+set_role_in_super (struct volume *v, enum volume_role role,
+                   const struct uuid *pair, uint64_t fence,
+                   const struct given_up *given_up)
 {
   static const struct uuid null;
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+  bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  if (role != VOLUME_ROLE_SECONDARY || !was_secondary)
+    v->super.flags &= ~SUPER_AHEAD;
+  v->super.role = role;
+  v->super.pair = pair ? *pair : null;
+  v->super.fence = fence;
+  /* In no pair there is nobody to stop for; later pairs begin above. */
+  if (role == VOLUME_ROLE_STANDALONE && fence < v->super.met_fence)
+    v->super.fence = v->super.met_fence;
+  if (v->super.fence >= v->super.met_fence)
+    v->super.flags &= ~SUPER_FENCED;
+  if (was_secondary && role != VOLUME_ROLE_SECONDARY) {
+    super_keep_shown (&v->super);
+    v->super.flags |= SUPER_NEW_WRITER;
+  }
+  if (was_secondary || role != VOLUME_ROLE_SECONDARY)
+    return;
+  super_keep_shown (&v->super);
+  if (given_up == NULL)
+    v->super.flags &= ~SUPER_SYNCED;
+  else {
+    v->super.flags |= SUPER_DISCARD | (given_up->save ? SUPER_SALVAGE : 0);
+    v->super.discard_generation = given_up->generation;
+    v->super.discard_seq = given_up->seq;
+  }
+}
+
+static int
+change_role_locked (struct volume *v, enum volume_role role,
+                    const struct uuid *pair, uint64_t fence,
+                    const struct given_up *given_up, struct error *err)
+{
   struct journal *j = &v->journal;
   bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
   bool goes_on;                  /* guests may write before and after */
 
+  if (role == VOLUME_ROLE_SECONDARY && !live_wait (v))
+    return error_set (err, EIO, "cannot change the role: %s", v->failure);
   if (fence < v->super.fence)
     return error_set (err, EPERM, "fence %llu is below %llu",
                       (unsigned long long) fence,
@@ -647,24 +735,7 @@ volume_set_role (struct volume *v, enum volume_role role,
   if (was_secondary && role != VOLUME_ROLE_SECONDARY && v->is_staging &&
       stage_drop_locked (v, err) == -1)
     return -1;
-  {
-    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
-
-    if (role != VOLUME_ROLE_SECONDARY || !was_secondary)
-      v->super.flags &= ~SUPER_AHEAD;
-    v->super.role = role;
-    v->super.pair = pair ? *pair : null;
-    v->super.fence = fence;
-    /* In no pair there is nobody to stop for; later pairs begin above. */
-    if (role == VOLUME_ROLE_STANDALONE && fence < v->super.met_fence)
-      v->super.fence = v->super.met_fence;
-    if (v->super.fence >= v->super.met_fence)
-      v->super.flags &= ~SUPER_FENCED;
-    if (was_secondary && role != VOLUME_ROLE_SECONDARY)
-      v->super.flags |= SUPER_NEW_WRITER;
-    if (!was_secondary && role == VOLUME_ROLE_SECONDARY)
-      v->super.flags &= ~SUPER_SYNCED;
-  }
+  set_role_in_super (v, role, pair, fence, given_up);
   if (role == VOLUME_ROLE_STANDALONE)
     volume_pin (v, 0);
   if (checkpoint (v, false, err) == -1)
@@ -672,6 +743,52 @@ volume_set_role (struct volume *v, enum volume_role role,
   if (!goes_on)
     set_writer (v);
   return 0;
+}
+
+int
+volume_set_role (struct volume *v, enum volume_role role,
+                 const struct uuid *pair, uint64_t fence, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  return change_role_locked (v, role, pair, fence, NULL, err);
+}
+
+int
+volume_demote (struct volume *v, uint64_t fence, uint64_t generation,
+               uint64_t seq, bool save, struct error *err)
+{
+  const struct given_up given_up = { generation, seq, save };
+  struct volume_status status;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  if (v->super.role != VOLUME_ROLE_PRIMARY)
+    return error_set (err, EPERM, "the volume is %s, not primary",
+                      volume_role_name (v->super.role));
+  if (journal_flush_applied (v) == -1)
+    return error_set (err, errno, "cannot flush: %s", v->failure);
+  volume_get_status (v, &status);
+  if (seq > status.committed.seq ||
+      generations_at (&status.generations, seq) != generation)
+    return error_set (err, EINVAL, "the history of this volume has no seq "
+                      "%llu of generation %016llx", (unsigned long long) seq,
+                      (unsigned long long) generation);
+  return change_role_locked (v, VOLUME_ROLE_SECONDARY, &status.pair, fence,
+                             &given_up, err);
+}
+
+int
+volume_salvaged (struct volume *v, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+
+  if (!(v->super.flags & SUPER_SALVAGE))
+    return 0;
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+    v->super.flags &= ~SUPER_SALVAGE;
+  }
+  return checkpoint (v, false, err);
 }
 
 int
@@ -698,7 +815,7 @@ volume_digest (struct volume *v, uint64_t *ret, struct error *err)
 {
   CLEANUP_FREE uint8_t *buf = malloc (DIGEST_CHUNK);
   XXH3_state_t *state = XXH3_createState ();
-  uint64_t offset, n;
+  uint64_t size = volume_size (v), offset, n;
   int r = 0;
 
   if (buf == NULL || state == NULL) {
@@ -708,8 +825,8 @@ volume_digest (struct volume *v, uint64_t *ret, struct error *err)
   XXH3_64bits_reset (state);
   if (journal_flush_applied (v) == -1)
     r = error_set (err, errno, "cannot flush: %s", v->failure);
-  for (offset = 0; r == 0 && offset < v->super.size; offset += n) {
-    n = v->super.size - offset;
+  for (offset = 0; r == 0 && offset < size; offset += n) {
+    n = size - offset;
     if (n > DIGEST_CHUNK)
       n = DIGEST_CHUNK;
     if (volume_read (v, buf, n, offset) == -1)

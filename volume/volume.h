@@ -28,6 +28,7 @@
 #define VOLUME_BLOCK_SIZE 4096u            /* a block, and a unit */
 #define VOLUME_SIZE_MIN (UINT64_C (1) << 20)
 #define VOLUME_SIZE_MAX (UINT64_C (1) << 43)  /* 8 TiB */
+#define VOLUME_CAPACITY_MAX (UINT64_C (1) << 44)
 #define VOLUME_NAME_MAX 64                 /* of an export name */
 #define VOLUME_GENERATIONS_MAX 32
 #define VOLUME_RECORD_BLOCKS_MAX 256u      /* data blocks in one record */
@@ -92,6 +93,7 @@ extern int volume_destroy (const struct volume_io *io, const char *path,
 struct volume_options {
   uint64_t staging_bytes;  /* 0: default (32 MiB): bound on undurable data */
   unsigned commit_delay_ms;/* 0: default; longest life of an unwritten record */
+  uint64_t checkpoint_bytes; /* 0: default (256 MiB): of journal between two */
 };
 
 /* Open and recover the volume at PATH.  Takes an exclusive lock on it
@@ -109,6 +111,17 @@ extern struct volume *volume_open (const struct volume_io *io,
  * running or follow.
  */
 extern int volume_close (struct volume *v, struct error *err);
+
+/* Grow the disk to SIZE, its journal to CAPACITY (made a multiple of the
+ * segment size), or both in one step, while it is in use; durable on return,
+ * and after a crash all or nothing of it.  0: as it is, but without CAPACITY
+ * the journal keeps its proportion to a disk that grows.  The same size again
+ * is fine.
+ * EINVAL: less than it is, or out of bounds.  EPERM: SIZE grows and the
+ * volume is in a pair.  ENOSPC: no room for the tables, and nothing changed.
+ */
+extern int volume_resize (struct volume *v, uint64_t size, uint64_t capacity,
+                          struct error *err);
 
 /* ------------------------------------------------------------------ */
 /* The guest's side.  Bounds are checked: outside the disk is EINVAL.   */
@@ -185,6 +198,12 @@ struct volume_status {
     uint64_t cursor;         /* blocks below this are staged durably */
     uint64_t last_seq;       /* newest stream record staged durably */
   } stage;
+  struct {                   /* secondary: volume_demote was called, and what
+                                it wrote has not been replaced yet */
+    bool is_pending;
+    bool is_unsaved;         /* it is kept until volume_salvaged */
+    uint64_t generation, seq;   /* the last point that is not given up */
+  } discard;
   uint64_t checksum_errors, read_errors;   /* since open */
   uint64_t guest_writes, guest_reads, flushes;
 };
@@ -228,6 +247,64 @@ extern int volume_set_role (struct volume *v, enum volume_role role,
                             const struct uuid *pair, uint64_t fence,
                             struct error *err);
 
+/* A writer becomes secondary of its pair and gives up all that it holds after
+ * SEQ of GENERATION ({0, 0}: everything), in one step with the new fence:
+ * the first commit of what its new primary sends replaces it.  Until then it
+ * shows what it did, and may be promoted again, which takes the giving-up
+ * back.  SAVE: nothing is replaced before volume_salvaged.  Guests as in
+ * volume_set_role.  EINVAL: the point is not in this volume's history.
+ */
+extern int volume_demote (struct volume *v, uint64_t fence,
+                          uint64_t generation, uint64_t seq, bool save,
+                          struct error *err);
+extern int volume_salvaged (struct volume *v, struct error *err);
+
+/* What a volume shows that is newer than SEQ of its history. */
+struct volume_tail {
+  uint64_t writes;           /* records */
+  uint64_t blocks;           /* that differ from then, or may */
+  uint64_t bytes;            /* guest bytes in these writes; those of the
+                                blocks when the journal no longer tells */
+  bool is_exact;             /* it does */
+  uint64_t first_ns, last_ns;   /* wall clock of the first (0: not known) and
+                                   the last of them */
+};
+extern int volume_tail_measure (struct volume *v, uint64_t seq,
+                                struct volume_tail *ret, struct error *err);
+
+/* What a salvage file says of itself. */
+struct salvage_info {
+  struct uuid volume, pair, lineage;
+  uint64_t size, content_salt, saved_ns;
+  uint64_t kept_generation, kept_seq;   /* the last point not given up */
+  struct volume_point last;             /* the last one that was */
+  uint64_t records, blocks, length;     /* of the file */
+};
+
+/* Write all that is newer than SEQ of GENERATION to a file (format.h) that appears at PATH
+ * when it is complete and durable; an older one is replaced.  PROGRESS (may
+ * be NULL) is told of blocks looked at, and stops it (ECANCELED) by returning
+ * false.  The caller keeps writers away.
+ */
+extern int volume_salvage (struct volume *v, uint64_t generation,
+                           uint64_t seq, const char *path,
+                           bool (*progress) (void *opaque, uint64_t done,
+                                             uint64_t total),
+                           void *opaque, struct salvage_info *ret,
+                           struct error *err);
+
+/* Read such a file, verifying all of it.  FN (may be NULL) gets each block,
+ * DATA NULL for zeros; -1 (errno set) ends it.  EUCLEAN: it is damaged.
+ */
+extern int salvage_read (const char *path,
+                         int (*fn) (void *opaque, uint64_t block,
+                                    uint64_t seq, const void *data),
+                         void *opaque, struct salvage_info *ret,
+                         struct error *err);
+
+/* Is this a regular file that begins as one? */
+extern bool salvage_is_file (const char *path);
+
 /* A peer with FENCE was met, higher than ours: refuse guest writes from now
  * on, also after restart, until volume_set_role gives a fence >= FENCE or
  * makes the volume standalone (which takes FENCE for its own).
@@ -260,6 +337,8 @@ extern ssize_t volume_cursor_read (struct volume_cursor *c, void *buf,
  * ring.  After a crash here it may be gone, and its seqs are used again.
  */
 extern void volume_cursor_set_ahead (struct volume_cursor *c, bool is_ahead);
+/* No more bytes at once than this from now on, but at least one record. */
+extern void volume_cursor_set_batch (struct volume_cursor *c, size_t size);
 
 extern void volume_cursor_close (struct volume_cursor *c);
 
@@ -287,13 +366,43 @@ extern void volume_wake_waiters (struct volume *v);
  */
 extern void volume_pin (struct volume *v, uint64_t seq);
 
+/* Some of the blocks that a volume shows in a version after a seq: bit I of
+ * BITS is block FIRST + I, and there are none in [from, first).
+ */
+#define VOLUME_CHANGED_BITS 31744u
+
+struct volume_changed {
+  uint64_t from, first, end; /* known from FROM up to END */
+  uint8_t bits[VOLUME_CHANGED_BITS / 8];
+};
+
+static inline bool
+volume_changed_has (const struct volume_changed *set, uint64_t block)
+{
+  uint64_t i = block - set->first;
+
+  return block >= set->first && i < VOLUME_CHANGED_BITS &&
+    ((set->bits[i / 8] >> i % 8) & 1);
+}
+
+/* Look from block FROM on.  RET->end: how far was looked, which is not
+ * always as far as there are bits; the disk's end at most.  A birth that is
+ * garbled counts as a change.
+ */
+extern void volume_changed_blocks (struct volume *v, uint64_t since_seq,
+                                   uint64_t from, struct volume_changed *ret);
+
 /* Primary: one record of kind "delta" with the stored units (not decompressed,
  * checksum verified) of written blocks from *BLOCK on whose birth is after
  * SINCE_SEQ; advances *BLOCK past what was looked at.  Returns bytes in BUF
  * (at least 2 MiB) or 0 when there is nothing more up to the disk's end.
  * Zeroed blocks are shipped as empty units.  Only durable versions are taken.
+ * PEER (may be NULL): blocks in which the peer differs besides; they are
+ * shipped whatever their birth, unwritten ones as zeros of SINCE_SEQ, and
+ * nothing after its end is looked at.
  */
 extern ssize_t volume_delta_read (struct volume *v, uint64_t since_seq,
+                                  const struct volume_changed *peer,
                                   uint64_t *block, void *buf, size_t size,
                                   struct error *err);
 
@@ -319,7 +428,8 @@ extern void volume_lineage (struct volume *v, struct uuid *ret);
  * generations_set: take over the primary's table (durable on return): that of
  *   the stage if one is open, so call it after stage_begin and before commit;
  *   without a stage it also says that what is shown is of this pair.
- * stage_commit: make everything staged visible as POINT, in one step.
+ * stage_commit: make everything staged visible as POINT, in one step.  A
+ *   delta over what was given up must bring every block that was (EBADMSG).
  * stage_drop: forget what is staged.
  * receive_flush: all received is durable, and committed if no stage is open.
  * set_ahead: records that follow may be ones that the primary does not hold

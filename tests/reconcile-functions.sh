@@ -1,0 +1,86 @@
+# Sourced by test-reconcile-*.sh after functions.sh and plugin-functions.sh:
+# two sites of equal right, each of which can be primary, with disk "d".
+#
+#   sites 64M; pair; link a b; wait_synced a
+#   promote b 2; write b SEED COUNT; demote a 2 b; link b a
+
+pair_uuid=$(cat /proc/sys/kernel/random/uuid)
+pair_secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+declare -A pids
+
+start_site () { nbdkit_start "$tmp/$1"; pids[$1]=$nbdkit_pid; }
+kill_site () { kill_pid "${pids[$1]}" KILL; }
+
+sites ()
+{
+  local site size
+  size=$(numfmt --from=iec "$1")
+  for site in a b; do
+    mkdir "$tmp/$site"
+    start_site $site
+    ask $site disk.create "\"size\":$size"
+  done
+}
+
+# ask SITE OP [FIELDS]: of disk d; bails out on a refusal.
+ask ()
+{
+  answer=$(control "$tmp/$1" "{\"op\":\"$2\",\"disk\":\"d\"${3:+,$3}}")
+  [[ $answer == '{"ok": true'* || $answer == '{"ok":true'* ]] ||
+    bail_out "$1: $2: $answer"
+}
+
+# field EXPRESSION: of the last answer, as Python with it as s.
+field ()
+{
+  /usr/bin/python3 -c 'import json, sys
+s = json.loads(sys.argv[1])
+print(eval(sys.argv[2]))' "$answer" "$1"
+}
+
+of () { status "$tmp/$1" d "$2"; }
+of_is () { [ "$(of "$1" "$2")" = True ]; }
+
+set_pair ()
+{
+  ask "$1" pair.set "\"role\":\"$2\",\"pair\":\"$pair_uuid\",\"fence\":$3,\"secret\":\"$pair_secret\""
+}
+
+pair () { set_pair a primary 1; set_pair b secondary 1; }
+
+# link FROM TO: records flow.
+link ()
+{
+  ask "$2" replica.accept
+  ask "$1" link.start "\"uri\":\"nbd+unix:///?socket=$(socket_of "$2")\""
+}
+
+socket_of () { sed 's/.*socket=//' <<<"$(nbd_uri "$tmp/$1" d)"; }
+
+is_synced ()
+{
+  of_is "$1" "s['link']['state'] == 'stream' and s['link']['initial_done'] and s['link']['lag']['writes'] == 0"
+}
+wait_synced () { wait_for "${2:-60}" is_synced "$1"; }
+
+promote () { ask "$1" promote "\"fence\":$2"; }
+
+history () { control "$tmp/$1" '{"op":"disk.history","disk":"d"}'; }
+
+# demote LOSER FENCE WINNER [FIELDS]
+demote () { ask "$1" demote "\"fence\":$2,\"peer\":$(history "$3")${4:+,$4}"; }
+
+digest () { ask "$1" disk.digest; field "s['digest']"; }
+same_content () { [ "$(digest a)" = "$(digest b)" ]; }
+
+# write SITE SEED COUNT: that many 64 KiB writes, half random, flushed.
+write ()
+{
+  nbd_python "$(nbd_uri "$tmp/$1" d)" "
+import random
+r = random.Random($2)
+blocks = h.get_size() // 65536
+for i in range($3):
+    h.pwrite(r.randbytes(32768) + bytes(32768), r.randrange(blocks) * 65536)
+h.flush()" || bail_out "cannot write at $1"
+}

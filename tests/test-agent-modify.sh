@@ -1,0 +1,50 @@
+# ModifyDiskReplicaPair: what can be changed, when, and by what rules.
+
+source "${0%/*}/functions.sh"
+FAKE=1
+source "${0%/*}/agent-functions.sh"
+
+sites_up
+disks_make
+pair_make PairName=first RPO=5
+modify () { api a ModifyDiskReplicaPair ReplicaPairId="$pair" "$@"; }
+field_is () { [ "$(pair_value "$1" "$pair" "$2")" = "$3" ]; }
+
+ok 'everything at once' modify PairName=second.name Description='the shop' \
+  RPO=900 EnableRtc=true
+is 'name' "$(pair_value a "$pair" PairName)" second.name
+is 'description' "$(pair_value a "$pair" Description)" 'the shop'
+is 'RPO' "$(pair_value a "$pair" RPO)" 900
+is 'EnableRtc' "$(pair_value a "$pair" EnableRtc)" true
+is 'it is still created' "$(pair_value a "$pair" Status)" created
+ok 'the other site knows' wait_for 30 field_is b PairName second.name
+ok 'one thing, called there' api b ModifyDiskReplicaPair RPO=7 \
+  ReplicaPairId="$pair"
+ok 'this site knows' wait_for 30 field_is a RPO 7
+is 'the rest is as before' "$(pair_value a "$pair" Description)" 'the shop'
+is 'Bandwidth of a pair that is paid for afterwards is 0' \
+  "$(modify Bandwidth=10240 >/dev/null; pair_value a "$pair" Bandwidth)" 0
+
+for bad in PairName=x PairName=1st PairName=http://x "PairName=a b" \
+  Description=x Description=https://x RPO=0 RPO=x RPO=86401 EnableRtc=1 \
+  EnableRtc=True Bandwidth=5 \
+  PairName="$(printf 'x%.0s' {1..129})" \
+  Description="$(printf 'x%.0s' {1..257})"; do
+  refused "${bad:0:30}" "400 .*InvalidParameter\".*${bad%%=*}" modify "$bad"
+done
+refused 'one wrong, one right: neither' '400 .*RPO' modify PairName=third RPO=0
+is 'indeed' "$(pair_value a "$pair" PairName)" second.name
+refused 'no pair' '404 .*NoSuchResource' api a ModifyDiskReplicaPair \
+  ReplicaPairId=pair-cn-none RPO=5
+
+pair_start >/dev/null
+wait_status a "$pair" normal
+refused 'while it runs' '403 .*OperationDenied.InvalidStatus' modify RPO=8
+api a StopDiskReplicaPair ReplicaPairId="$pair" >/dev/null
+wait_status a "$pair" stopped
+ok 'stopped' modify RPO=8
+is 'so it is' "$(pair_value a "$pair" RPO)" 8
+ok 'it starts again' pair_start
+ok 'and is normal' wait_status a "$pair" normal
+
+done_testing

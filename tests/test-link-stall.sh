@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What is slow or stopped for a moment is not dead: neither a peer that stops
+# for a second, nor a slow line, nor this side itself.  A peer that is silent
+# for longer than dead_seconds is.
+source "${0%/*}/functions.sh"
+source "${0%/*}/plugin-functions.sh"
+source "${0%/*}/link-functions.sh"
+
+connects () { link_status "l['connects']"; }
+is_stopped () { grep -q '^State:.*stopped' "/proc/$1/status"; }
+
+# stop_for PID SECONDS: the length of the stop is what is tested.
+stop_for ()
+{
+  kill -STOP "$1"
+  wait_for 5 is_stopped "$1"
+  sleep "$2"
+  kill -CONT "$1"
+}
+
+sites 64M
+proxy_start
+pair
+fill 1 20
+link_start '"dead_seconds":3'
+wait_synced || bail_out 'no initial copy'
+before=$(connects)
+load_start 7
+stop_for "$b_pid" 1
+ok 'a peer stopped for a second keeps its connection' wait_for 10 link_is \
+  "l['state'] == 'stream' and l['lag']['seconds'] < 1"
+is 'it was never lost' "$(connects)" "$before"
+
+stop_for "$a_pid" 4.5
+ok 'this side stopped for longer than the limit' wait_for 10 link_is \
+  "l['state'] == 'stream' and l['lag']['seconds'] < 1"
+is 'does not blame the peer' "$(connects)" "$before"
+load_stop
+wait_synced
+
+proxy rate 300000 >/dev/null
+fill 2 60
+ok 'a slow line shows whom it waits for' wait_for 10 link_is \
+  "l['waits_for'] == 'peer' and l['lag']['bytes'] > 1000000"
+ok 'it is drained' wait_synced 30
+is 'and was never lost' "$(connects)" "$before"
+proxy rate 0 >/dev/null
+
+kill -STOP "$b_pid"
+since=$SECONDS
+fill 3 5
+ok 'a peer stopped for good is given up' wait_for 8 link_is \
+  "l['state'] in ('waiting', 'connecting')"
+took=$((SECONDS - since))
+ok "after the seconds that were set, not many more ($took)" \
+  test "$took" -ge 2 -a "$took" -le 6
+ok 'the reason and the next try are told' wait_for 8 link_is \
+  "l['waits_for'] == 'retry' and l['retry_ms'] >= 0 and 'no' in l['reason']"
+kill -CONT "$b_pid"
+ok 'it comes back by itself' wait_synced
+ok 'both disks are equal' same_content
+
+for n in 1 601; do
+  ok "dead_seconds $n is refused" grep -q 'bad-request.*2 to 600 seconds' \
+    <(control "$a" '{"op":"link.start","disk":"d","uri":"nbd://127.0.0.1:1","dead_seconds":'$n'}')
+done
+done_testing

@@ -1,0 +1,210 @@
+/* Opening after kill -9 does not keep the guest waiting: not for the journal
+ * of the last GiB written without a checkpoint, not for the count of live
+ * bytes, which goes on beside the guest and comes out right.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "volume-internal.h"
+#include "volume-model.h"
+
+#define KIB UINT64_C (1024)
+#define GIB (UINT64_C (1) << 30)
+#define PIECE (64 * KIB)
+#define SOON_MS 3000             /* the goal is 1000, on a quiet machine */
+
+struct place {
+  char dir[64], path[80];
+};
+
+static void
+place_make (struct place *p, uint64_t size)
+{
+  const struct volume_params params = { .size = size };
+  const char *tmp = getenv ("TMPDIR");
+  struct error err = ERROR_INIT;
+
+  snprintf (p->dir, sizeof p->dir, "%s/pairdisk-startup.XXXXXX",
+            tmp ? tmp : "/var/tmp");
+  CHECK (mkdtemp (p->dir), "%s", strerror (errno));
+  snprintf (p->path, sizeof p->path, "%s/disk", p->dir);
+  CHECK (volume_create (NULL, p->path, &params, &err) == 0, "%s",
+         err.message);
+}
+
+static void
+place_remove (const struct place *p)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_destroy (NULL, p->path, &err) == 0, "%s", err.message);
+  CHECK (rmdir (p->dir) == 0, "%s", strerror (errno));
+}
+
+static struct volume *
+open_at (const struct place *p)
+{
+  /* No checkpoint comes but the first. */
+  const struct volume_options options = { .checkpoint_bytes = 1000 * GIB };
+  struct error err = ERROR_INIT;
+  struct volume *v = volume_open (NULL, p->path, &options, &err);
+
+  CHECK (v, "%s", err.message);
+  return v;
+}
+
+static uint64_t
+seed_of_test (void)
+{
+  test_begin (1);
+  return test_round_seed (0);
+}
+
+static void
+noise (uint64_t seed, uint64_t *buf, size_t len)
+{
+  for (; len > 0; len -= sizeof *buf)
+    *buf++ = random_next (&seed);
+}
+
+static uint64_t
+place_of (uint64_t seed, uint64_t n, uint64_t size)
+{
+  seed += n;
+  return random_next (&seed) % (size / PIECE) * PIECE;
+}
+
+static void
+write_piece (struct volume *v, uint64_t seed, uint64_t n, uint64_t size)
+{
+  uint64_t buf[PIECE / 8];
+
+  noise (seed + n, buf, sizeof buf);
+  CHECK (volume_write (v, buf, sizeof buf, place_of (seed, n, size), 0) == 0,
+         "%s", strerror (errno));
+}
+
+/* In a process of its own: write PIECES all over the disk, flush, die. */
+static void
+write_and_die (const struct place *p, uint64_t seed, uint64_t pieces,
+               uint64_t size)
+{
+  struct volume *v;
+  pid_t pid = fork ();
+  uint64_t n;
+  int status;
+
+  if (pid == 0) {
+    v = open_at (p);
+    for (n = 0; n < pieces; ++n)
+      write_piece (v, seed, n, size);
+    if (volume_flush (v) == 0)
+      kill (getpid (), SIGKILL);
+    _exit (1);
+  }
+  CHECK (pid > 0 && waitpid (pid, &status, 0) == pid &&
+         WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL,
+         "the writer did not end as it should");
+}
+
+static void
+check_piece (struct volume *v, uint64_t seed, uint64_t n, uint64_t size)
+{
+  uint64_t want[PIECE / 8], got[PIECE / 8];
+
+  noise (seed + n, want, sizeof want);
+  CHECK (volume_read (v, got, sizeof got, place_of (seed, n, size)) == 0 &&
+         memcmp (got, want, sizeof got) == 0, "piece %llu is not there",
+         (unsigned long long) n);
+}
+
+static void
+close_and_check (struct volume *v, const struct place *p)
+{
+  struct volume_check_result result;
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (v, &err) == 0, "%s", err.message);
+  CHECK (volume_check (NULL, p->path, NULL, NULL, NULL, &result, &err) == 0 &&
+         result.findings == 0, "%s", err.message);
+}
+
+static void
+test_replay (void **state)
+{
+  uint64_t seed = seed_of_test (), begin, ms, pieces = GIB / PIECE;
+  struct volume_status probed;
+  struct error err = ERROR_INIT;
+  struct place p;
+  struct statvfs vfs;
+  struct volume *v;
+
+  (void) state;
+  place_make (&p, 1024 * GIB);
+  CHECK (statvfs (p.dir, &vfs) == 0, "%s", strerror (errno));
+  if (vfs.f_bavail * vfs.f_frsize < 4 * GIB) {
+    place_remove (&p);
+    skip ();
+  }
+  write_and_die (&p, seed, pieces, 1024 * GIB);
+  CHECK (volume_probe (NULL, p.path, &probed, &err) == 0, "%s", err.message);
+  CHECK (probed.appended.seq == 0, "there was a checkpoint");
+
+  begin = clock_mono_ns ();
+  v = open_at (&p);
+  check_piece (v, seed, pieces - 1, 1024 * GIB);
+  ms = (clock_mono_ns () - begin) / NS_PER_MSEC;
+  printf ("# %llu ms from opening to the first verified read, 1 GiB of "
+          "journal replayed\n", (unsigned long long) ms);
+  if (getenv ("PAIRDISK_SANITIZERS") == NULL ||
+      *getenv ("PAIRDISK_SANITIZERS") == '\0')
+    CHECK (ms < SOON_MS, "%llu ms", (unsigned long long) ms);
+  volume_abandon (v);
+  place_remove (&p);
+}
+
+/* While the cleaner counts, guests overwrite what it has counted and what it
+ * has not; the offline check knows what is live.
+ */
+static void
+test_count (void **state)
+{
+  uint64_t seed = seed_of_test (), n, size = 4 * GIB, first = 2048;
+  struct place p;
+  struct volume *v;
+
+  (void) state;
+  place_make (&p, size);
+  write_and_die (&p, seed, first, size);
+  v = open_at (&p);
+  for (n = first; n < 2 * first; ++n)
+    write_piece (v, seed, n, size);
+  CHECK (live_wait (v), "it is not counted");
+  close_and_check (v, &p);
+  place_remove (&p);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_replay),
+    cmocka_unit_test (test_count),
+  };
+
+  return cmocka_run_group_tests_name ("volume startup", tests, NULL, NULL);
+}

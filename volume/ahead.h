@@ -1,0 +1,49 @@
+/* Reading a stream of the journal from one end to the other, as recovery
+ * does: past every cache, with several reads in flight.
+ *
+ * Direct reads, because the page cache has little of what was written with
+ * O_DIRECT, and filling it costs several times what the device does.
+ */
+
+#ifndef PAIRDISK_VOLUME_AHEAD_H
+#define PAIRDISK_VOLUME_AHEAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io.h"
+#include "ring.h"
+
+#define AHEAD_PIECE (UINT64_C (1) << 20)
+#define AHEAD_PIECES 16u         /* the window */
+#define AHEAD_IN_FLIGHT 8u
+
+struct ahead {
+  const struct volume_io *io;
+  struct io_queue *queue;
+  struct ring ring;            /* byte of position p at p modulo its size */
+  uint64_t segment_size;
+  uint64_t begun, end;         /* pieces [begun, end) are had or on their way */
+  uint64_t window;             /* bytes; grows, most streams end soon */
+  unsigned in_flight;
+  bool is_had[AHEAD_PIECES];
+
+  /* In which segment LAP is, or SEGMENT_NONE: nothing is read behind it. */
+  uint64_t (*find) (void *opaque, uint64_t lap);
+  void *opaque;
+};
+
+extern int ahead_init (struct ahead *a, const struct volume_io *io,
+                       struct io_file *journal, uint64_t segment_size,
+                       uint64_t (*find) (void *opaque, uint64_t lap),
+                       void *opaque);
+extern void ahead_release (struct ahead *a);
+
+/* LEN bytes (at most half the window) at logical POSITION, all in one
+ * segment, to be read until the next call; positions only grow.  NULL: they
+ * cannot be read.
+ */
+extern const uint8_t *ahead_get (struct ahead *a, uint64_t position,
+                                 uint32_t len);
+
+#endif /* PAIRDISK_VOLUME_AHEAD_H */
