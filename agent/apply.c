@@ -5,6 +5,7 @@
  *   initial_syncing syncing normal primary, link on      secondary, accepting
  *   manual_syncing                 primary, one-shot     secondary, accepting
  *   failovering failovered         meets the fence       promoted
+ *   reprotect_failed               meets the fence       left alone
  *   reprotecting, to reverse       gives up              promoted
  *   reprotecting, to cancel        writes again, after:  gives up
  *   create_failed delet*           cleared               cleared
@@ -286,12 +287,12 @@ meet_fence (struct step *s)
   bool peer_applied = false;
   char uri[300];
 
-  if (!is_ours (s))
+  if (!is_ours (s) || strcmp (json_text (s->status, "role"), "primary") != 0)
     return APPLY_DONE;
   if (json_is_true (json_object_get (s->status, "fenced")))
     return link_off (s);
   if (strcmp (link_state (s), "off") != 0 ||
-      s->rec->status != PAIR_FAILOVERED ||
+      s->rec->status == PAIR_FAILOVERING ||
       !peer_data_uri (s->agent, s->rec->destination_region, uri,
                       sizeof uri) ||
       !peer_is_ready (s, &peer_applied, &started_ns) || !peer_applied ||
@@ -440,6 +441,7 @@ apply_source (struct step *s)
     return r == APPLY_DONE ? link_on (s, s->rec->status == PAIR_MANUAL_SYNCING) : r;
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
+  case PAIR_REPROTECT_FAILED:
     return meet_fence (s);
   case PAIR_REPROTECTING:
     return reprotect (s);

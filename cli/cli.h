@@ -67,7 +67,7 @@ struct cli_option {
 struct cli;
 
 struct cli_command {
-  const char *noun, *verb;
+  const char *noun, *verb; /* a noun without verbs has one command, "" */
   const char *arg;         /* word in the help; NULL: takes none */
   const char *help;        /* one line */
   const char *details;     /* more for the verb's own help, or NULL */
@@ -331,8 +331,12 @@ extern int pair_show (struct cli *cli);
 extern int pair_progress (struct cli *cli);
 extern int pair_wait_for (struct cli *cli);
 
-extern const struct cli_option event_list_options[];
+extern const struct cli_option status_options[];
+extern int status_show (struct cli *cli);
+
+extern const struct cli_option event_list_options[], event_watch_options[];
 extern int event_list (struct cli *cli);
+extern int event_watch (struct cli *cli);
 
 extern const struct cli_option site_init_options[], site_invite_options[],
   site_rotate_options[];

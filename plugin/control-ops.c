@@ -359,6 +359,12 @@ check_pair_request (struct call *call, const struct pair_request *wanted,
     return error_hint (&call->error, "a secondary is made primary by "
                        "'promote', which drops what is not committed");
   }
+  if (status->role == VOLUME_ROLE_PRIMARY &&
+      wanted->role == VOLUME_ROLE_SECONDARY) {
+    wrong_role (call, status, "secondary");
+    return error_hint (&call->error, "a primary is made secondary by "
+                       "'demote', which names what it gives up");
+  }
   if (wanted->fence < status->fence)
     return refuse (call, "fence-too-low", EPERM,
                    "disk '%s' has fence %llu, higher than %llu",

@@ -92,7 +92,8 @@ apply_frame (struct receiver *r, const struct frame *frame,
   case FRAME_GENERATIONS:
     return apply_generations (r->v, frame, payload, err);
   case FRAME_HEARTBEAT:
-    return 0;
+    return frame->length == 0 ? 0 :
+      error_set (err, EBADMSG, "a heartbeat with a payload");
   case FRAME_PROMISE:
     return apply_promise (r, frame, payload, err);
   case FRAME_UNSET:

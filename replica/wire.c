@@ -163,6 +163,9 @@ get_generations (struct packer *k, struct volume_generations *ret)
     ret->table[i].id = get_u64 (k);
     ret->table[i].first_seq = get_u64 (k);
     get_uuid (k, &ret->table[i].writer);
+    if (ret->table[i].id == 0 || ret->table[i].first_seq == 0 ||
+        (i > 0 && ret->table[i].first_seq < ret->table[i - 1].first_seq))
+      k->is_bad = true;
   }
 }
 

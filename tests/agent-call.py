@@ -11,6 +11,9 @@ agent-call.py [OPTION...] WHERE [NAME=VALUE...]
   -v VERSION   default 2021-07-30, "" for none
   -k FILE      sign with the access key of this JSON file
   -S FORM      how: acs3 (default) or rpc
+  -T TIME      as if signed then; -N NONCE with this nonce
+  -H HEADER    one more "Name: value"
+  -U UID       as this user
 
 Prints "STATUS JSON" or the member; succeeds if the status is 200.
 """
@@ -21,6 +24,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import socket
 import ssl
 import sys
@@ -146,9 +150,11 @@ def pick(value, path):
 
 
 def main():
-    opts, args = getopt.getopt(sys.argv[1:], "a:A:m:u:w:d:t:p:v:k:S:")
+    opts, args = getopt.getopt(sys.argv[1:], "a:A:m:u:w:d:t:p:v:k:S:T:N:H:U:")
     o = dict(opts)
-    params = [tuple(a.split("=", 1)) for a in args[1:]]
+    params = [tuple(os.fsencode(s) for s in a.split("=", 1))
+              if "\udc80" <= max(a) <= "\udcff" else tuple(a.split("=", 1))
+              for a in args[1:]]
     headers = {}
     version = o.get("-v", "2021-07-30")
     form = o.get("-S", "acs3")
@@ -167,9 +173,14 @@ def main():
     if "-k" in o:
         with open(o["-k"]) as f:
             key = json.load(f)
+    if "-H" in o:
+        name, value = o["-H"].split(": ", 1)
+        headers[name] = value
+    if "-U" in o:
+        os.seteuid(int(o["-U"]))
     status, data, _ = call(args[0], o.get("-m", "POST"), o.get("-u", "/"),
                            o.get("-w", "query"), params, headers, body, key,
-                           form)
+                           form, o.get("-T"), o.get("-N"))
     answer = json.loads(data)
     if "-p" in o and status == 200:
         value = pick(answer, o["-p"])

@@ -14,9 +14,9 @@ pairctl_b ()
 
 "$pairctl" disk create web --size 16M >/dev/null
 is 'pairctl disk resize' "$("$pairctl" disk resize web --size 24M 2>&1)" \
-  "disk 'web' has 24.0 MiB now, its journal room for 96.0 MiB"
+  "disk 'web' has 24.0 MiB now, its journal room for 72.0 MiB"
 is 'the same again' "$("$pairctl" disk resize web --size 24M 2>&1)" \
-  "disk 'web' has 24.0 MiB now, its journal room for 96.0 MiB"
+  "disk 'web' has 24.0 MiB now, its journal room for 72.0 MiB"
 ok 'in JSON' bash -c "'$pairctl' disk resize web --capacity 200M --json |
   grep -q '\"Capacity\": 209715200'"
 is 'the list says so' "$(value a DescribeDisks Disks.0.Size)" $((24 * mb))

@@ -58,6 +58,42 @@ is 'calls at the same time make one disk' \
 ok 'each has the disk, or LastTokenProcessing' sh -c \
   "! grep -LE '\"DiskId\"|LastTokenProcessing' '$tmp'/many.* | grep ."
 
+# Verbs of a pair: their second call has no effect, whatever came between.
+disk_a=$disk
+disk_b=$(value b CreateDisk DiskId DiskName=db01 Size=1048576)
+wait_for 30 peers_see_each_other
+pair_make ClientToken=pair
+is 'create, again' "$(pair_create ClientToken=pair |
+  sed -n 's/.*"ReplicaPairId": "\([^"]*\)".*/\1/p')" "$pair"
+refused 'create, another RPO' '400 .*IdempotentParameterMismatch' \
+  pair_create ClientToken=pair RPO=5
+pair_start ClientToken=start >/dev/null
+wait_status a "$pair" normal
+stop_pair () { api "$1" StopDiskReplicaPair ReplicaPairId="$pair" "${@:2}"; }
+ok 'stop, forwarded' stop_pair a ClientToken=stop RegionId=site-b
+wait_status a "$pair" stopped
+wait_status b "$pair" stopped
+site_kill_agent a
+site_start a
+ok 'start, again after a kill' pair_start ClientToken=start
+is 'it is still stopped' "$(pair_value a "$pair" Status)" stopped
+refused 'the token of a start is not of a one-shot' \
+  '400 .*IdempotentParameterMismatch' pair_start ClientToken=start OneShot=true
+ok 'a start of its own' pair_start ClientToken=start2
+ok 'starts' wait_status a "$pair" normal
+ok 'stop, forwarded again' stop_pair a ClientToken=stop RegionId=site-b
+ok 'or called there' stop_pair b ClientToken=stop RegionId=site-b
+is 'it is still normal' "$(pair_value a "$pair" Status)" normal
+refused 'a refused call is not remembered' '403 .*InvalidStatus' \
+  api a DeleteDiskReplicaPair ReplicaPairId="$pair" ClientToken=delete
+ok 'stop' stop_pair a
+ok 'stopped' wait_status a "$pair" stopped
+ok 'so the same call may be made again' \
+  api a DeleteDiskReplicaPair ReplicaPairId="$pair" ClientToken=delete
+ok 'gone' wait_for 30 pair_gone a "$pair"
+ok 'and again' \
+  api a DeleteDiskReplicaPair ReplicaPairId="$pair" ClientToken=delete
+
 # Delete: no token needed.
 ok 'delete' api a DeleteDisk DiskId="$disk"
 refused 'again: not there' '404 .*NoSuchResource' api a DeleteDisk DiskId="$disk"

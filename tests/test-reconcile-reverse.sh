@@ -64,17 +64,25 @@ sent=$(of b "s['link']['sent_bytes']")
 ok "not much more than the union was shipped: $sent" test "$sent" -lt 2200000
 is 'nothing is given up any more' "$(of a "s['discard']['pending']")" False
 
+ok 'a writer is not made secondary without naming what it gives up' answers \
+  'wrong-role.*demote' "$tmp/b" "{\"op\":\"pair.set\",\"disk\":\"d\",\"role\":\"secondary\",\"pair\":\"$pair_uuid\",\"fence\":2,\"secret\":\"$pair_secret\"}"
+
+# ---- the journal alone tells the same ---------------------------------------
+
+kill_pid "${pids[a]}"
+ok 'nothing is damaged' "$pairctl" volume check "$tmp/a/d"
+ok 'the map is made anew from the journal' \
+  "$pairctl" volume check "$tmp/a/d" --rebuild-map
+start_site a
+is 'what was given up does not come back' "$(digest a)" "$wanted"
+wait_synced b || bail_out 'the link does not come back'
+
 # ---- the salvage file -------------------------------------------------------
 
 ok 'the file can be read' "$pairctl" volume dump "$file"
 is 'it holds the blocks' \
   "$("$pairctl" volume dump "$file" | grep -c '^block ')" \
   "$("$pairctl" volume dump "$file" | sed -n 's/.* blocks=\([0-9]*\).*/\1/p')"
-truncate -s 64M "$tmp/image"
-nbdcopy "$(nbd_uri "$tmp/a" d)" "$tmp/image" 2>/dev/null ||
-  nbdcopy "$(nbd_uri "$tmp/b" d)" "$tmp/image"
-ok 'it is written back' "$pairctl" volume dump "$file" --write-to "$tmp/image"
-
 # ---- and back ---------------------------------------------------------------
 
 write b 4 10

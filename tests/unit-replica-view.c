@@ -195,6 +195,34 @@ test_export_names (void **state)
                 ("@replica/12345678-1234-4234-8234-123456789abcd", &pair));
 }
 
+/* What a secondary wrote itself is seen to be missing in a primary's table. */
+static void
+test_own_writes_beyond (void **state)
+{
+  struct volume_status s = { .uuid = { { 0xbb } } };
+  struct volume_generations other;
+
+  (void) state;
+  s.generations = (struct volume_generations) {
+    3, { { 0x1, 1, { { 0xaa } } }, { 0x2, 101, { { 0xbb } } },
+         { 0x3, 201, { { 0xaa } } } }
+  };
+  s.committed.generation = 0x3;
+  s.committed.seq = 250;
+  other = s.generations;
+  assert_false (view_has_own_beyond (&s, &other));
+  other.count = 2;               /* that one went on in generation 2 */
+  assert_false (view_has_own_beyond (&s, &other));
+  other.table[2] = (struct volume_generation) { 0x4, 151, { { 0xaa } } };
+  other.count = 3;               /* it only ever had half of it */
+  assert_true (view_has_own_beyond (&s, &other));
+  other.count = 1;               /* it never had it */
+  assert_true (view_has_own_beyond (&s, &other));
+  s.generations.count = 1;       /* nor did this one write any */
+  s.committed.seq = 100;
+  assert_false (view_has_own_beyond (&s, &other));
+}
+
 int
 main (void)
 {
@@ -202,6 +230,7 @@ main (void)
     cmocka_unit_test (test_decisions_from_views),
     cmocka_unit_test (test_ahead),
     cmocka_unit_test (test_stage_ids),
+    cmocka_unit_test (test_own_writes_beyond),
     cmocka_unit_test (test_uris),
     cmocka_unit_test (test_export_names),
   };

@@ -809,6 +809,42 @@ test_super (void **state)
 #undef HOSTILE
 }
 
+static void
+test_salvage (void **state)
+{
+  const struct salvage_info info = {
+    .volume = { { 0x10, 0x11 } }, .pair = { { 0x30, 0x31 } },
+    .lineage = { { 0x20, 0x21 } }, .size = 64 << 20,
+    .content_salt = 0x3040, .saved_ns = 1700000000000000000,
+    .kept_generation = 0x66, .kept_seq = 600,
+    .last = { 0x77, 620, 1700000000000000002, 1 << 24 },
+    .records = 2, .blocks = 5, .length = 12288,
+  };
+  struct salvage_info back;
+  struct format_salvage page, again;
+  size_t bit;
+
+  (void) state;
+  salvage_encode (&info, &page);
+  check_golden ("salvage", &page, sizeof page);
+  assert_true (salvage_decode (&page, &back));
+  salvage_encode (&back, &again);
+  assert_memory_equal (&again, &page, sizeof page);
+  for (bit = 0; bit < sizeof page * 8; ++bit) {
+    flip (&page, bit);
+    assert_false (salvage_decode (&page, &back));
+    flip (&page, bit);
+  }
+  back = info;
+  back.size = 4096;
+  salvage_encode (&back, &page);
+  assert_false (salvage_decode (&page, &back));
+  back = info;
+  back.length = 80;
+  salvage_encode (&back, &page);
+  assert_false (salvage_decode (&page, &back));
+}
+
 int
 main (void)
 {
@@ -828,6 +864,7 @@ main (void)
     cmocka_unit_test (test_map_entries),
     cmocka_unit_test (test_flipped_bits_of_a_map_entry),
     cmocka_unit_test (test_super),
+    cmocka_unit_test (test_salvage),
   };
 
   return cmocka_run_group_tests_name ("volume record", tests, NULL, NULL);

@@ -67,30 +67,34 @@ static int
 wait_pieces (struct ahead *a)
 {
   struct io_completion completion[AHEAD_IN_FLIGHT];
-  int i, n;
+  int i, n, error = 0;
 
   n = a->io->queue_wait (a->queue, true, completion, AHEAD_IN_FLIGHT);
   for (i = 0; i < n; ++i) {
     a->in_flight--;
-    if (completion[i].error) {
-      errno = completion[i].error;
-      return -1;
-    }
-    a->is_had[piece_slot (completion[i].id)] = true;
+    if (completion[i].error)
+      error = completion[i].error;
+    else
+      a->is_had[piece_slot (completion[i].id)] = true;
   }
-  return n == -1 ? -1 : 0;
+  if (error)
+    errno = error;
+  return n == -1 || error ? -1 : 0;
 }
 
 const uint8_t *
 ahead_get (struct ahead *a, uint64_t position, uint32_t len)
 {
   uint64_t first = position / AHEAD_PIECE * AHEAD_PIECE, at;
+  unsigned n;
   int r = 1;
 
   if (first < a->begun || first > a->end || a->end == 0) {
-    while (a->in_flight > 0)
-      if (wait_pieces (a) == -1)
-        return NULL;
+    while (a->in_flight > 0) {
+      n = a->in_flight;
+      if (wait_pieces (a) == -1 && a->in_flight == n)
+        return NULL;             /* not that a read failed: it cannot wait */
+    }
     a->end = first;
     a->window = AHEAD_PIECE;
   }

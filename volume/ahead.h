@@ -1,5 +1,5 @@
-/* Reading a stream of the journal from one end to the other, as recovery
- * does: past every cache, with several reads in flight.
+/* Reading a stream of the journal from one end to the other, as recovery and
+ * the cleaner do: past every cache, with several reads in flight.
  *
  * Direct reads, because the page cache has little of what was written with
  * O_DIRECT, and filling it costs several times what the device does.
@@ -40,8 +40,8 @@ extern int ahead_init (struct ahead *a, const struct volume_io *io,
 extern void ahead_release (struct ahead *a);
 
 /* LEN bytes (at most half the window) at logical POSITION, all in one
- * segment, to be read until the next call; positions only grow.  NULL: they
- * cannot be read.
+ * segment, to be read until the next call.  It may be anywhere, but what
+ * follows the last one is fast.  NULL: they cannot be read.
  */
 extern const uint8_t *ahead_get (struct ahead *a, uint64_t position,
                                  uint32_t len);

@@ -30,12 +30,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ahead.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "volume-internal.h"
 
 #define ROUND_BYTES (UINT64_C (48) << 20)   /* moved in one round, at most */
 #define ROUND_SEGMENTS 16u
+#define ROUND_READ (UINT64_C (128) << 20)   /* of segments read for it */
+#define LEAD_MAX 64u             /* free segments: with more it rests */
 #define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
@@ -60,7 +63,9 @@ struct haul {
   struct kept_zero *zero;
   size_t zeros, zeros_allocated;
   uint64_t bytes;
-  uint8_t *piece;              /* one batch */
+  struct ahead ahead;
+  uint64_t lap, segment;       /* that is being read */
+  uint64_t read;               /* bytes of segments, in this round */
 };
 
 /* ------------------------------------------------------------------ */
@@ -323,7 +328,7 @@ take_record (struct volume *v, struct haul *h, const struct record *r,
 
 static int
 take_batch (struct volume *v, struct haul *h, const struct batch *batch,
-            uint64_t offset)
+            const uint8_t *piece, uint64_t offset)
 {
   uint32_t at = sizeof (struct format_batch), length;
   struct record r;
@@ -331,14 +336,14 @@ take_batch (struct volume *v, struct haul *h, const struct batch *batch,
 
   while (at < batch->used) {
     if (batch->used - at < sizeof (struct format_record) ||
-        !record_decode ((const struct format_record *) (h->piece + at),
+        !record_decode ((const struct format_record *) (piece + at),
                         position_seed (v->super.journal_salt,
                                        batch->position + at), &r))
       return 2;
     length = sizeof (struct format_record) + r.length;
     if (length > batch->used - at)
       return 2;
-    state = take_record (v, h, &r, h->piece + at +
+    state = take_record (v, h, &r, piece + at +
                          sizeof (struct format_record),
                          offset + at + sizeof (struct format_record));
     if (state != 0)
@@ -348,13 +353,21 @@ take_batch (struct volume *v, struct haul *h, const struct batch *batch,
   return 0;
 }
 
+static uint64_t
+segment_being_read (void *opaque, uint64_t lap)
+{
+  const struct haul *h = opaque;
+
+  return lap == h->lap ? h->segment : SEGMENT_NONE;
+}
+
 /* All that is live in segment I, batch by batch.  As take_batch. */
 static int
 take_segment (struct volume *v, struct haul *h, uint64_t i)
 {
   uint64_t size = v->super.segment_size, offset = FORMAT_PAGE;
-  uint64_t lap = segment_lap (&v->segments, i);
-  struct format_batch header;
+  uint64_t position;
+  const uint8_t *piece;
   struct batch batch;
   int state;
 
@@ -363,18 +376,22 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
                        __ATOMIC_RELAXED))
     return 0;                  /* nothing in it is needed: not even read */
 
+  h->lap = segment_lap (&v->segments, i);
+  h->segment = i;
+  h->read += size;
   while (offset < size - FORMAT_PAGE) {
-    if (v->io->read (v->journal.file, &header, sizeof header,
-                     i * size + offset) == -1)
+    position = position_of (v, h->lap, offset);
+    piece = ahead_get (&h->ahead, position, FORMAT_PAGE);
+    if (piece == NULL)
       return 2;
-    if (!batch_decode (&header, v->super.journal_salt,
-                       position_of (v, lap, offset), size, &batch) ||
+    if (!batch_decode ((const struct format_batch *) piece,
+                       v->super.journal_salt, position, size, &batch) ||
         batch.length > BATCH_HARD + FORMAT_PAGE)
       return 0;                /* the end: what is live says if all is had */
-    if (v->io->read (v->journal.file, h->piece, batch.length,
-                     i * size + offset) == -1)
+    piece = ahead_get (&h->ahead, position, batch.length);
+    if (piece == NULL)
       return 2;
-    state = take_batch (v, h, &batch, i * size + offset);
+    state = take_batch (v, h, &batch, piece, i * size + offset);
     if (state != 0)
       return state;
     offset += batch.length;
@@ -543,7 +560,9 @@ round_bytes (const struct volume *v)
   return room < ROUND_BYTES ? room : ROUND_BYTES;
 }
 
-/* One round.  1: space was won; 0: there is none to win; -1: it failed. */
+/* One round, a small one, so that space is won early: who waits for it waits
+ * for a round.  1: space was won; 0: there is none to win; -1: it failed.
+ */
 static int
 clean (struct volume *v, struct haul *h, double max_live, bool is_short)
 {
@@ -551,7 +570,11 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   unsigned n = 0, k;
   int state;
 
-  while (n < ROUND_SEGMENTS) {
+  if (ahead_init (&h->ahead, v->io, v->journal.file, v->segments.size,
+                  segment_being_read, h) == -1)
+    return -1;
+  h->read = 0;
+  while (n < ROUND_SEGMENTS && h->read < ROUND_READ) {
     i = best_segment (v, max_live, is_short);
     if (i == SEGMENT_NONE ||
         h->bytes + live_part (v, i) * v->segments.size > room)
@@ -567,6 +590,7 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
     v->segments.table[i].is_victim = true;
     victim[n++] = i;
   }
+  ahead_release (&h->ahead);
   if (n == 0)
     return 0;
   if (lay_down (v, h) == -1)
@@ -589,6 +613,7 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   goto out;
 
  err:
+  ahead_release (&h->ahead);
   haul_empty (h);
   state = -1;
  out:
@@ -603,9 +628,12 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
 uint64_t
 cleaner_low (const struct volume *v)
 {
-  uint64_t low = segments_count (&v->segments) / 16;
+  uint64_t low = segments_count (&v->segments) / 8;
 
-  return low < SEGMENTS_RESERVED + 4 ? SEGMENTS_RESERVED + 4 : low;
+  if (low < SEGMENTS_RESERVED + 4)
+    return SEGMENTS_RESERVED + 4;
+  return low < SEGMENTS_RESERVED + LEAD_MAX ? low
+    : SEGMENTS_RESERVED + LEAD_MAX;
 }
 
 /* Is there more dead than live, and nothing else to do? */
@@ -626,7 +654,7 @@ cleaner_thread (void *volume)
 {
   struct volume *v = volume;
   struct journal *j = &v->journal;
-  struct haul haul = { .piece = malloc (BATCH_HARD + FORMAT_PAGE) };
+  struct haul haul = { 0 };
   uint64_t seen = 0, until;
   struct timespec ts;
   bool is_short, tidy;
@@ -634,7 +662,7 @@ cleaner_thread (void *volume)
 
   live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
-  while (!j->is_stopping && haul.piece != NULL) {
+  while (!j->is_stopping) {
     is_short = segments_count_free (&v->segments) < cleaner_low (v);
     tidy = seen == j->next_seq && is_worth_tidying_locked (v);
     if (j->failed || (!is_short && !tidy)) {
@@ -663,7 +691,6 @@ cleaner_thread (void *volume)
   pthread_mutex_unlock (&j->lock);
   free (haul.zero);
   free (haul.moved);
-  free (haul.piece);
   return NULL;
 }
 

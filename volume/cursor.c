@@ -27,7 +27,10 @@ struct volume_cursor {
   uint64_t segment;            /* where its lap is */
   uint32_t at;                 /* next record in it; 0: batch not loaded */
   struct batch batch;
-  uint64_t next_seq;           /* records below are passed over */
+  uint64_t next_seq;           /* records below are passed over, ... */
+  uint64_t from;               /* ... and those before this position, which
+                                  may be of a history that was given up and
+                                  have the same seqs */
   bool is_ahead;               /* of the medium */
   size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* the batch */
@@ -63,7 +66,7 @@ struct volume_cursor *
 volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
 {
   struct volume_cursor *c;
-  uint64_t size = v->super.segment_size;
+  uint64_t size = v->super.segment_size, from;
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
@@ -72,6 +75,7 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
                  (unsigned long long) first);
       return NULL;
     }
+    from = v->super.oldest_position;
   }
   c = calloc (1, sizeof *c);
   if (c != NULL)
@@ -83,6 +87,7 @@ volume_cursor_open (struct volume *v, uint64_t first, struct error *err)
   }
   c->v = v;
   c->next_seq = first;
+  c->from = from;
   c->segment = find_start (v, first);
   if (c->segment == SEGMENT_NONE)
     c->position = size;        /* nothing is written yet: lap 1 */
@@ -237,7 +242,8 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
       return damaged (c, err);
     len = sizeof (struct format_record) + r.length;
     if (!record_type_is_mark (r.type) && r.type != RECORD_DELTA &&
-        r.type != RECORD_MOVE && r.seq >= c->next_seq) {
+        r.type != RECORD_MOVE && r.seq >= c->next_seq &&
+        c->position + c->at >= c->from) {
       if (r.seq != c->next_seq ||
           !record_verify_body (&r, c->buf + c->at +
                                sizeof (struct format_record), salt,

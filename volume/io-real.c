@@ -4,7 +4,8 @@
  * mapping, and O_DIRECT, for the queue, zero_fill and read_medium.  The
  * kernel keeps the two views coherent: a completed direct write has thrown
  * out what the page cache had of its range.  Where a file system has no
- * O_DIRECT the buffered descriptor does everything.
+ * O_DIRECT the buffered descriptor does everything.  A file that is opened
+ * with IO_READ_MUCH is read through a window where that can be.
  *
  * A queue is an io_uring whose writes carry RWF_DSYNC.  Its submission side
  * is touched by queue_submit and queue_read alone and its completion side by
@@ -37,6 +38,7 @@
 #include "fileio.h"
 #include "format.h"
 #include "io.h"
+#include "window.h"
 
 struct io_dir {
   int fd;
@@ -47,6 +49,8 @@ struct io_file {
   int direct_fd;               /* -1: the file system has no O_DIRECT */
   void *map;
   uint64_t map_len;
+  bool has_window;
+  struct window window;
 };
 
 /* One request in flight.  id to offset belong to the submitter until used is
@@ -188,6 +192,10 @@ real_open (struct io_dir *dir, const char *name, unsigned flags)
                             O_RDWR | O_CLOEXEC | O_NOCTTY | O_DIRECT);
   if (file->direct_fd < 0 && errno != EINVAL && errno != EOPNOTSUPP)
     goto err_close;
+  if (flags & IO_READ_MUCH) {
+    window_init (&file->window, file->fd);
+    file->has_window = true;
+  }
   return file;
 
  err_close:
@@ -215,6 +223,8 @@ real_close (struct io_file *file)
   if (file == NULL)
     return;
   real_unmap (file);
+  if (file->has_window)
+    window_release (&file->window);
   if (file->direct_fd >= 0)
     close (file->direct_fd);
   close (file->fd);
@@ -329,6 +339,8 @@ real_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
 static int
 real_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
 {
+  if (file->has_window && window_copy (&file->window, buf, len, offset))
+    return 0;
   return pread_full (file->fd, buf, len, offset);
 }
 

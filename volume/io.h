@@ -21,6 +21,7 @@ struct io_queue;
 
 #define IO_CREATE (1u << 0)      /* make it; EEXIST when it is there */
 #define IO_LOCK   (1u << 1)      /* exclusive lock: EBUSY when taken */
+#define IO_READ_MUCH (1u << 2)   /* here and there, again and again: a hint */
 
 struct io_completion {
   uint64_t id;

@@ -206,6 +206,14 @@ extern bool mark_decode (const void *body, size_t length, struct mark *ret);
 
 /* ------------------------------------------------------------------ */
 
+/* The head page of a salvage file; false unless hash and bounds hold. */
+extern void salvage_encode (const struct salvage_info *info,
+                            struct format_salvage *ret);
+extern bool salvage_decode (const struct format_salvage *page,
+                            struct salvage_info *ret);
+
+/* ------------------------------------------------------------------ */
+
 /* Map entries. */
 static inline unsigned
 entry_kind (uint64_t entry)

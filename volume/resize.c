@@ -165,6 +165,8 @@ volume_resize (struct volume *v, uint64_t size, uint64_t capacity,
   const struct geometry now = geometry_now (v);
   struct geometry wanted = now;
 
+  if (!live_wait (v))
+    return error_set (err, EIO, "cannot grow the volume: %s", v->failure);
   if (size != 0)
     wanted.size = size;
   if (capacity != 0)

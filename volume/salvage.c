@@ -37,8 +37,8 @@ page_hash (const struct format_salvage *page)
   return XXH3_64bits (page, offsetof (struct format_salvage, hash));
 }
 
-static void
-info_encode (const struct salvage_info *info, struct format_salvage *ret)
+void
+salvage_encode (const struct salvage_info *info, struct format_salvage *ret)
 {
   memset (ret, 0, sizeof *ret);
   memcpy (ret->magic, SALVAGE_MAGIC, sizeof ret->magic);
@@ -70,8 +70,8 @@ is_zero (const uint8_t *p, size_t len)
   return true;
 }
 
-static bool
-info_decode (const struct format_salvage *page, struct salvage_info *ret)
+bool
+salvage_decode (const struct format_salvage *page, struct salvage_info *ret)
 {
   if (memcmp (page->magic, SALVAGE_MAGIC, sizeof page->magic) != 0 ||
       le32toh (page->version) != FORMAT_VERSION || page->reserved1 != 0 ||
@@ -145,7 +145,7 @@ write_file (struct volume *v, int fd, struct salvage_info *info,
   if (write_records (v, fd, info, progress, opaque, err) == -1)
     return -1;
   info->saved_ns = clock_wall_ns ();
-  info_encode (info, &page);
+  salvage_encode (info, &page);
   if (pwrite_full (fd, &page, sizeof page, 0) == -1 || fsync (fd) == -1)
     return error_set_errno (err, errno, "cannot write");
   return 0;
@@ -286,7 +286,7 @@ read_page (const char *path, int fd, struct salvage_info *ret,
   if (fstat (fd, &st) == -1 ||
       pread_full (fd, &page, sizeof page, 0) == -1)
     return error_set_errno (err, errno, "cannot read '%s'", path);
-  if (!info_decode (&page, ret))
+  if (!salvage_decode (&page, ret))
     return damaged (err, path, 0, "there is no head page");
   if ((uint64_t) st.st_size != ret->length)
     return damaged (err, path, st.st_size, "its length is not what it says");

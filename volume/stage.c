@@ -350,11 +350,45 @@ volume_stage_begin (struct volume *v, uint64_t id, uint64_t since_seq,
   return change_stage (v, RECORD_STAGE_BEGIN, &mark, &start, err);
 }
 
+/* Records of the stream come without a gap and each in the generation that the
+ * peer told of for its seq.  While staging that table comes at the end.
+ */
+static int
+check_place (struct volume *v, const struct record *r, uint64_t *next,
+             struct error *err)
+{
+  uint64_t generation;
+
+  if (r->seq != *next)
+    return error_set (err, ESTALE, "record %llu is out of order",
+                      (unsigned long long) r->seq);
+  ++*next;
+  if (v->is_staging)
+    return 0;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+  generation = generations_at (&v->super.generations, r->seq);
+  if (r->generation == generation)
+    return 0;
+  return error_set (err, EBADMSG, "record %llu is of generation %016llx, "
+                    "which is not the one there",
+                    (unsigned long long) r->seq,
+                    (unsigned long long) r->generation);
+}
+
+static uint64_t
+next_seq (struct volume *v)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+
+  return v->journal.next_seq;
+}
+
 /* Validate LEN bytes of records before any of them has an effect. */
 static int
 validate_records (struct volume *v, const uint8_t *p, size_t len,
                   uint64_t salt, struct error *err)
 {
+  uint64_t next = next_seq (v);
   struct record r;
 
   while (len > 0) {
@@ -371,6 +405,8 @@ validate_records (struct volume *v, const uint8_t *p, size_t len,
     if (!record_verify_body (&r, p, salt, volume_blocks (v)))
       return error_set (err, EBADMSG, "record %llu is garbled",
                         (unsigned long long) r.seq);
+    if (r.type != RECORD_DELTA && check_place (v, &r, &next, err) == -1)
+      return -1;
     p += r.length;
     len -= r.length;
   }
@@ -440,6 +476,7 @@ volume_generations_set (struct volume *v,
                         const struct volume_generations *table,
                         struct error *err)
 {
+  struct volume_point committed;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
 
   if (check_secondary (v, err) == -1)
@@ -447,12 +484,17 @@ volume_generations_set (struct volume *v,
   if (table->count > VOLUME_GENERATIONS_MAX)
     return error_set (err, EBADMSG, "%u generations are too many",
                       table->count);
+  committed = committed_point (v);
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
 
     if (v->super.flags & SUPER_STAGE)
       v->super.stage.generations = *table;
+    else if (committed.seq > 0 && v->super.generations.count > 0 &&
+             generations_at (table, committed.seq) != committed.generation)
+      return error_set (err, EBADMSG, "the history does not lead to what is "
+                        "committed here");
     else {
       v->super.generations = *table;
       super_keep_shown (&v->super);
@@ -512,8 +554,11 @@ volume_stage_commit (struct volume *v, const struct volume_point *point,
     .stage_id = v->super.stage.id, .salt = v->super.stage.salt,
     .point = *point,
   };
-  if (v->super.stage.generations.count == 0 && point->seq > 0)
-    return error_set (err, EBADMSG, "the stage came without generations");
+  if (point->seq > 0 &&
+      generations_at (&v->super.stage.generations, point->seq) !=
+      point->generation)
+    return error_set (err, EBADMSG, "the stage came without the generation "
+                      "of its point");
   return change_stage (v, RECORD_STAGE_COMMIT, &mark, point, err);
 }
 

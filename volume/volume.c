@@ -104,13 +104,13 @@ check_params (const struct volume_params *p, struct error *err)
   return check_capacity (p->capacity, err);
 }
 
-/* The journal may take four times the size of the disk: its file grows only
+/* The journal may take three times the size of the disk: its file grows only
  * as far as it is used.
  */
 uint64_t
 default_capacity (uint64_t size, uint64_t segment_size)
 {
-  uint64_t capacity = ROUND_UP (4 * size, segment_size);
+  uint64_t capacity = ROUND_UP (3 * size, segment_size);
 
   if (capacity > VOLUME_CAPACITY_MAX)
     return VOLUME_CAPACITY_MAX;
@@ -360,7 +360,7 @@ open_files (struct volume *v, struct error *err)
     v->is_staging = true;
   }
 
-  v->journal.file = v->io->open (v->dir, "journal", 0);
+  v->journal.file = v->io->open (v->dir, "journal", IO_READ_MUCH);
   if (v->journal.file == NULL)
     return error_set_errno (err, errno, "cannot open 'journal'");
   return 0;
