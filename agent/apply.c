@@ -348,12 +348,10 @@ give_up (struct step *s, const json_t *theirs)
   const json_t *history = json_object_get (theirs, "history");
   struct record const *rec = s->rec;
 
-  if (!json_is_object (history))
-    return fail (s, "waiting", "the other site has not told its disk's "
-                 "history");
-  if (rec->reprotect == REPROTECT_REVERSE &&
-      !has_role (s, theirs, "primary"))
-    return fail (s, "waiting", "the other disk is not primary yet");
+  if (!json_is_object (history) ||
+      (rec->reprotect == REPROTECT_REVERSE &&
+       !has_role (s, theirs, "primary")))
+    return APPLY_WAITS;
   if (strcmp (json_text (s->status, "role"), "primary") == 0)
     log_info ("worker: pair %s: disk %s gives up what the other one lacks",
               rec->id, s->disk);

@@ -7,7 +7,7 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c key.c
+ *   disk.c disk-scrub.c pair.c pair-modify.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -319,7 +319,9 @@ extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
   pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
+extern const struct cli_option pair_modify_options[];
 extern int pair_create (struct cli *cli);
+extern int pair_modify (struct cli *cli);
 extern int pair_start (struct cli *cli);
 extern int pair_stop (struct cli *cli);
 extern int pair_failover (struct cli *cli);

@@ -80,6 +80,9 @@ const struct cli_command cli_commands[] = {
     "primary goes on.\nWhat is given up is shown first, and saved.  Then "
     "'pair start' copies what differs.",
     pair_reprotect_options, pair_reprotect, NULL },
+  { "pair", "modify", "PAIR", "change name, description or RPO of a pair",
+    "Only of one that is created or stopped.",
+    pair_modify_options, pair_modify, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",

@@ -262,14 +262,19 @@ extern int volume_salvaged (struct volume *v, struct error *err);
 /* What a volume shows that is newer than SEQ of its history. */
 struct volume_tail {
   uint64_t writes;           /* records */
-  uint64_t blocks;           /* that differ from then, or may */
-  uint64_t bytes;            /* guest bytes in these writes; those of the
-                                blocks when the journal no longer tells */
-  bool is_exact;             /* it does */
+  bool is_exact;             /* the journal still tells them all: */
+  uint64_t bytes;            /* guest bytes in these writes; else at least
+                                so many */
+  uint64_t blocks;           /* that differ from then: at most; if not
+                                is_exact, so many (QUICK: 0, not counted) */
   uint64_t first_ns, last_ns;   /* wall clock of the first (0: not known) and
                                    the last of them */
 };
-extern int volume_tail_measure (struct volume *v, uint64_t seq,
+
+/* Takes as long as looking at every birth if the journal does not tell and
+ * it is not to be QUICK.
+ */
+extern int volume_tail_measure (struct volume *v, uint64_t seq, bool quick,
                                 struct volume_tail *ret, struct error *err);
 
 /* What a salvage file says of itself. */
