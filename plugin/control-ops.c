@@ -635,18 +635,10 @@ get_word (struct call *call, const char *key, const char *no,
 static int
 get_mode (struct call *call, struct sync_settings *mode)
 {
-  uint64_t rpo = mode->rpo_seconds;
-
   if (get_word (call, "mode", "async", "sync", &mode->is_sync) == -1 ||
       get_word (call, "on_peer_loss", "degrade", "suspend",
-                &mode->suspends) == -1 ||
-      (json_object_get (call->request, "rpo") != NULL &&
-       get_number (call, "rpo", &rpo) == -1))
+                &mode->suspends) == -1)
     return -1;
-  if (rpo > SYNC_RPO_MAX)
-    return refuse (call, "bad-request", EINVAL,
-                   "field 'rpo' must be at most %u", SYNC_RPO_MAX);
-  mode->rpo_seconds = rpo;
   return 0;
 }
 

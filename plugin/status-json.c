@@ -198,11 +198,10 @@ mode_to_json (struct disk *disk)
   if (disk->replication.sync == NULL)
     return json_null ();
   sync_get_status (disk->replication.sync, &s);
-  return json_pack ("{s:s, s:s, s:I, s:s, s:I, s:I, s:o}",
+  return json_pack ("{s:s, s:s, s:s, s:I, s:I, s:o}",
                     "mode", s.settings.is_sync ? "sync" : "async",
                     "on_peer_loss",
                     s.settings.suspends ? "suspend" : "degrade",
-                    "rpo", NUMBER (s.settings.rpo_seconds),
                     "state", sync_state_name (s.state),
                     "waiting", NUMBER (s.waiting),
                     "held_seq", NUMBER (s.held_seq),

@@ -191,14 +191,6 @@ sync_configure (struct sync *s, const struct sync_settings *settings,
   }
 }
 
-void
-sync_get_settings (struct sync *s, struct sync_settings *ret)
-{
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
-
-  *ret = s->settings;
-}
-
 bool
 sync_wait_told (struct sync *s, unsigned timeout_ms)
 {

@@ -50,10 +50,7 @@ extern const char *replica_promise_name (enum replica_promise promise);
 struct sync_settings {
   bool is_sync;
   bool suspends;           /* on the loss of the peer; else degrades */
-  uint32_t rpo_seconds;    /* async: commit each so many; 0: continuously */
 };
-
-#define SYNC_RPO_MAX 86400u
 
 /* What must survive a restart. */
 struct sync_record {
@@ -121,8 +118,6 @@ extern int sync_wait (struct sync *s, uint64_t seq, bool (*is_gone) (void));
 
 /* ------------------------------------------------------------------ */
 /* The sender's side: its thread only.                                  */
-
-extern void sync_get_settings (struct sync *s, struct sync_settings *ret);
 
 /* For the SESSION page: the promise that the peer may go on relying on. */
 extern enum replica_promise sync_session_promise (struct sync *s);

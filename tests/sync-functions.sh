@@ -6,10 +6,10 @@
 
 acked=$tmp/acked
 
-# set_mode sync|async [suspend|degrade [RPO [force]]]
+# set_mode sync|async [suspend|degrade [force]]
 set_mode ()
 {
-  ask "$a" link.mode "\"mode\":\"$1\",\"on_peer_loss\":\"${2:-degrade}\",\"rpo\":${3:-0}${4:+,\"force\":true}"
+  ask "$a" link.mode "\"mode\":\"$1\",\"on_peer_loss\":\"${2:-degrade}\"${3:+,\"force\":true}"
 }
 
 # mode_is STATE: of the primary's mode.

@@ -16,6 +16,7 @@ import threading
 import nbd
 
 BLOCKS = 16
+FIRST = 8 << 20     # another load may have what is below
 
 
 def open_disk(uri):
@@ -25,7 +26,7 @@ def open_disk(uri):
 
 
 def offset(thread, number):
-    return (thread * BLOCKS + number % BLOCKS) * 4096
+    return FIRST + (thread * BLOCKS + number % BLOCKS) * 4096
 
 
 def block(thread, number):

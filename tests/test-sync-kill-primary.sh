@@ -20,13 +20,18 @@ RANDOM=$seed
 one_round ()
 {
   sites 16M
+  proxy_start
+  started_proxy=$started_pid
   pair
   set_mode sync suspend
   link_start
   wait_mode in-sync || bail_out 'never in sync'
+  # So slow that what was not waited for is not there yet.
+  proxy rate 300000 >/dev/null
   writers_start "$@"
   wait_for 20 acked_more_than 20 || bail_out 'nothing is acknowledged'
   random_moment 700
+  kill_pid "$started_proxy" KILL   # with all that is on the wire
   kill_a
   wait_for 20 is_gone "$writers_pid"
   promote_b 2
@@ -35,7 +40,7 @@ one_round ()
   ok "round $i: what was flushed is there ($(acked_count) flushes, $1 writers)" \
     has_acked
   kill_b
-  rm -rf "$a" "$b"
+  rm -rf "$a" "$b" "$tmp"/proxy.*
 }
 
 for ((i = 1; i <= rounds; i++)); do

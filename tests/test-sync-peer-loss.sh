@@ -53,7 +53,7 @@ ok 'flushes are acknowledged' wait_for 20 acked_more_than 50
 
 kill_b
 ok 'suspended' wait_mode suspended
-set_mode sync degrade 0 force
+set_mode sync degrade force
 ok 'the mode is changed: degraded' wait_mode degraded 5
 n=$(acked_count)
 ok 'flushes go on' wait_for 20 acked_more_than $((n + 50))

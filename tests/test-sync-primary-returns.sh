@@ -21,7 +21,9 @@ for ((i = 1; i <= ${rounds:-5}; i++)); do
   wait_mode in-sync || bail_out 'never in sync'
   writers_start 4
   wait_for 20 acked_more_than 20
-  load_start "$RANDOM"
+  start load /usr/bin/python3 "$top_srcdir/tests/link-load.py" \
+    "$(nbd_uri "$a" d)" "$RANDOM" 2048
+  load_pid=$started_pid
   random_moment 500
   kill_a
   wait_for 20 is_gone "$writers_pid"

@@ -63,7 +63,7 @@ teardown (void **state)
 static void
 configure (bool is_sync, bool suspends)
 {
-  const struct sync_settings settings = { is_sync, suspends, 0 };
+  const struct sync_settings settings = { is_sync, suspends };
 
   sync_configure (sync_mode, &settings, true);
 }
