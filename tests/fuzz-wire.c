@@ -66,12 +66,15 @@ look_at_payload (const uint8_t *p, size_t len)
   struct volume_generations table;
   struct frame_cursor cursor;
   struct frame_commit commit;
+  enum replica_promise promise;
 
   frame_cursor_decode (p, len, &cursor, NULL);
   if (frame_commit_decode (p, len, &commit, NULL) == 0)
     check_table (&commit.generations);
   if (frame_generations_decode (p, len, &table, NULL) == 0)
     check_table (&table);
+  if (frame_promise_decode (p, len, &promise, NULL) == 0)
+    FUZZ_CHECK (promise <= REPLICA_PROMISE_MAX);
 }
 
 static void
