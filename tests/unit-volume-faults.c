@@ -334,7 +334,7 @@ write_much (void *opaque)
   struct ahead_writer *w = opaque;
   uint64_t i;
 
-  for (i = 0; i < 64 && w->errnum == 0; ++i)
+  for (i = 0; i < 40 && w->errnum == 0; ++i)
     if (write_noise (w->f, i % 4 * MIB / 2, MIB / 2) == -1)
       w->errnum = errno;
   __atomic_store_n (&w->is_done, true, __ATOMIC_RELEASE);
