@@ -150,7 +150,7 @@ help_all (void)
     printf ("\n%s: %s\n", n->name, n->help);
     for (c = cli_commands; c->noun; ++c)
       if (strcmp (c->noun, n->name) == 0 && *c->verb)
-        printf ("  %-8s  %s\n", c->verb, c->help);
+        printf ("  %-9s  %s\n", c->verb, c->help);
   }
   help_options ("options of every verb", cli_globals);
   help_exit_codes ();
