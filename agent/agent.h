@@ -34,7 +34,8 @@
  * one pair the newer wins on both sites (record_compare).  So a kill at any
  * moment leaves a state from which a restart goes on by itself.
  *
- * Threads: one a HTTP connection, one worker, one a peer, one for nbdkit.
+ * Threads: one a HTTP connection, one a listener (http-guard.c), one worker,
+ * one a peer, one for nbdkit.
  * Locks: agent.lock guards the runtime fields below; the store has its own
  * (store_begin/store_enter).  Order: store, then agent.lock.  Neither is
  * held over a call to a plugin or a peer.

@@ -83,9 +83,8 @@ is_ours (const struct step *s)
 
 /* The link's secret, from the one that we share with the other site. */
 static bool
-link_secret (struct step *s, char ret[65])
+link_secret (struct step *s, struct peer *peer, char ret[65])
 {
-  struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
   struct secret secret;
 
   if (peer == NULL)
@@ -129,13 +128,16 @@ give_role (struct step *s, const char *role)
   const char *now = json_text (s->status, "role");
   bool is_same = is_ours (s) && strcmp (now, role) == 0 &&
     json_u64 (s->status, "fence") == s->rec->fence;
+  struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
   char secret[65];
   int r;
 
-  if (!link_secret (s, secret))
-    return is_same ? APPLY_DONE
-      : fail (s, "no-site", "this site has no peer of the pair's other "
-              "region");
+  /* What the sites agreed on stays until they know each other by another. */
+  if (is_same && (peer == NULL || !peer_is_reachable (peer)))
+    return APPLY_DONE;
+  if (!link_secret (s, peer, secret))
+    return fail (s, "no-site", "this site has no peer of the pair's other "
+                 "region");
   if (!secret_is_new (s, secret) && is_same)
     return APPLY_DONE;
   if (!is_ours (s) && strcmp (now, "standalone") != 0)
@@ -348,12 +350,10 @@ give_up (struct step *s, const json_t *theirs)
   const json_t *history = json_object_get (theirs, "history");
   struct record const *rec = s->rec;
 
-  if (!json_is_object (history))
-    return fail (s, "waiting", "the other site has not told its disk's "
-                 "history");
-  if (rec->reprotect == REPROTECT_REVERSE &&
-      !has_role (s, theirs, "primary"))
-    return fail (s, "waiting", "the other disk is not primary yet");
+  if (!json_is_object (history) ||
+      (rec->reprotect == REPROTECT_REVERSE &&
+       !has_role (s, theirs, "primary")))
+    return APPLY_WAITS;
   if (strcmp (json_text (s->status, "role"), "primary") == 0)
     log_info ("worker: pair %s: disk %s gives up what the other one lacks",
               rec->id, s->disk);

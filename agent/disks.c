@@ -21,6 +21,7 @@
 #include "x509.h"
 
 #define CALL_TIMEOUT_MS 2200
+#define MANY 8                   /* disks that are better asked for at once */
 #define STATUS_TIMEOUT_MS 1000
 #define LIST_TIMEOUT_MS 10000
 #define BLOCK 4096
@@ -418,17 +419,29 @@ plugin_adopt_disks (struct agent *agent)
 /* ------------------------------------------------------------------ */
 /* DescribeDisks                                                        */
 
+static void
+keep_status (struct agent *agent, const json_t *status, void *opaque)
+{
+  (void) agent;
+  json_object_set_new (opaque, json_text (status, "disk"),
+                       json_deep_copy (status));
+}
+
 /* *SILENT: the plugin does not answer, so it is not asked once more: the
- * caller has 3 seconds for all disks.
+ * caller has 3 seconds for all disks.  KNOWN: STATUS of many, asked for at
+ * once; what is not in it is asked for.
  */
 static json_t *
-describe_disk (struct agent *agent, const struct disk *disk, bool *silent)
+describe_disk (struct agent *agent, const struct disk *disk,
+               const json_t *known, bool *silent)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
   const struct settings *s = &agent->settings;
   struct control_error err = { "unreachable",
                                "the plugin did not answer in time" };
-  json_t *detail = *silent ? NULL
+  json_t *detail = json_object_get (known, disk->id)
+    ? json_incref (json_object_get (known, disk->id))
+    : *silent ? NULL
     : disk_status (agent, disk->id, STATUS_TIMEOUT_MS, &err);
   bool attached = json_u64 (detail, "clients") > 0;
   bool failed = detail == NULL ||
@@ -482,7 +495,7 @@ action_describe_disks (struct agent *agent, struct request *req,
   const char *ids = params_get (&req->params, "DiskIds");
   CLEANUP_FREE struct disk *list = NULL;
   struct paging paging;
-  json_t *array = json_array ();
+  json_t *array = json_array (), *known = NULL;
   uint64_t found = 0;
   bool silent = false;
   ssize_t n, i;
@@ -500,16 +513,21 @@ action_describe_disks (struct agent *agent, struct request *req,
   }
   if (strcmp (req->region, agent->settings.region) != 0)
     n = 0;
+  if (ids == NULL && n >= MANY && plugin_is_alive (agent->plugin)) {
+    known = json_object ();
+    plugin_each_disk (agent, keep_status, known);
+  }
   for (i = 0; i < n; ++i) {
     if ((list[i].state != DISK_READY && list[i].state != DISK_RESIZING) ||
         (!in_comma_list (ids, list[i].id) &&
          !in_comma_list (ids, list[i].name)))
       continue;
     if (found >= paging.offset && found < paging.offset + paging.limit)
-      json_array_append_new (array, describe_disk (agent, &list[i],
+      json_array_append_new (array, describe_disk (agent, &list[i], known,
                                                    &silent));
     found++;
   }
+  json_decref (known);
   paging_finish (&paging, found, answer->body);
 }
 

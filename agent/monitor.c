@@ -163,7 +163,9 @@ void
 monitor_describe (const struct record *rec, const json_t *status,
                   bool at_source, json_t *object)
 {
-  if (rec->status == PAIR_FAILOVERED || rec->status == PAIR_FAILOVERING)
+  if (rec->status == PAIR_FAILOVERED || rec->status == PAIR_FAILOVERING ||
+      rec->status == PAIR_REPROTECTING ||
+      rec->status == PAIR_REPROTECT_FAILED)
     return;
   if (at_source)
     describe_source (status, object);

@@ -174,6 +174,39 @@ take_header (char *data, size_t size, size_t count, void *opaque)
   return n;
 }
 
+/* A thread keeps its connections from call to call: a TLS handshake costs more
+ * than most calls.  One that the other side has closed meanwhile is noticed
+ * by libcurl, which then makes another.
+ */
+static pthread_key_t curl_key;
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+static void
+make_curl_key (void)
+{
+  if (pthread_key_create (&curl_key, curl_easy_cleanup) != 0)
+    abort ();
+}
+
+static CURL *
+our_curl (void)
+{
+  CURL *curl;
+
+  pthread_once (&curl_once, make_curl_key);
+  curl = pthread_getspecific (curl_key);
+  if (curl) {
+    curl_easy_reset (curl);
+    return curl;
+  }
+  curl = curl_easy_init ();
+  if (curl && pthread_setspecific (curl_key, curl) != 0) {
+    curl_easy_cleanup (curl);
+    return NULL;
+  }
+  return curl;
+}
+
 int
 peer_post (const char *address, bool is_tls, const char *ca_path,
            const char *verb, const char *body, const char *auth,
@@ -183,7 +216,7 @@ peer_post (const char *address, bool is_tls, const char *ca_path,
   CLEANUP_FREE char *url = NULL;
   struct curl_slist *headers = NULL;
   struct exchange x = { 0 };
-  CURL *curl = curl_easy_init ();
+  CURL *curl = our_curl ();
   CURLcode r;
 
   if (curl == NULL ||
@@ -196,6 +229,7 @@ peer_post (const char *address, bool is_tls, const char *ca_path,
   curl_easy_setopt (curl, CURLOPT_URL, url);
   curl_easy_setopt (curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt (curl, CURLOPT_PROXY, "");
+  curl_easy_setopt (curl, CURLOPT_MAXCONNECTS, 2L);
   curl_easy_setopt (curl, CURLOPT_POSTFIELDS, body);
   curl_easy_setopt (curl, CURLOPT_POSTFIELDSIZE, (long) strlen (body));
   curl_easy_setopt (curl, CURLOPT_HTTPHEADER, headers);
@@ -215,7 +249,6 @@ peer_post (const char *address, bool is_tls, const char *ca_path,
     curl_easy_setopt (curl, CURLOPT_CAINFO, ca_path);
   r = curl_easy_perform (curl);
   curl_slist_free_all (headers);
-  curl_easy_cleanup (curl);
   if (r != CURLE_OK) {
     free (x.body);
     error_set (err, r == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO,

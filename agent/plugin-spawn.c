@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +260,20 @@ bound_address (int fd, const char *address, char *ret, size_t size)
     snprintf (ret, size, "%.*s:%s", (int) (colon - address), address, port);
 }
 
+/* Connections inherit it: one whose other end vanished without a word is given
+ * up after half a minute, and with it the threads that nbdkit holds for it.
+ */
+static void
+keep_alive (int fd)
+{
+  int on = 1, idle = 15, interval = 5, count = 3;
+
+  setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 int
 listen_tcp (const char *address, char *ret, size_t size, struct error *err)
 {
@@ -267,8 +283,10 @@ listen_tcp (const char *address, char *ret, size_t size, struct error *err)
   if (resolve (address, &ai, err) == -1)
     return -1;
   fd = socket (ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0)
+  if (fd >= 0) {
     setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    keep_alive (fd);
+  }
   if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
     saved = errno;

@@ -50,6 +50,20 @@ region_json (const char *region, const char *zone, const char *endpoint)
                     "Zones", zones);
 }
 
+/* Where others find our API. */
+static const char *
+own_endpoint (const struct settings *s)
+{
+  const char *const list[] = { s->address, s->listen_tls, s->listen };
+  size_t i;
+
+  for (i = 0; i < sizeof list / sizeof list[0]; ++i) {
+    if (list[i] && strcmp (list[i], "none") != 0)
+      return list[i];
+  }
+  return "";
+}
+
 void
 action_describe_regions (struct agent *agent, struct request *req,
                          const struct work_token *token,
@@ -76,7 +90,7 @@ action_describe_regions (struct agent *agent, struct request *req,
     wanted = NULL;
   if (wanted == NULL || strcmp (wanted, s->region) == 0)
     json_array_append_new (array, region_json (s->region, s->zone,
-                                               s->listen));
+                                               own_endpoint (s)));
   peers = peers_describe (agent);
   json_array_foreach (peers, i, peer) {
     const char *region = json_text (peer, "RegionId");

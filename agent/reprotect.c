@@ -48,11 +48,12 @@ reprotect_peer_status (struct agent *agent, const struct record *rec)
 
 static json_t *
 ask_plugin (struct agent *agent, const char *disk, const char *op,
-            const json_t *peer, struct control_error *err)
+            const json_t *peer, bool quick, struct control_error *err)
 {
   return plugin_call (agent->plugin,
-                      json_pack ("{s:s, s:s, s:O*}", "op", op, "disk", disk,
-                                 "peer", peer), PLUGIN_TIMEOUT_MS, err);
+                      json_pack ("{s:s, s:s, s:O*, s:b}", "op", op, "disk",
+                                 disk, "peer", peer, "quick", (int) quick),
+                      PLUGIN_TIMEOUT_MS, err);
 }
 
 /* The last comparison if it still holds, or is so new that it does for now. */
@@ -122,7 +123,7 @@ compare (struct agent *agent, const struct record *rec, const json_t *ours,
   if (ret)
     return ret;
   ret = ask_plugin (agent, our_disk (agent, rec), "pair.compare", theirs,
-                    &err);
+                    true, &err);
   if (ret &&
       remember_comparison (agent, rec, ours, theirs, ret))
     event_note (agent, LOG_LEVEL_WARNING, "worker", "split-brain", rec->id,
@@ -149,7 +150,7 @@ reprotect_observe (struct agent *agent, const struct record *rec,
     return;
   }
   ours = ask_plugin (agent, our_disk (agent, rec), "disk.history", NULL,
-                     &err);
+                     true, &err);
   if (ours == NULL)
     return;
   theirs = reprotect_peer_status (agent, rec);
@@ -279,10 +280,10 @@ ask_loser (struct agent *agent, const struct record *rec, bool is_here,
                        PEER_TIMEOUT_MS, &err);
     if (json_object_get (reply, "history"))
       ret = ask_plugin (agent, disk, "pair.compare",
-                        json_object_get (reply, "history"), &cerr);
+                        json_object_get (reply, "history"), false, &cerr);
   }
   else {
-    history = ask_plugin (agent, disk, "disk.history", NULL, &cerr);
+    history = ask_plugin (agent, disk, "disk.history", NULL, true, &cerr);
     if (history)
       reply = peer_call (peer, "compare",
                          json_pack ("{s:s, s:o}", "disk", other, "peer",

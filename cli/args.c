@@ -46,7 +46,7 @@ vusage (const char *noun, const char *verb, const char *fmt, va_list args)
   vsnprintf (text, sizeof text, fmt, args);
   fprintf (stderr, "pairctl: %s\ntry 'pairctl %s%s%s%s--help'\n",
            text_clean (text), noun ? noun : "", noun ? " " : "",
-           verb ? verb : "", verb ? " " : "");
+           verb ? verb : "", verb && *verb ? " " : "");
 }
 
 static int __attribute__ ((format (printf, 3, 4)))
@@ -149,8 +149,8 @@ help_all (void)
   for (n = cli_nouns; n->name; ++n) {
     printf ("\n%s: %s\n", n->name, n->help);
     for (c = cli_commands; c->noun; ++c)
-      if (strcmp (c->noun, n->name) == 0)
-        printf ("  %-8s  %s\n", c->verb, c->help);
+      if (strcmp (c->noun, n->name) == 0 && *c->verb)
+        printf ("  %-9s  %s\n", c->verb, c->help);
   }
   help_options ("options of every verb", cli_globals);
   help_exit_codes ();
@@ -164,7 +164,7 @@ synopsis (const struct cli_command *c)
 {
   const struct cli_option *o;
 
-  printf ("pairctl %s %s", c->noun, c->verb);
+  printf ("pairctl %s%s%s", c->noun, *c->verb ? " " : "", c->verb);
   if (c->arg)
     printf (" %s", c->arg);
   if (c->arg2)
@@ -205,7 +205,7 @@ help_command (const struct cli_command *c)
   return EXIT_OK;
 }
 
-/* One line a verb: noun, verb, argument or "-", then the options, with a "="
+/* One line a verb: noun, verb or "-", argument or "-", then the options, with a "="
  * behind those that take a value.
  */
 static int
@@ -215,7 +215,8 @@ list_commands (void)
   const struct cli_option *o;
 
   for (c = cli_commands; c->noun; ++c) {
-    printf ("%s %s %s", c->noun, c->verb, c->arg ? c->arg : "-");
+    printf ("%s %s %s", c->noun, *c->verb ? c->verb : "-",
+            c->arg ? c->arg : "-");
     for (o = c->options; o && o->name; ++o)
       printf (" --%s%s", o->name, o->value ? "=" : "");
     printf ("\n");
@@ -361,6 +362,7 @@ args_parse (struct cli *cli, int argc, char **argv)
   struct typed t = { .words = 0 };
   const struct cli_noun *noun = NULL;
   bool wants_help;
+  unsigned first = 2;      /* word that is the argument */
   int r;
 
   r = collect (&t, argc, argv);
@@ -373,7 +375,11 @@ args_parse (struct cli *cli, int argc, char **argv)
     if (noun == NULL)
       return usage (NULL, NULL, "there is no '%s'", t.word[0]);
   }
-  if (t.words > 1) {
+  if (noun)
+    cli->command = command_find (noun->name, "");
+  if (cli->command)
+    first = 1;
+  else if (t.words > 1) {
     cli->command = command_find (noun->name, t.word[1]);
     if (cli->command == NULL)
       return usage (noun->name, NULL, "'%s' has no verb '%s'", noun->name,
@@ -393,19 +399,21 @@ args_parse (struct cli *cli, int argc, char **argv)
   if (cli->command == NULL)
     return usage (noun->name, NULL, "what shall be done with '%s'? Say a verb",
                   noun->name);
-  if (cli->command->arg == NULL && t.words > 2)
+  if (cli->command->arg == NULL && t.words > first)
     return usage (noun->name, cli->command->verb, "unexpected argument '%s'",
-                  t.word[2]);
-  if (cli->command->arg && (t.words < 3 || *t.word[2] == '\0'))
+                  t.word[first]);
+  if (cli->command->arg && (t.words <= first || *t.word[first] == '\0'))
     return usage (noun->name, cli->command->verb, "%s is missing",
                   cli->command->arg);
-  if (cli->command->arg2 == NULL && t.words > 3)
-    return usage (noun->name, NULL, "unexpected argument '%s'", t.word[3]);
-  if (cli->command->arg2 && (t.words < 4 || *t.word[3] == '\0'))
+  if (cli->command->arg2 == NULL && t.words > first + 1)
+    return usage (noun->name, NULL, "unexpected argument '%s'",
+                  t.word[first + 1]);
+  if (cli->command->arg2 && (t.words <= first + 1 ||
+                             *t.word[first + 1] == '\0'))
     return usage (noun->name, cli->command->verb, "%s is missing",
                   cli->command->arg2);
-  cli->arg = t.words > 2 ? t.word[2] : NULL;
-  cli->arg2 = t.words > 3 ? t.word[3] : NULL;
+  cli->arg = t.words > first ? t.word[first] : NULL;
+  cli->arg2 = t.words > first + 1 ? t.word[first + 1] : NULL;
 
   cli->site = getenv ("PAIRDISK_SITE");
   return assign (cli, &t);

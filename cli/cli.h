@@ -7,7 +7,7 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-reprotect.c event.c key.c
+ *   disk.c disk-scrub.c pair.c pair-modify.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -67,7 +67,7 @@ struct cli_option {
 struct cli;
 
 struct cli_command {
-  const char *noun, *verb;
+  const char *noun, *verb; /* a noun without verbs has one command, "" */
   const char *arg;         /* word in the help; NULL: takes none */
   const char *help;        /* one line */
   const char *details;     /* more for the verb's own help, or NULL */
@@ -319,7 +319,9 @@ extern int disk_scrub (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
   pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
+extern const struct cli_option pair_modify_options[];
 extern int pair_create (struct cli *cli);
+extern int pair_modify (struct cli *cli);
 extern int pair_start (struct cli *cli);
 extern int pair_stop (struct cli *cli);
 extern int pair_failover (struct cli *cli);
@@ -331,8 +333,12 @@ extern int pair_show (struct cli *cli);
 extern int pair_progress (struct cli *cli);
 extern int pair_wait_for (struct cli *cli);
 
-extern const struct cli_option event_list_options[];
+extern const struct cli_option status_options[];
+extern int status_show (struct cli *cli);
+
+extern const struct cli_option event_list_options[], event_watch_options[];
 extern int event_list (struct cli *cli);
+extern int event_watch (struct cli *cli);
 
 extern const struct cli_option site_init_options[], site_invite_options[],
   site_rotate_options[];

@@ -14,6 +14,7 @@
 #include "cli.h"
 
 const struct cli_noun cli_nouns[] = {
+  { "status", "the whole site, what needs attention first" },
   { "disk",   "the disks of a site" },
   { "pair",   "pairs: a disk here and its copy at another site" },
   { "event",  "what happened at a site" },
@@ -39,6 +40,10 @@ const struct cli_option cli_globals[] = {
 };
 
 const struct cli_command cli_commands[] = {
+  { "status", "", NULL, "show the whole site, what needs attention first",
+    "The pairs that do well are listed as far as the screen goes.",
+    status_options, status_show, NULL },
+
   { "disk", "create", "NAME", "make a disk",
     NULL, disk_create_options, disk_create, NULL },
   { "disk", "list", NULL, "list the disks of the site",
@@ -75,6 +80,9 @@ const struct cli_command cli_commands[] = {
     "primary goes on.\nWhat is given up is shown first, and saved.  Then "
     "'pair start' copies what differs.",
     pair_reprotect_options, pair_reprotect, NULL },
+  { "pair", "modify", "PAIR", "change name, description or RPO of a pair",
+    "Only of one that is created or stopped.",
+    pair_modify_options, pair_modify, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",
@@ -86,6 +94,9 @@ const struct cli_command cli_commands[] = {
   { "pair", "wait", "PAIR", "wait until a pair is in a state",
     NULL, pair_wait_for_options, pair_wait_for, NULL },
 
+  { "event", "watch", NULL, "print events as they come",
+    "Without --until it ends with --timeout or a signal.",
+    event_watch_options, event_watch, NULL },
   { "event", "list", NULL, "list events, oldest first",
     NULL, event_list_options, event_list, NULL },
 

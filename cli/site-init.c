@@ -109,7 +109,7 @@ is_name (const char *text)
 
 struct init {
   const char *region, *zone, *dir;
-  char *tls, *config;
+  char *tls, *disks, *config;
   struct place address, data;
   const char *listen;            /* host */
 };
@@ -153,6 +153,7 @@ parse (struct cli *cli, struct init *in)
   }
   in->dir = cli->site && *cli->site ? cli->site : DEFAULT_SITE;
   in->tls = text_printf ("%s/tls", in->dir);
+  in->disks = text_printf ("%s/disks", in->dir);
   in->config = config ? text_printf ("%s", config)
     : strcmp (in->dir, DEFAULT_SITE) == 0
     ? text_printf ("%s", DEFAULT_CONFIG)
@@ -278,11 +279,13 @@ site_init (struct cli *cli)
   if (!parse (cli, &in))
     return EXIT_USAGE;
   if (refuse_second (&in, &err) == -1 || make_dir (in.dir, 0700, &err) == -1 ||
-      make_keys (&in, &err) == -1 || write_config (&in, &err) == -1)
+      make_dir (in.disks, 0700, &err) == -1 || make_keys (&in, &err) == -1 ||
+      write_config (&in, &err) == -1)
     r = fail_error (&err, "cannot make site '%s'", in.region);
   else
     r = print_made (cli, &in);
   free (in.tls);
+  free (in.disks);
   free (in.config);
   return r;
 }

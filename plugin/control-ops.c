@@ -30,6 +30,8 @@
 #define NEEDS_VOLUME (1u << 1)  /* and it is open */
 #define CHANGES      (1u << 2)  /* ops_lock is held */
 
+#define TELL_MS 1000          /* to tell the peer that a promise is no more */
+
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
 
@@ -397,7 +399,10 @@ set_pair (struct call *call, const struct pair_request *wanted,
 
   make_link (disk, wanted, status, &link);
   replication_stop (disk);
-  r = disk_set_link (disk, &link, &call->error);
+  r = status->role == wanted->role ? 0 :
+    sync_reset (disk->replication.sync, &call->error);
+  if (r == 0)
+    r = disk_set_link (disk, &link, &call->error);
   if (r == 0)
     r = volume_set_role (disk->volume, wanted->role, &wanted->pair,
                          wanted->fence, &call->error);
@@ -438,6 +443,22 @@ op_pair_set (struct call *call)
   return r;
 }
 
+/* The link of a primary will end: what the peer relies on is taken back, if
+ * it can be told.
+ */
+static void
+take_promise_back (struct disk *disk)
+{
+  struct sender_status status;
+
+  sync_configure (disk->replication.sync, &disk->link.mode, false);
+  if (replication_sender_status (disk, &status) &&
+      status.connected_ms > 0) {
+    replication_kick_sender (disk);
+    sync_wait_told (disk->replication.sync, TELL_MS);
+  }
+}
+
 static int
 op_pair_clear (struct call *call)
 {
@@ -451,6 +472,7 @@ op_pair_clear (struct call *call)
   /* The role goes first: a link file of another pair than the volume's means
    * nothing, a role without its link file would keep the disk useless.
    */
+  take_promise_back (disk);
   replication_stop (disk);
   volume_get_status (disk->volume, &status);
   if (status.stage.is_active)
@@ -464,6 +486,8 @@ op_pair_clear (struct call *call)
   disk_role_changed (disk);
   if (r == 0)
     r = disk_set_link (disk, &no_link, &call->error);
+  if (r == 0)
+    r = sync_reset (disk->replication.sync, &call->error);
   return r == -1 ? failed (call) : 0;
 }
 
@@ -582,10 +606,70 @@ op_link_stop (struct call *call)
 
   if (check_role (call, VOLUME_ROLE_PRIMARY) == -1)
     return -1;
+  take_promise_back (call->disk);
   replication_stop_sender (call->disk);
   link.is_on = false;
-  if (disk_set_link (call->disk, &link, &call->error) == -1)
+  if (disk_set_link (call->disk, &link, &call->error) == -1 ||
+      sync_force (call->disk->replication.sync, &call->error) == -1)
     return failed (call);
+  return 0;
+}
+
+static int
+get_word (struct call *call, const char *key, const char *no,
+          const char *yes, bool *ret)
+{
+  const char *word;
+
+  if (json_object_get (call->request, key) == NULL)
+    return 0;
+  if (get_string (call, key, &word) == -1)
+    return -1;
+  if (strcmp (word, no) != 0 && strcmp (word, yes) != 0)
+    return refuse (call, "bad-request", EINVAL,
+                   "field '%s' must be '%s' or '%s'", key, no, yes);
+  *ret = strcmp (word, yes) == 0;
+  return 0;
+}
+
+static int
+get_mode (struct call *call, struct sync_settings *mode)
+{
+  if (get_word (call, "mode", "async", "sync", &mode->is_sync) == -1 ||
+      get_word (call, "on_peer_loss", "degrade", "suspend",
+                &mode->suspends) == -1)
+    return -1;
+  return 0;
+}
+
+/* Fields that are not given stay as they are.  The link goes on. */
+static int
+op_link_mode (struct call *call)
+{
+  struct disk *disk = call->disk;
+  const json_t *force = json_object_get (call->request, "force");
+  struct linkfile link = disk->link;
+  struct volume_status status;
+  bool is_told;
+
+  if (force != NULL && !json_is_boolean (force))
+    return refuse (call, "bad-request", EINVAL,
+                   "field 'force' must be true or false");
+  volume_get_status (disk->volume, &status);
+  if (status.role != VOLUME_ROLE_SECONDARY &&
+      check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+    return -1;
+  if (get_mode (call, &link.mode) == -1)
+    return -1;
+  if (disk_set_link (disk, &link, &call->error) == -1)
+    return failed (call);
+  replication_configure_sync (disk);
+  replication_kick_sender (disk);
+  is_told = sync_wait_told (disk->replication.sync, TELL_MS);
+  if (!is_told && json_is_true (force) &&
+      sync_force (disk->replication.sync, &call->error) == -1)
+    return failed (call);
+  json_object_set_new (call->answer, "told", json_boolean (is_told));
   return 0;
 }
 
@@ -619,7 +703,9 @@ op_replica_stop (struct call *call)
       set_accepts (call, false) == -1)
     return -1;
   if (receiver_stop_and_rollback (call->disk->replication.receiver,
-                                  &call->error) == -1)
+                                  &call->error) == -1 ||
+      sync_hear (call->disk->replication.sync, REPLICA_PROMISE_NONE,
+                 &call->error) == -1)
     return failed (call);
   return 0;
 }
@@ -686,6 +772,7 @@ settle_promotion (struct call *call, uint64_t fence)
       .seconds = after.loss_seconds,
       .heard_seconds_ago = after.was_heard ? after.heard_ms_ago / 1e3 : -1,
       .dropped_staged = before.is_staged,
+      .is_zero_proven = sync_is_zero_proven (disk->replication.sync),
     };
   }
   link.accepts = false;
@@ -718,7 +805,8 @@ op_promote (struct call *call)
     return -1;
   }
   if (volume_set_role (disk->volume, VOLUME_ROLE_PRIMARY, &status.pair, fence,
-                       &call->error) == -1)
+                       &call->error) == -1 ||
+      sync_reset (disk->replication.sync, &call->error) == -1)
     return failed (call);
   disk_role_changed (disk);
   answer_promotion (call);
@@ -746,6 +834,7 @@ static const struct op {
   { "link.start",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_start },
   { "link.limit",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_limit },
   { "link.stop",      NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_stop },
+  { "link.mode",      NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_mode },
   { "replica.accept", NEEDS_DISK | NEEDS_VOLUME | CHANGES,
     op_replica_accept },
   { "replica.stop",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_replica_stop },

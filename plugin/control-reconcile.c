@@ -168,11 +168,11 @@ compare (const struct side *self, const struct side *peer,
 }
 
 static int
-tell_comparison (struct call *call, const struct comparison *c,
+tell_comparison (struct call *call, const struct comparison *c, bool quick,
                  struct volume_tail *ret_tail)
 {
-  if (volume_tail_measure (call->disk->volume, c->common.seq, ret_tail,
-                           &call->error) == -1)
+  if (volume_tail_measure (call->disk->volume, c->common.seq, quick,
+                           ret_tail, &call->error) == -1)
     return call_failed (call);
   json_object_set_new (call->answer, "relation", json_string (c->relation));
   json_object_set_new (call->answer, "common", !c->has_common ? json_null ()
@@ -185,27 +185,6 @@ tell_comparison (struct call *call, const struct comparison *c,
   return 0;
 }
 
-int
-op_pair_compare (struct call *call)
-{
-  struct side self, peer;
-  struct comparison c;
-  struct volume_tail tail;
-
-  if (peer_side (call, &peer) == -1 || self_side (call, &self) == -1)
-    return -1;
-  compare (&self, &peer, &c);
-  return tell_comparison (call, &c, &tail);
-}
-
-/* ------------------------------------------------------------------ */
-/* Giving up.                                                           */
-
-struct demotion {
-  uint64_t fence;
-  bool is_dry_run, saves, is_forced;
-};
-
 static int
 get_bool (struct call *call, const char *key, bool def, bool *ret)
 {
@@ -217,6 +196,29 @@ get_bool (struct call *call, const char *key, bool def, bool *ret)
   *ret = value ? json_is_true (value) : def;
   return 0;
 }
+
+int
+op_pair_compare (struct call *call)
+{
+  struct side self, peer;
+  struct comparison c;
+  struct volume_tail tail;
+  bool quick = false;
+
+  if (get_bool (call, "quick", false, &quick) == -1 ||
+      peer_side (call, &peer) == -1 || self_side (call, &self) == -1)
+    return -1;
+  compare (&self, &peer, &c);
+  return tell_comparison (call, &c, quick, &tail);
+}
+
+/* ------------------------------------------------------------------ */
+/* Giving up.                                                           */
+
+struct demotion {
+  uint64_t fence;
+  bool is_dry_run, saves, is_forced;
+};
 
 static int
 get_demotion (struct call *call, struct demotion *ret)
@@ -322,7 +324,7 @@ op_demote (struct call *call)
     return -1;
   compare (&self, &peer, &c);
   if (wanted.is_dry_run)
-    return tell_comparison (call, &c, &tail);
+    return tell_comparison (call, &c, false, &tail);
   if (check_demotion (call, &wanted, &c, &status) == -1)
     return -1;
 
@@ -332,7 +334,7 @@ op_demote (struct call *call)
   r = self_side (call, &self);
   if (r == 0) {
     compare (&self, &peer, &c);
-    r = tell_comparison (call, &c, &tail);
+    r = tell_comparison (call, &c, false, &tail);
   }
   if (r == 0)
     r = change_role (call, &wanted, &c, wanted.saves && tail.writes > 0);

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "disks.h"
+#include "syncfile.h"
 
 /* Guards the list, and refs, guests and is_barred of every disk in it. */
 static pthread_mutex_t disks_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -79,7 +80,8 @@ disk_load_link (struct disk *disk, struct error *err)
   if (disk->dirfd == -1)
     return error_set_errno (err, errno, "cannot open directory '%s'",
                             disk->path);
-  if (linkfile_load (disk->dirfd, &disk->link, err) == -1)
+  if (replication_load_sync (disk, err) == -1 ||
+      linkfile_load (disk->dirfd, &disk->link, err) == -1)
     return -1;
 
   volume_get_status (disk->volume, &status);
@@ -432,6 +434,8 @@ disk_delete (struct disk *disk, struct error *err)
   pthread_mutex_unlock (&disks_lock);
 
   r = disk_stop (disk, err);
+  if (r == 0)
+    r = syncfile_store (disk->dirfd, &(struct sync_record) { 0 }, err);
   if (r == 0)
     r = linkfile_remove (disk->dirfd, err);
   if (r == 0)

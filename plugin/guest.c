@@ -83,6 +83,43 @@ volume_flags (uint32_t flags)
          (flags & NBDKIT_FLAG_MAY_TRIM ? VOLUME_TRIM : 0);
 }
 
+/* Does anybody still wait for the answer? */
+static bool
+client_is_gone (void)
+{
+  return nbdkit_nanosleep (0, 1000) == -1;
+}
+
+/* The newest record if flushes must wait for the peer, else 0.  That it may
+ * change right after this is thought of in sync_step.
+ */
+static uint64_t
+seq_for_peer (struct disk *disk)
+{
+  struct volume_point appended;
+
+  if (disk->replication.sync == NULL ||
+      !sync_is_required (disk->replication.sync))
+    return 0;
+  volume_get_points (disk->volume, &appended, NULL);
+  return appended.seq;
+}
+
+/* After the local disk did its part of a request with FUA. */
+static int
+wait_for_peer (struct disk *disk, uint64_t seq)
+{
+  return seq == 0 ? 0 :
+    sync_wait (disk->replication.sync, seq, client_is_gone);
+}
+
+static int
+finish_fua (struct disk *disk, uint32_t flags)
+{
+  return flags & NBDKIT_FLAG_FUA ?
+    wait_for_peer (disk, seq_for_peer (disk)) : 0;
+}
+
 /* A disk that met a higher fence, or whose journal failed, can still be read
  * by who wants to save what is on it.
  */
@@ -110,7 +147,8 @@ guest_write (struct disk *disk, const void *buf, uint32_t count,
 {
   if (check_role (disk) == -1 ||
       volume_write (disk->volume, buf, count, offset,
-                    volume_flags (flags)) == -1)
+                    volume_flags (flags)) == -1 ||
+      finish_fua (disk, flags) == -1)
     return fail (disk, "write", count, offset);
   return 0;
 }
@@ -120,7 +158,9 @@ guest_zero (struct disk *disk, uint32_t count, uint64_t offset,
             uint32_t flags)
 {
   if (check_role (disk) == -1 ||
-      volume_zero (disk->volume, count, offset, volume_flags (flags)) == -1)
+      volume_zero (disk->volume, count, offset,
+                   volume_flags (flags)) == -1 ||
+      finish_fua (disk, flags) == -1)
     return fail (disk, "zero", count, offset);
   return 0;
 }
@@ -131,7 +171,8 @@ guest_trim (struct disk *disk, uint32_t count, uint64_t offset,
 {
   if (check_role (disk) == -1 ||
       volume_zero (disk->volume, count, offset,
-                   volume_flags (flags) | VOLUME_TRIM) == -1)
+                   volume_flags (flags) | VOLUME_TRIM) == -1 ||
+      finish_fua (disk, flags) == -1)
     return fail (disk, "trim", count, offset);
   return 0;
 }
@@ -139,7 +180,10 @@ guest_trim (struct disk *disk, uint32_t count, uint64_t offset,
 int
 guest_flush (struct disk *disk)
 {
-  if (check_role (disk) == -1 || volume_flush (disk->volume) == -1)
+  uint64_t seq = seq_for_peer (disk);
+
+  if (check_role (disk) == -1 || volume_flush (disk->volume) == -1 ||
+      wait_for_peer (disk, seq) == -1)
     return fail (disk, "flush", volume_size (disk->volume), 0);
   return 0;
 }

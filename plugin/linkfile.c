@@ -35,13 +35,17 @@ link_to_json (const struct linkfile *link)
   char secret[2 * LINK_SECRET_SIZE + 1];
 
   hex_encode (link->secret, LINK_SECRET_SIZE, secret);
-  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:o, s:b, s:o}",
+  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:{s:b, s:b}, s:o, "
+                    "s:b, s:o}",
                     "version", LINK_VERSION,
                     "pair", uuid_to_json (&link->pair),
                     "secret", secret,
                     "uri", link->uri,
                     "on", link->is_on,
                     "oneshot", link->is_oneshot,
+                    "mode",
+                    "sync", link->mode.is_sync,
+                    "suspend", link->mode.suspends,
                     "options", options_to_json (&link->options),
                     "accept", link->accepts,
                     "promoted", link->promoted_fence ?
@@ -77,11 +81,13 @@ link_from_json (json_t *json, struct linkfile *link)
 {
   const char *secret, *uri;
   const json_t *pair, *promoted, *options;
-  int version, is_on, is_oneshot, accepts;
+  int version, is_on, is_oneshot, accepts, is_sync, suspends;
 
-  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, s:o, s:b, s:o}",
+  if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, "
+                   "s:{s:b, s:b}, s:o, s:b, s:o}",
                    "version", &version, "pair", &pair, "secret", &secret,
                    "uri", &uri, "on", &is_on, "oneshot", &is_oneshot,
+                   "mode", "sync", &is_sync, "suspend", &suspends,
                    "options", &options, "accept", &accepts,
                    "promoted", &promoted) == -1)
     return false;
@@ -94,6 +100,8 @@ link_from_json (json_t *json, struct linkfile *link)
   link->is_set = true;
   link->is_on = is_on;
   link->is_oneshot = is_oneshot;
+  link->mode.is_sync = is_sync;
+  link->mode.suspends = suspends;
   link->accepts = accepts;
   return uuid_or_null (pair, &link->pair) &&
          options_from_json (options, &link->options, NULL) == 0 &&

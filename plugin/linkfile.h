@@ -15,6 +15,7 @@
 #include "crypto.h"
 #include "error.h"
 #include "options.h"
+#include "sync.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -27,6 +28,7 @@ struct link_loss {
   double seconds;
   double heard_seconds_ago;  /* negative: never heard of the primary */
   bool dropped_staged;
+  bool is_zero_proven;       /* no acknowledged flush was lost */
 };
 
 struct linkfile {
@@ -38,6 +40,7 @@ struct linkfile {
   char uri[LINK_URI_MAX + 1];
   bool is_on;                /* link.start was called, link.stop was not */
   bool is_oneshot;
+  struct sync_settings mode; /* either role: what it is when primary */
   struct replica_options options;
 
   /* secondary */

@@ -12,6 +12,7 @@
 #include "disks.h"
 #include "log.h"
 #include "replication.h"
+#include "syncfile.h"
 
 void
 replication_init (struct replication *r)
@@ -22,6 +23,7 @@ replication_init (struct replication *r)
 void
 replication_release (struct replication *r)
 {
+  sync_free (r->sync);
   pthread_mutex_destroy (&r->lock);
 }
 
@@ -36,6 +38,43 @@ log_line (void *opaque, enum replica_log_level level, const char *line)
     log_info ("disk '%s': %s", disk->name, line);
 }
 
+static void
+log_sync (void *opaque, bool is_error, const char *line)
+{
+  log_line (opaque, is_error ? REPLICA_LOG_ERROR : REPLICA_LOG_INFO, line);
+}
+
+static int
+store_sync (void *opaque, const struct sync_record *record,
+            struct error *err)
+{
+  const struct disk *disk = opaque;
+
+  return syncfile_store (disk->dirfd, record, err);
+}
+
+int
+replication_load_sync (struct disk *disk, struct error *err)
+{
+  struct sync_config config = { .store = store_sync, .log = log_sync,
+                                .opaque = disk };
+  int r = syncfile_load (disk->dirfd, &config.record, err);
+
+  disk->replication.sync = sync_new (&config, r == 0 ? err : NULL);
+  return disk->replication.sync == NULL ? -1 : r;
+}
+
+void
+replication_configure_sync (struct disk *disk)
+{
+  struct volume_status status;
+
+  volume_get_status (disk->volume, &status);
+  sync_configure (disk->replication.sync, &disk->link.mode,
+                  status.role == VOLUME_ROLE_PRIMARY && disk->link.is_on &&
+                  !disk->link.is_oneshot);
+}
+
 int
 replication_start_sender (struct disk *disk, struct error *err)
 {
@@ -43,11 +82,13 @@ replication_start_sender (struct disk *disk, struct error *err)
     .uri = disk->link.uri,
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
+    .sync = disk->replication.sync,
     .options = disk->link.options,
     .log = { log_line, disk },
   };
   struct sender *sender;
 
+  replication_configure_sync (disk);
   memcpy (config.secret, disk->link.secret, sizeof config.secret);
   sender = sender_start (disk->volume, &config, err);
   if (sender == NULL)
@@ -69,11 +110,20 @@ replication_stop_sender (struct disk *disk)
   sender_stop (sender);
 }
 
+void
+replication_kick_sender (struct disk *disk)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_kick (disk->replication.sender);
+}
+
 static int
 start_receiver (struct disk *disk, bool accepts, struct error *err)
 {
   struct receiver_config config = {
     .pair = disk->link.pair,
+    .sync = disk->replication.sync,
     .accept = accepts,
     .log = { log_line, disk },
   };
@@ -106,6 +156,17 @@ replication_start (struct disk *disk, struct error *err)
   struct volume_status status;
 
   volume_get_status (disk->volume, &status);
+  if (disk->replication.sync == NULL)
+    return status.role == VOLUME_ROLE_STANDALONE ? 0 :
+      error_set (err, ENOMEM, "the mode of the pair is not known");
+  replication_configure_sync (disk);
+
+  /* A request that ended the pair or the link was interrupted. */
+  if ((status.role == VOLUME_ROLE_STANDALONE &&
+       sync_reset (disk->replication.sync, err) == -1) ||
+      (disk->link.is_set && !disk->link.is_on &&
+       sync_force (disk->replication.sync, err) == -1))
+    return -1;
   if (status.role == VOLUME_ROLE_STANDALONE || !disk->link.is_set)
     return 0;
 

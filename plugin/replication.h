@@ -23,10 +23,20 @@ struct replication {
                                 held while waiting for disk or network */
   struct sender *sender;
   struct receiver *receiver;
+  struct sync *sync;         /* set once, before the volume is used; NULL:
+                                the disk cannot be in a pair */
 };
 
 extern void replication_init (struct replication *r);
 extern void replication_release (struct replication *r);
+
+/* Take up the promise where it was.  What could not be read is in ERR (-1);
+ * there is an object all the same if there was memory for it.
+ */
+extern int replication_load_sync (struct disk *disk, struct error *err);
+
+/* Let the promise follow role and link file. */
+extern void replication_configure_sync (struct disk *disk);
 
 /* Run what role and link file ask for.  On failure nothing runs. */
 extern int replication_start (struct disk *disk, struct error *err);
@@ -35,6 +45,7 @@ extern void replication_stop (struct disk *disk);
 /* Only the sender, as the link file has it. */
 extern int replication_start_sender (struct disk *disk, struct error *err);
 extern void replication_stop_sender (struct disk *disk);
+extern void replication_kick_sender (struct disk *disk);
 
 /* Bytes a second from now on, 0: no limit.  The link file is the caller's. */
 extern void replication_set_limit (struct disk *disk, uint64_t limit_bps);

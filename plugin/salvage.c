@@ -105,7 +105,7 @@ salvage_start (struct salvage *s, struct volume *volume,
   if (!status.discard.is_pending)
     return 0;
   salvage_stop (s);
-  if (volume_tail_measure (volume, status.discard.seq, &tail, err) == -1)
+  if (volume_tail_measure (volume, status.discard.seq, false, &tail, err) == -1)
     return -1;
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);

@@ -90,19 +90,21 @@ point_from_json (const json_t *json, struct volume_point *ret)
 json_t *
 loss_to_json (const struct link_loss *loss)
 {
-  return json_pack ("{s:I, s:I, s:f, s:o, s:b}",
+  return json_pack ("{s:I, s:I, s:f, s:o, s:b, s:s}",
                     "writes", NUMBER (loss->writes),
                     "bytes", NUMBER (loss->bytes),
                     "seconds", loss->seconds,
                     "heard_seconds_ago", loss->heard_seconds_ago < 0 ?
                     json_null () : json_real (loss->heard_seconds_ago),
-                    "dropped_staged", loss->dropped_staged);
+                    "dropped_staged", loss->dropped_staged,
+                    "rpo_zero", loss->is_zero_proven ? "proven" : "unknown");
 }
 
 bool
 loss_from_json (const json_t *json, struct link_loss *ret)
 {
   const json_t *heard = json_object_get (json, "heard_seconds_ago");
+  const char *zero;
 
   if (!number_from_json (json_object_get (json, "writes"), &ret->writes) ||
       !number_from_json (json_object_get (json, "bytes"), &ret->bytes))
@@ -112,6 +114,8 @@ loss_from_json (const json_t *json, struct link_loss *ret)
     json_number_value (heard) : -1;
   ret->dropped_staged =
     json_is_true (json_object_get (json, "dropped_staged"));
+  zero = json_string_value (json_object_get (json, "rpo_zero"));
+  ret->is_zero_proven = zero != NULL && strcmp (zero, "proven") == 0;
   return true;
 }
 
@@ -173,14 +177,36 @@ source_to_json (struct disk *disk)
 
   if (!replication_receiver_status (disk, &s))
     return json_null ();
-  return json_pack ("{s:b, s:b, s:o, s:o, s:i}",
+  return json_pack ("{s:b, s:b, s:o, s:o, s:i, s:s}",
                     "accept", s.accept,
                     "connected", s.connected,
                     "heard_ms_ago", s.was_heard ?
                     json_integer (NUMBER (s.heard_ms_ago)) : json_null (),
                     "known", s.has_known ?
                     point_to_json (&s.known) : json_null (),
-                    "progress", (int) s.progress);
+                    "progress", (int) s.progress,
+                    "rpo_zero",
+                    sync_is_zero_proven (disk->replication.sync) ?
+                    "proven" : "unknown");
+}
+
+static json_t *
+mode_to_json (struct disk *disk)
+{
+  struct sync_status s;
+
+  if (disk->replication.sync == NULL)
+    return json_null ();
+  sync_get_status (disk->replication.sync, &s);
+  return json_pack ("{s:s, s:s, s:s, s:I, s:I, s:o}",
+                    "mode", s.settings.is_sync ? "sync" : "async",
+                    "on_peer_loss",
+                    s.settings.suspends ? "suspend" : "degrade",
+                    "state", sync_state_name (s.state),
+                    "waiting", NUMBER (s.waiting),
+                    "held_seq", NUMBER (s.held_seq),
+                    "degraded_ns", s.degraded_ns ?
+                    json_integer (NUMBER (s.degraded_ns)) : json_null ());
 }
 
 static json_t *
@@ -300,7 +326,7 @@ disk_to_json (struct disk *disk)
 
   return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}",
                     "disk", disk->name,
                     "uuid", uuid_to_json (&v.uuid),
                     "size", NUMBER (v.size),
@@ -333,5 +359,8 @@ disk_to_json (struct disk *disk)
                     "link", v.role == VOLUME_ROLE_PRIMARY ?
                     link_to_json (disk) : json_null (),
                     "source", v.role == VOLUME_ROLE_SECONDARY ?
-                    source_to_json (disk) : json_null ());
+                    source_to_json (disk) : json_null (),
+                    "mode", v.role == VOLUME_ROLE_PRIMARY ||
+                    v.role == VOLUME_ROLE_SECONDARY ?
+                    mode_to_json (disk) : json_null ());
 }

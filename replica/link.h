@@ -37,6 +37,8 @@ struct link_slot {
   bool is_full;                     /* there was more to send */
   bool commits;
   struct volume_point point;
+  bool tells;                       /* the peer of a promise */
+  enum replica_promise promise;
 };
 
 struct link_config {

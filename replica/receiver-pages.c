@@ -32,6 +32,7 @@ status_from_volume (const struct receiver *r, bool accept,
   ret->keeps_seq = status.is_synced ? status.discard.seq : 0;
   ret->committed = status.committed;
   ret->next_seq = status.committed.seq + 1;
+  ret->confirmed_seq = status.confirmed_seq;
   ret->generations = status.generations;
   ret->stage_is_active = status.stage.is_active;
   ret->stage_id = status.stage.id;
@@ -210,8 +211,12 @@ prepare_session (struct receiver *r, const struct wire_session *session,
       volume_set_role (r->v, VOLUME_ROLE_SECONDARY, &r->config.pair,
                        session->fence, err) == -1)
     return -1;
+  if (receiver_hear_promise (r, session->promise, true, err) == -1)
+    return -1;
   if (session->kind == WIRE_SESSION_STREAM) {
-    if (status->stage.is_active && volume_stage_drop (r->v, err) == -1)
+    /* It holds what is shown here: that is how it came to stream. */
+    if ((status->stage.is_active && volume_stage_drop (r->v, err) == -1) ||
+        volume_set_ahead (r->v, false, err) == -1)
       return -1;
     return volume_generations_set (r->v, &session->generations, err);
   }

@@ -48,6 +48,32 @@ apply_generations (struct volume *v, const struct frame *frame,
   return volume_generations_set (v, &table, err);
 }
 
+int
+receiver_hear_promise (struct receiver *r, enum replica_promise promise,
+                       bool is_limit, struct error *err)
+{
+  if (is_limit)
+    return sync_hear_at_most (r->config.sync, promise, err);
+
+  /* Records may come before they are durable at the primary. */
+  if (promise != REPLICA_PROMISE_NONE &&
+      volume_set_ahead (r->v, true, err) == -1)
+    return -1;
+  return sync_hear (r->config.sync, promise, err);
+}
+
+static int
+apply_promise (struct receiver *r, const struct frame *frame,
+               const void *payload, struct error *err)
+{
+  enum replica_promise promise;
+
+  if (frame_promise_decode (payload, frame->length, &promise, err) == -1 ||
+      volume_receive_flush (r->v, err) == -1)
+    return -1;
+  return receiver_hear_promise (r, promise, false, err);
+}
+
 /* In the volume, without the lock. */
 static int
 apply_frame (struct receiver *r, const struct frame *frame,
@@ -68,6 +94,8 @@ apply_frame (struct receiver *r, const struct frame *frame,
   case FRAME_HEARTBEAT:
     return frame->length == 0 ? 0 :
       error_set (err, EBADMSG, "a heartbeat with a payload");
+  case FRAME_PROMISE:
+    return apply_promise (r, frame, payload, err);
   case FRAME_UNSET:
     break;
   }
@@ -162,6 +190,7 @@ apply_in_turn_locked (struct receiver_conn *c, const struct frame *frame,
   scan = r->scan;
   pthread_mutex_unlock (&r->lock);
 
+  volume_confirm (r->v, frame->durable_seq);
   rc = apply_frame (r, frame, payload, &scan, &cause);
 
   pthread_mutex_lock (&r->lock);

@@ -22,6 +22,7 @@
 
 #include "error.h"
 #include "options.h"
+#include "sync.h"
 #include "uuid.h"
 #include "volume.h"
 
@@ -77,6 +78,7 @@ struct sender_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
+  struct sync *sync;        /* of the disk; outlives the sender */
   struct replica_options options;
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
@@ -162,6 +164,7 @@ struct receiver_conn;   /* one for each connection to its export */
 struct receiver_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
+  struct sync *sync;    /* of the disk; outlives the receiver */
   bool accept;
   struct replica_log log;
   unsigned gap_ms;      /* 10000: longest wait for a missing frame */

@@ -29,7 +29,7 @@ struct sender {
   struct volume *v;
   struct sender_config config;   /* its strings are not used */
   char *uri;                     /* with the export */
-  int wake_fd;                   /* eventfd: look up from the poll */
+  int wake_fd;                   /* the volume's: look up from the poll */
   atomic_bool stop;
   atomic_bool kicked;
   _Atomic uint64_t limit_bps;

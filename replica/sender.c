@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -263,22 +262,28 @@ sender_thread (void *opaque)
 {
   struct sender *s = opaque;
   unsigned backoff = s->config.backoff_min_ms;
+  struct error last = ERROR_INIT;      /* told while the next try runs, too */
 
   while (!atomic_load (&s->stop)) {
     struct error err = ERROR_INIT;
+    enum session_end end;
     bool was_open = false;
 
-    sender_set_state (s, SENDER_CONNECTING, "");
-    switch (session_run (s, &was_open, &err)) {
+    sender_set_state (s, SENDER_CONNECTING, last.message);
+    end = session_run (s, &was_open, &err);
+    last = err;
+    switch (end) {
     case SESSION_DONE:
       sender_set_state (s, SENDER_DONE, "");
       park (s);
       break;
     case SESSION_FENCED:
+      sync_fenced (s->config.sync);
       sender_set_state (s, SENDER_FENCED, err.message);
       park (s);
       break;
     case SESSION_REFUSED:
+      sync_lost (s->config.sync);
       sender_set_state (s, SENDER_REFUSED, err.message);
       pause_ms (s, s->config.refused_ms);
       break;
@@ -286,6 +291,7 @@ sender_thread (void *opaque)
       break;
     case SESSION_LOST:
     case SESSION_END_UNSET:
+      sync_lost (s->config.sync);
       if (was_open)
         backoff = s->config.backoff_min_ms;
       sender_set_state (s, SENDER_WAITING, err.message);
@@ -295,6 +301,7 @@ sender_thread (void *opaque)
       break;
     }
   }
+  sync_stopped (s->config.sync);
   sender_set_state (s, SENDER_OFF, "");
   return NULL;
 }
@@ -304,8 +311,6 @@ sender_thread (void *opaque)
 static void
 sender_free (struct sender *s)
 {
-  if (s->wake_fd >= 0)
-    close (s->wake_fd);
   pthread_mutex_destroy (&s->status_lock);
   explicit_bzero (s->config.secret, sizeof s->config.secret);
   free (s->uri);
@@ -354,10 +359,8 @@ sender_new (struct volume *v, const struct sender_config *config,
   pthread_mutex_init (&s->status_lock, NULL);
   uuid_format (&config->pair, pair);
   snprintf (export, sizeof export, "%s%s", REPLICA_EXPORT_PREFIX, pair);
-  s->wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (s->wake_fd == -1)
-    error_set_errno (err, errno, "cannot make an eventfd");
-  else
+  s->wake_fd = volume_ship_fd (v, err);
+  if (s->wake_fd != -1)
     s->uri = link_uri (config->uri, config->export ? : export, err);
   if (s->uri == NULL) {
     sender_free (s);

@@ -13,7 +13,11 @@
  * had the whole scan, since those are sent after it.
  *
  * What is sent was durable here before (volume_cursor_read, volume_delta_read
- * give nothing else), so the peer never has to take anything back.
+ * give nothing else), so the peer never has to take anything back.  Except in
+ * STREAM when the peer was promised that flushes wait for it (sync.h): then
+ * records go out while they are on their way to the medium here, and after a
+ * crash the peer may show some that this side lost.  It knows which (its
+ * confirmed_seq), and a delta replaces them.
  */
 
 #include <config.h>
@@ -36,6 +40,8 @@
 
 #define CURSOR_BYTES (4u << 20)  /* what a broken copy sends again at most,
                                     besides the frames in flight */
+
+#define NEAR_BYTES (8u << 20)    /* so far behind flushes may begin to wait */
 
 #define SETTLE_MS 2              /* between looks at the journal's end */
 
@@ -71,6 +77,7 @@ struct session {
 
   bool tells_fence;              /* that is all the session is for */
   bool is_committed;             /* the peer has no stage of ours */
+  bool is_ahead;                 /* records go out before they are durable */
   bool was_open;                 /* it has taken a frame */
 };
 
@@ -293,15 +300,21 @@ decide (struct session *n, const struct volume_status *status,
   log_decision (n, &decision);
 
   switch (decision.action) {
-  case PAIR_ACTION_STREAM:
   case PAIR_ACTION_DROP_STREAM:
+    if (n->peer.committed.seq > decision.common.seq) {
+      n->peer_differs = true;
+      plan_stage (n, decision.common.seq, status);
+      return SESSION_END_UNSET;
+    }
+    /* fall through */
+  case PAIR_ACTION_STREAM:
     n->phase = PHASE_STREAM;
     n->first_seq = decision.from.seq + 1;
     n->last = n->peer.committed;
     return SESSION_END_UNSET;
   case PAIR_ACTION_DELTA:
   case PAIR_ACTION_DROP_DELTA:
-    n->peer_differs = decision.peer_beyond > 0;
+    n->peer_differs = n->peer.committed.seq > decision.common.seq;
     plan_stage (n, decision.common.seq, status);
     return SESSION_END_UNSET;
   case PAIR_ACTION_INITIAL:
@@ -330,6 +343,7 @@ open_session (struct session *n, const struct volume_status *status,
   uint8_t page[WIRE_PAGE_SIZE];
   struct wire_session session = {
     .id = n->id,
+    .promise = sync_session_promise (n->s->config.sync),
     .kind = n->phase == PHASE_STREAM ?
       WIRE_SESSION_STREAM : WIRE_SESSION_STAGE,
     .fence = status->fence,
@@ -350,9 +364,12 @@ open_session (struct session *n, const struct volume_status *status,
   if (link_write_page (n->link, WIRE_SESSION_OFFSET, page, err) == -1)
     return end_of_failure (n, err);
   n->table = status->generations;
+  sync_begin (n->s->config.sync, session.promise,
+              n->phase != PHASE_STREAM);
 
   /* Who may stream to it has with that made the peer's content this pair's. */
   if (n->phase == PHASE_STREAM) {
+    sync_note_held (n->s->config.sync, n->peer.committed.seq);
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&n->s->status_lock);
     n->s->status.has_peer_committed = true;
     n->s->status.initial_done = true;
@@ -446,14 +463,14 @@ static int
 send_frame (struct session *n, struct link_slot *slot, enum frame_type type,
             uint32_t length, bool fua, struct error *err)
 {
-  struct volume_status status;
+  struct volume_point durable;
   struct frame frame = { .type = type, .length = length, .session = n->id,
                          .offset = n->offset };
 
-  volume_get_status (n->s->v, &status);
-  frame.appended = status.appended;
-  frame.durable_seq = status.durable.seq;
+  volume_get_points (n->s->v, &frame.appended, &durable);
+  frame.durable_seq = durable.seq;
   frame_seal (&frame, slot->buf);
+  slot->tells = type == FRAME_PROMISE;
   slot->length = FRAME_HEADER_SIZE + length;
   if (link_send (n->link, slot, n->offset, fua, err) == -1)
     return -1;
@@ -712,6 +729,50 @@ send_heartbeat (struct session *n, struct error *err)
   return send_frame (n, slot, FRAME_HEARTBEAT, 0, false, err);
 }
 
+static uint64_t
+appended_seq (void *volume)
+{
+  struct volume_point appended;
+
+  volume_get_points (volume, &appended, NULL);
+  return appended.seq;
+}
+
+/* Tell the peer what flushes wait for, if that is to change. */
+static int
+send_promise (struct session *n, struct error *err)
+{
+  struct link_slot *slot = link_free_slot (n->link);
+  struct volume_point appended;
+  uint64_t behind;
+
+  if (slot == NULL || n->phase != PHASE_STREAM || !n->is_committed)
+    return 0;
+  volume_get_points (n->s->v, &appended, NULL);
+  behind = minus (appended.bytes, n->last.bytes);
+  if (!sync_step (n->s->config.sync, behind <= NEAR_BYTES, appended_seq,
+                  n->s->v, &slot->promise))
+    return 0;
+  slot->commits = false;
+  return send_frame (n, slot, FRAME_PROMISE,
+                     frame_promise_encode (slot->promise, payload_of (slot)),
+                     true, err);
+}
+
+/* With the promise in force records need not be durable here first. */
+static void
+set_ahead (struct session *n)
+{
+  bool is_ahead = n->phase == PHASE_STREAM && n->is_committed &&
+    sync_ships_ahead (n->s->config.sync);
+
+  if (is_ahead == n->is_ahead)
+    return;
+  n->is_ahead = is_ahead;
+  volume_cursor_set_ahead (n->cursor, is_ahead);
+  volume_ship_on (n->s->v, is_ahead);
+}
+
 /* ------------------------------------------------------------------ */
 /* The loop.                                                            */
 
@@ -734,8 +795,11 @@ reap (struct session *n, struct error *err)
       s->status.data_wire_bytes += slot->length;
     }
     pthread_mutex_unlock (&s->status_lock);
+    if (slot->tells)
+      sync_told (s->config.sync, slot->promise);
     if (!slot->commits)
       continue;
+    sync_note_held (s->config.sync, slot->point.seq);
     sender_note_committed (s, &slot->point);
     if (!n->is_committed) {
       n->is_committed = true;
@@ -817,9 +881,11 @@ work (struct session *n, struct error *err)
       return end_of_failure (n, err);
     if (is_done (n))
       return SESSION_DONE;
-    if (send_all (n, &wait_ms, err) == -1 || keep_alive (n, err) == -1)
+    set_ahead (n);
+    if (send_all (n, &wait_ms, err) == -1 || send_promise (n, err) == -1 ||
+        keep_alive (n, err) == -1)
       return end_of_failure (n, err);
-    if (n->held == NULL && link_free_slot (n->link) != NULL)
+    if (!n->is_ahead && n->held == NULL && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
     if (link_poll (n->link, wait_ms, err) == -1)
@@ -867,6 +933,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
     note_open (n);
     end = work (n, err);
   }
+  volume_ship_on (s->v, false);
   *ret_was_open = n->was_open;
   if (n->cursor != NULL)
     volume_cursor_close (n->cursor);

@@ -68,6 +68,16 @@ view_of_peer (const struct wire_status *status, struct pair_view *ret)
   ret->role = role_of (status->role, status->is_fenced);
   ret->fence = status->fence;
   set_history (&ret->history, &status->generations, &status->committed);
+
+  /* What this side may never have held durably counts as staged: if it is
+   * lost here that is a crash's doing, and no flush of it was acknowledged.
+   */
+  if (status->confirmed_seq < status->committed.seq) {
+    ret->staged = (struct pair_point) { status->committed.generation,
+                                        status->committed.seq };
+    if (!pair_history_cut (&ret->history, status->confirmed_seq))
+      memset (&ret->staged, 0, sizeof ret->staged);
+  }
 }
 
 bool

@@ -82,7 +82,8 @@ dump_status (const struct wire_status *status, FILE *fp)
            status->accept, status->is_fenced, status->is_given_up,
            status->keeps_seq);
   fprintf (fp, "  fence: %" PRIu64 " size: %" PRIu64 " next_seq: %" PRIu64
-           "\n", status->fence, status->size, status->next_seq);
+           " confirmed_seq: %" PRIu64 "\n", status->fence, status->size,
+           status->next_seq, status->confirmed_seq);
   dump_uuid (fp, "volume", &status->volume);
   dump_uuid (fp, "lineage", &status->lineage);
   dump_point (fp, "committed", &status->committed);
@@ -97,8 +98,10 @@ dump_status (const struct wire_status *status, FILE *fp)
 static void
 dump_session (const struct wire_session *session, FILE *fp)
 {
-  fprintf (fp, "SESSION\n  id: %016" PRIx64 " kind: %s\n", session->id,
-           session->kind == WIRE_SESSION_STAGE ? "stage" : "stream");
+  fprintf (fp, "SESSION\n  id: %016" PRIx64 " kind: %s promise: %s\n",
+           session->id,
+           session->kind == WIRE_SESSION_STAGE ? "stage" : "stream",
+           replica_promise_name (session->promise));
   fprintf (fp, "  fence: %" PRIu64 " size: %" PRIu64 " next_seq: %" PRIu64
            " salt: %016" PRIx64 "\n", session->fence, session->size,
            session->next_seq, session->salt);
@@ -118,6 +121,7 @@ dump_payload (const struct frame *frame, const void *payload, FILE *fp)
   struct frame_cursor cursor;
   struct frame_commit commit;
   struct volume_generations table;
+  enum replica_promise promise;
 
   if (frame->type == FRAME_STAGE_CURSOR &&
       frame_cursor_decode (payload, frame->length, &cursor, NULL) == 0)
@@ -131,6 +135,9 @@ dump_payload (const struct frame *frame, const void *payload, FILE *fp)
   if (frame->type == FRAME_GENERATIONS &&
       frame_generations_decode (payload, frame->length, &table, NULL) == 0)
     dump_generations (fp, &table);
+  if (frame->type == FRAME_PROMISE &&
+      frame_promise_decode (payload, frame->length, &promise, NULL) == 0)
+    fprintf (fp, "  promise: %s\n", replica_promise_name (promise));
 }
 
 static void

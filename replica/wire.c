@@ -334,6 +334,7 @@ wire_status_encode (const struct wire_status *status,
   put_uuid (&k, &status->lineage);
   put_point (&k, &status->committed);
   put_u64 (&k, status->next_seq);
+  put_u64 (&k, status->confirmed_seq);
   put_u64 (&k, status->stage_id);
   put_u64 (&k, status->stage_since);
   put_u64 (&k, status->stage_start);
@@ -364,6 +365,7 @@ wire_status_decode (const void *page, const struct wire_keys *keys,
   get_uuid (&k, &ret->lineage);
   get_point (&k, &ret->committed);
   ret->next_seq = get_u64 (&k);
+  ret->confirmed_seq = get_u64 (&k);
   ret->stage_id = get_u64 (&k);
   ret->stage_since = get_u64 (&k);
   ret->stage_start = get_u64 (&k);
@@ -382,7 +384,7 @@ wire_session_encode (const struct wire_session *session,
 
   put_u64 (&k, session->id);
   put_u32 (&k, session->kind);
-  put_u32 (&k, 0);
+  put_u32 (&k, session->promise);
   put_u64 (&k, session->fence);
   put_u64 (&k, session->size);
   put_uuid (&k, &session->volume);
@@ -408,7 +410,7 @@ wire_session_decode (const void *page, const struct wire_keys *keys,
     return -1;
   ret->id = get_u64 (&k);
   ret->kind = get_bounded (&k, 1, WIRE_SESSION_KIND_MAX);
-  get_u32 (&k);
+  ret->promise = get_bounded (&k, 0, REPLICA_PROMISE_MAX);
   ret->fence = get_u64 (&k);
   ret->size = get_u64 (&k);
   get_uuid (&k, &ret->volume);
@@ -523,6 +525,7 @@ frame_type_name (enum frame_type type)
   case FRAME_STAGE_COMMIT: return "stage-commit";
   case FRAME_GENERATIONS: return "generations";
   case FRAME_HEARTBEAT: return "heartbeat";
+  case FRAME_PROMISE: return "promise";
   }
   return "unknown";
 }
@@ -652,4 +655,36 @@ frame_generations_decode (const void *buf, size_t len,
 
   get_generations (&k, ret);
   return payload_done (&k, "generations", err);
+}
+
+uint32_t
+frame_promise_encode (enum replica_promise promise, void *buf)
+{
+  struct packer k = { buf, (uint8_t *) buf + FRAME_SMALL_MAX, false };
+
+  put_u32 (&k, promise);
+  put_u32 (&k, 0);
+  return k.p - (uint8_t *) buf;
+}
+
+int
+frame_promise_decode (const void *buf, size_t len, enum replica_promise *ret,
+                      struct error *err)
+{
+  struct packer k = { (uint8_t *) buf, (uint8_t *) buf + len, false };
+
+  *ret = get_bounded (&k, 0, REPLICA_PROMISE_MAX);
+  get_bounded (&k, 0, 0);
+  return payload_done (&k, "promise", err);
+}
+
+const char *
+replica_promise_name (enum replica_promise promise)
+{
+  switch (promise) {
+  case REPLICA_PROMISE_NONE: return "none";
+  case REPLICA_PROMISE_DEGRADE: return "degrade";
+  case REPLICA_PROMISE_SUSPEND: return "suspend";
+  }
+  return "unknown";
 }

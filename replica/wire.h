@@ -91,6 +91,8 @@ struct wire_status {
   struct uuid volume, lineage;
   struct volume_point committed;
   uint64_t next_seq;             /* the stream record it would take next */
+  uint64_t confirmed_seq;        /* of what is committed, the primary is known
+                                    to have held so much durably */
   struct volume_generations generations;
   bool stage_is_active;
   uint64_t stage_id, stage_since, stage_start, stage_cursor, stage_last;
@@ -106,6 +108,7 @@ enum wire_session_kind {
 struct wire_session {
   uint64_t id;                   /* random, not 0 */
   enum wire_session_kind kind;
+  enum replica_promise promise;  /* in force, if it was given before */
   uint64_t fence;
   uint64_t size;
   struct uuid volume, lineage;
@@ -173,7 +176,8 @@ enum frame_type {
   FRAME_STAGE_COMMIT,  /* point and generations: show what is staged */
   FRAME_GENERATIONS,   /* the table, before the first record of a new one */
   FRAME_HEARTBEAT,     /* no payload */
-  FRAME_TYPE_MAX = FRAME_HEARTBEAT
+  FRAME_PROMISE,       /* what a flush at the primary waits for from here on */
+  FRAME_TYPE_MAX = FRAME_PROMISE
 };
 
 extern const char *frame_type_name (enum frame_type type);
@@ -219,6 +223,12 @@ frame_generations_encode (const struct volume_generations *table, void *buf);
 extern int frame_generations_decode (const void *buf, size_t len,
                                      struct volume_generations *ret,
                                      struct error *err);
+
+extern uint32_t frame_promise_encode (enum replica_promise promise,
+                                      void *buf);
+extern int frame_promise_decode (const void *buf, size_t len,
+                                 enum replica_promise *ret,
+                                 struct error *err);
 
 /* ------------------------------------------------------------------ */
 

@@ -18,6 +18,17 @@ volume_role_name (enum volume_role role)
   return "a role";
 }
 
+/* What whoever gets a decoded table may rely on. */
+static void
+check_table (const struct volume_generations *table)
+{
+  FUZZ_CHECK (table->count <= VOLUME_GENERATIONS_MAX);
+  for (uint32_t i = 0; i < table->count; i++)
+    FUZZ_CHECK (table->table[i].id != 0 && table->table[i].first_seq != 0 &&
+                (i == 0 || table->table[i].first_seq >=
+                 table->table[i - 1].first_seq));
+}
+
 static void
 look_at_page (const uint8_t *page)
 {
@@ -38,9 +49,10 @@ look_at_page (const uint8_t *page)
     FUZZ_CHECK (status.role <= VOLUME_ROLE_MAX &&
                 status.generations.count <= VOLUME_GENERATIONS_MAX);
   FUZZ_CHECK (wire_session_decode (page, &keys, &session, NULL) == -1);
-  if (wire_session_decode (page, NULL, &session, NULL) == 0)
-    FUZZ_CHECK (session.kind <= WIRE_SESSION_KIND_MAX &&
-                session.generations.count <= VOLUME_GENERATIONS_MAX);
+  if (wire_session_decode (page, NULL, &session, NULL) == 0) {
+    FUZZ_CHECK (session.kind <= WIRE_SESSION_KIND_MAX);
+    check_table (&session.generations);
+  }
   if (wire_result_decode (page, &result, NULL) == 0)
     FUZZ_CHECK (memchr (result.message, 0, sizeof result.message));
   if (wire_changed_decode (page, &changed, NULL) == 0)
@@ -54,12 +66,15 @@ look_at_payload (const uint8_t *p, size_t len)
   struct volume_generations table;
   struct frame_cursor cursor;
   struct frame_commit commit;
+  enum replica_promise promise;
 
   frame_cursor_decode (p, len, &cursor, NULL);
   if (frame_commit_decode (p, len, &commit, NULL) == 0)
-    FUZZ_CHECK (commit.generations.count <= VOLUME_GENERATIONS_MAX);
+    check_table (&commit.generations);
   if (frame_generations_decode (p, len, &table, NULL) == 0)
-    FUZZ_CHECK (table.count <= VOLUME_GENERATIONS_MAX);
+    check_table (&table);
+  if (frame_promise_decode (p, len, &promise, NULL) == 0)
+    FUZZ_CHECK (promise <= REPLICA_PROMISE_MAX);
 }
 
 static void

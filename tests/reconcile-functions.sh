@@ -48,11 +48,11 @@ set_pair ()
 
 pair () { set_pair a primary 1; set_pair b secondary 1; }
 
-# link FROM TO: records flow.
+# link FROM TO [FIELDS]: records flow.
 link ()
 {
   ask "$2" replica.accept
-  ask "$1" link.start "\"uri\":\"nbd+unix:///?socket=$(socket_of "$2")\""
+  ask "$1" link.start "\"uri\":\"nbd+unix:///?socket=$(socket_of "$2")\"${3:+,$3}"
 }
 
 socket_of () { sed 's/.*socket=//' <<<"$(nbd_uri "$tmp/$1" d)"; }

@@ -22,6 +22,8 @@ import time
 port_file, target, control_path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 listener = socket.create_server(("127.0.0.1", 0))
+# What a line holds is little; connections get it from the listener.
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 control = socket.socket(socket.AF_UNIX)
 control.bind(control_path)
 control.listen()

@@ -110,6 +110,29 @@ ok 'tags while it runs' api b TagResources $type ResourceId.1="$pair" \
 ok 'are there' wait_for 30 tags_are a 'k1= k2= k3= k4= k5= live='
 is 'it still runs' "$(pair_value a "$pair" Status)" normal
 
+# Changed at both sites while they cannot hear each other: neither is lost.
+api a StopDiskReplicaPair ReplicaPairId="$pair" >/dev/null
+wait_status a "$pair" stopped
+wait_status b "$pair" stopped
+site_kill_agent a
+ok 'a tag there, alone' api b TagResources $type ResourceId.1="$pair" \
+  Tag.1.Key=alone
+site_kill_agent b
+site_start a
+ok 'a name here, alone' api a ModifyDiskReplicaPair \
+  ReplicaPairId="$pair" PairName=renamed
+ok 'a name once more' api a ModifyDiskReplicaPair \
+  ReplicaPairId="$pair" PairName=renamed2
+site_start b
+both ()
+{
+  tags_are "$1" 'k1= k2= k3= k4= k5= live= alone=' &&
+    [ "$(pair_value "$1" "$pair" PairName)" = renamed2 ]
+}
+ok 'here are both' wait_for 30 both a
+ok 'there, too' wait_for 30 both b
+wait_for 30 peers_see_each_other
+
 is 'regions: ours' "$(value a DescribeRegions Regions.0.RegionId)" site-a
 is 'regions: the peer, with its zone' \
   "$(value a DescribeRegions Regions.1.Zones.0.ZoneId)" site-b-1

@@ -34,6 +34,14 @@ at_a pair create --disk vm1 --peer-disk "$copy" --name vm1 --wait --timeout 30
 like "pair" "$code:$err:$out" "0::created pair 'vm1': pair-cn-*next: *"
 at_a disk delete vm1 --yes
 like "a disk in a pair stays" "$code:$err" "3:pairctl: cannot delete disk*"
+at_a pair modify vm1 --rpo 10m --description 'the shop'
+is "modify" "$code:$err:$out" "0::pair 'vm1' is changed"
+at_a pair show vm1
+like "changed" "$code:$out" "0:*10m*"
+at_a pair modify vm1 --rpo 0.5s
+like "half a second" "$code:$err" "2:*whole seconds*"
+at_a pair modify vm1
+like "nothing to change" "$code:$err" "2:*nothing to change*"
 at_b pair failover vm1
 like "nothing to fail over to yet" "$code:$err" \
      "3:*(OperationDenied.InvalidStatus)*hint: *"

@@ -25,12 +25,13 @@ is "nouns" "$(complete_words "")" \
 is "part of a noun" "$(complete_words "vo")" "volume"
 for noun in $(complete_words ""); do
   is "verbs of $noun" "$(complete_words "$noun" "")" \
-       "$(awk -v n="$noun" '$1 == n { print $2 }' <<<"$commands" | sort -u |
-          xargs)"
+       "$(awk -v n="$noun" '$1 == n && $2 != "-" { print $2 }' \
+            <<<"$commands" | sort -u | xargs)"
 done
 while read -r noun verb arg options; do
   [ "$noun" = global ] && continue
-  is "options of $noun $verb" "$(complete_words "$noun" "$verb" --)" \
+  [ "$verb" = - ] && verb=
+  is "options of $noun $verb" "$(complete_words "$noun" ${verb:+"$verb"} --)" \
        "$(printf '%s\n' ${options//=/} $globals | sort | xargs)"
 done <<<"$commands"
 
@@ -50,6 +51,7 @@ is "options do not count as words" \
 is "the site is taken from the line" \
    "$(PAIRDISK_SITE=/nowhere complete_words --site "$tmp/site" disk show "")" \
    "d1 e1"
+is "other sites" "$(complete_words site remove "")" "cn-b"
 is "no names without an agent" \
    "$(complete_words --site /nowhere disk show "")" ""
 

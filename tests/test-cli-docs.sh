@@ -6,9 +6,12 @@ source "${0%/*}/cli-functions.sh"
 pod=$top_srcdir/cli/pairctl.pod
 
 commands=$("$pairctl" --commands)
-verbs=$(awk '$1 != "global" { print $1, $2 }' <<<"$commands" | sort)
+# A noun without verbs is a verb itself.
+verbs=$(awk '$1 != "global" { print $1, $2 }' <<<"$commands" | sed 's/ -$//' |
+        sort)
 is "every verb has its paragraph, and no other" \
-   "$(sed -n 's/^=item B<\([a-z]* [a-z]*\)>.*/\1/p' "$pod" | sort)" "$verbs"
+   "$(sed -n 's/^=item B<\([a-z]\+\( [a-z]\+\)\?\)>.*/\1/p' "$pod" | sort)" \
+   "$verbs"
 is "the global options have theirs, and no other" \
    "$(sed -n 's/^=item B<\(--[a-z-]*\)>.*/\1/p' "$pod" | sort)" \
    "$(sed -n 's/^global - - //p' <<<"$commands" | tr -d = | tr ' ' '\n' |
@@ -18,7 +21,7 @@ synopsis=$(sed -n '/^=head1 SYNOPSIS/,/^=head1 DESC/p' "$pod" |
            sed -e ':a;N;$!ba;s/\n  \+/ /g' | grep '^ pairctl' | sed 's/^ //' |
            grep -v -e ' --help$' -e ' --commands$' -e ' --version$')
 helps=$(while read -r noun verb; do
-    "$pairctl" "$noun" "$verb" --help | sed -n '1s/^usage: //p'
+    "$pairctl" "$noun" ${verb:+"$verb"} --help | sed -n '1s/^usage: //p'
 done <<<"$verbs")
 is "the synopsis is that of the help" "$(sort <<<"$synopsis")" \
    "$(sort <<<"$helps")"
@@ -26,11 +29,13 @@ is "the synopsis is that of the help" "$(sort <<<"$synopsis")" \
 # Each verb's own paragraph speaks of each of its options.
 while read -r noun verb arg options; do
   [ "$noun" = global ] && continue
-  paragraph=$(sed -n "/^=item B<$noun $verb>/,/^=\\(item\\|back\\)/{
-            /^=item B<$noun $verb>/b
+  [ "$verb" = - ] && verb=
+  verb=$noun${verb:+ $verb}
+  paragraph=$(sed -n "/^=item B<$verb>/,/^=\\(item\\|back\\)/{
+            /^=item B<$verb>/b
             p}" "$pod")
   for option in $options; do
-    like "$noun $verb: ${option%=} is explained" "$paragraph" \
+    like "$verb: ${option%=} is explained" "$paragraph" \
              "*C<${option%=}>*"
   done
 done <<<"$commands"

@@ -57,9 +57,10 @@ like "what a terminal would act on is not printed" "$err" \
 # Help is made from the table, so it is enough that every line of it is there.
 while read -r noun verb arg options; do
   [ "$noun" = global ] && continue
+  [ "$verb" = - ] && verb=
   run "$noun" --help
-  like "help of $noun has $verb" "$code:$err:$out" "0::*pairctl $noun $verb*"
-  run "$noun" "$verb" --help
+  like "help of $noun has $verb" "$code:$err:$out" "0::*pairctl $noun${verb:+ $verb}*"
+  run "$noun" ${verb:+"$verb"} --help
   missing=
   for option in $options; do
     [[ $out == *"--${option//[-=]/}"* || $out == *"${option%=}"* ]] ||

@@ -38,11 +38,23 @@ is 'does not blame the peer' "$(connects)" "$before"
 load_stop
 wait_synced
 
-proxy rate 300000 >/dev/null
-fill 2 60
-ok 'a slow line shows whom it waits for' wait_for 10 link_is \
-  "l['waits_for'] == 'peer' and l['lag']['bytes'] > 1000000"
-ok 'it is drained' wait_synced 30
+# Both, as when their machine is suspended, while the peer owes an answer.
+kill -STOP "$b_pid"
+sleep 0.8
+kill -STOP "$a_pid"
+wait_for 5 is_stopped "$a_pid"
+sleep 4.5
+kill -CONT "$a_pid"
+sleep 0.7
+kill -CONT "$b_pid"
+fill 4 1
+ok 'nor when both were stopped' wait_synced 10
+is 'and the peer a little longer' "$(connects)" "$before"
+
+# A frame takes longer than the limit.
+proxy rate 40000 >/dev/null
+fill 2 10
+ok 'a slow line' wait_synced 40
 is 'and was never lost' "$(connects)" "$before"
 proxy rate 0 >/dev/null
 
@@ -54,7 +66,9 @@ ok 'a peer stopped for good is given up' wait_for 8 link_is \
 took=$((SECONDS - since))
 ok "after the seconds that were set, not many more ($took)" \
   test "$took" -ge 2 -a "$took" -le 6
-ok 'the reason and the next try are told' wait_for 8 link_is \
+ok 'the reason is told, also while the next try runs' wait_for 8 link_is \
+  "l['state'] == 'connecting' and 'no' in l['reason']"
+ok 'and when that will be' wait_for 15 link_is \
   "l['waits_for'] == 'retry' and l['retry_ms'] >= 0 and 'no' in l['reason']"
 kill -CONT "$b_pid"
 ok 'it comes back by itself' wait_synced

@@ -32,8 +32,9 @@ set_pair a primary 3
 is 'the old primary may write again' "$(of a "s['fenced']")" False
 write a 4 5
 wanted=$(digest a)
-link a b
-ok 'the difference is copied' wait_synced a
+link a b '"connections":3'
+ok 'the difference is copied, over several connections' wait_synced a
+is 'so many' "$(of a "s['link']['connections']")" 3
 is 'by the rule' "$(of a "s['link']['rule']")" peer-wrote-commanded
 ok 'both disks are equal' same_content
 is 'the old primary kept all it had' "$(digest a)" "$wanted"

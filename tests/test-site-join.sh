@@ -116,6 +116,21 @@ not_the_joined () { on a event list | grep -q "not the joined"; }
 ok 'an impostor is not called' wait_for 20 not_the_joined
 kill_pid "${site_pid[m]}"
 
+# What happened is on record, and told as it comes.
+on a event watch --after 0 --until site-joined --timeout 10 >"$tmp/watch"
+is 'event watch ends with what was waited for' \
+  "$?:$(tail -n 1 "$tmp/watch" | cut -d' ' -f5)" "0:site-joined"
+on a event watch --until nothing-like-this --timeout 0.5 >"$tmp/watch"
+is '... or in time' "$?:$(cat "$tmp/watch")" 5:
+on a event watch --json --until site-invited --timeout 20 >"$tmp/watch" &
+watch=$!
+on a site invite >/dev/null
+is_told () { grep -q '"Kind":"site-invited"' "$tmp/watch"; }
+wait_for 20 is_told || on a site invite >/dev/null
+wait "$watch"
+is '... as JSON, one object a line' \
+  "$?:$(tail -n 1 "$tmp/watch" | grep -c '^{.*"site-invited".*}$')" 0:1
+
 # A pair between joined sites, and a restart of both.
 joined_start b
 wait_for 30 peers_see_each_other || fail 'they meet again'

@@ -2,6 +2,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "agent.h"
+#include "auth.h"
 
 static char dir[] = "/tmp/pairdisk-store-XXXXXX";
 static char path[64];
@@ -177,6 +178,60 @@ tokens (void **state)
 }
 
 static void
+keys (void **state)
+{
+  struct access_key key = { .id = "one", .secret = "secret",
+                            .role = KEY_ROLE_READ_ONLY, .is_active = true,
+                            .description = "d", .create_time = 7 };
+  struct access_key back, *list;
+  struct store *s = *state;
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_key_get (s, "one", &back), 0);
+  assert_int_equal (store_key_put (s, &key), 0);
+  assert_int_equal (store_key_get (s, "one", &back), 1);
+  assert_string_equal (back.id, "one");
+  assert_string_equal (back.secret, "secret");
+  assert_int_equal (back.role, KEY_ROLE_READ_ONLY);
+  assert_true (back.is_active);
+  assert_string_equal (back.description, "d");
+  assert_int_equal (back.create_time, 7);
+  assert_int_equal (store_key_list (s, &list), 1);
+  assert_string_equal (list[0].id, "one");
+  free (list);
+  assert_int_equal (store_key_remove (s, "one"), 0);
+  assert_int_equal (store_key_get (s, "one", &back), 0);
+  assert_int_equal (store_end (s, true), 0);
+}
+
+static void
+nonces (void **state)
+{
+  struct store *s = *state;
+  uint64_t now = 1000 * NONCE_LIFE_MS;
+
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_nonce_take (s, "k", "a", now, 3), 1);
+  assert_int_equal (store_nonce_take (s, "k", "a", now, 3), 0);
+  assert_int_equal (store_nonce_take (s, "k", "A", now, 3), 1);
+  assert_int_equal (store_nonce_take (s, "other", "a", now, 3), 1);
+  assert_int_equal (store_nonce_take (s, "k", "b", now + 1, 3), 1);
+  /* Full is full, for this key. */
+  errno = 0;
+  assert_int_equal (store_nonce_take (s, "k", "c", now + 2, 3), -1);
+  assert_int_equal (errno, E2BIG);
+  assert_int_equal (store_nonce_take (s, "other", "c", now + 2, 3), 1);
+  /* Remembered to the end of its life, and no longer. */
+  assert_int_equal (store_nonce_take (s, "k", "a", now + NONCE_LIFE_MS - 1,
+                                      9), 0);
+  assert_int_equal (store_nonce_take (s, "k", "a", now + NONCE_LIFE_MS, 9),
+                    1);
+  assert_int_equal (store_nonce_take (s, "k", "b", now + NONCE_LIFE_MS, 9),
+                    0);
+  assert_int_equal (store_end (s, true), 0);
+}
+
+static void
 newer_schema (void **state)
 {
   struct error err = ERROR_INIT;
@@ -200,6 +255,8 @@ main (void)
     cmocka_unit_test (disks),
     cmocka_unit_test (events),
     cmocka_unit_test (tokens),
+    cmocka_unit_test (keys),
+    cmocka_unit_test (nonces),
     cmocka_unit_test (newer_schema),
   };
 

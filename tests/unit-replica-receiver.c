@@ -32,6 +32,7 @@
 static char dir[] = "/tmp/pairdisk-receiver-XXXXXX";
 static struct volume *primary, *secondary;
 static struct receiver *receiver;
+static struct sync *sync_mode;
 static struct uuid pair;
 static uint8_t secret[REPLICA_SECRET_SIZE];
 
@@ -59,10 +60,21 @@ make_volume (const char *name, enum volume_role role)
   return v;
 }
 
+static int
+store_nothing (void *opaque, const struct sync_record *record,
+               struct error *err)
+{
+  (void) opaque;
+  (void) record;
+  (void) err;
+  return 0;
+}
+
 static void
 new_receiver (void)
 {
   struct receiver_config config = { .pair = pair, .accept = true,
+                                    .sync = sync_mode,
                                     .gap_ms = GAP_MS };
 
   memcpy (config.secret, secret, sizeof secret);
@@ -73,6 +85,8 @@ new_receiver (void)
 static int
 setup (void **state)
 {
+  const struct sync_config mode = { .store = store_nothing };
+
   (void) state;
   strcpy (dir + sizeof dir - 7, "XXXXXX");
   assert_non_null (mkdtemp (dir));
@@ -80,6 +94,8 @@ setup (void **state)
   random_bytes (secret, sizeof secret);
   primary = make_volume ("a", VOLUME_ROLE_PRIMARY);
   secondary = make_volume ("b", VOLUME_ROLE_SECONDARY);
+  sync_mode = sync_new (&mode, NULL);
+  assert_non_null (sync_mode);
   new_receiver ();
   return 0;
 }
@@ -91,6 +107,7 @@ teardown (void **state)
 
   (void) state;
   receiver_free (receiver);
+  sync_free (sync_mode);
   volume_close (primary, NULL);
   volume_close (secondary, NULL);
   for (const char *name = "ab"; *name; name++) {

@@ -67,6 +67,7 @@ test_decisions_from_views (void **state)
   peer.lineage = lineage;
   peer.generations = self.generations;
   peer.committed = (struct volume_point) { .generation = 1, .seq = 5 };
+  peer.confirmed_seq = 5;
   assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_STREAM);
   self.oldest_seq = 6;
   assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_STREAM);
@@ -86,6 +87,33 @@ test_decisions_from_views (void **state)
   peer.fence = 2;
   peer.role = VOLUME_ROLE_PRIMARY;
   assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_FENCE_PEER);
+}
+
+/* A peer in sync mode has records that were not durable here. */
+static void
+test_ahead (void **state)
+{
+  struct volume_status self = some_primary ();
+  struct wire_status peer = some_secondary ();
+  struct uuid lineage;
+
+  (void) state;
+  uuid_generate (&lineage);
+  peer.lineage = lineage;
+  peer.generations = self.generations;
+  peer.committed = (struct volume_point) { .generation = 2, .seq = 20 };
+  peer.confirmed_seq = 15;
+  assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_STREAM);
+
+  /* They were lost in a crash, and none was ever confirmed. */
+  peer.committed.seq = 25;
+  assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_DROP_STREAM);
+  self.oldest_seq = 18;
+  assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_DROP_DELTA);
+
+  /* Of these one was: that is no crash. */
+  peer.confirmed_seq = 21;
+  assert_int_equal (action (&self, &peer, &lineage), PAIR_ACTION_NEED_COMMAND);
 }
 
 static void
@@ -200,6 +228,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_decisions_from_views),
+    cmocka_unit_test (test_ahead),
     cmocka_unit_test (test_stage_ids),
     cmocka_unit_test (test_own_writes_beyond),
     cmocka_unit_test (test_uris),

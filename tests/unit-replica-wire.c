@@ -23,9 +23,9 @@
 #include "cleanup.h"
 #include "wire.h"
 
-#define MESSAGES 11
+#define MESSAGES 12
 #define PAGES 5                 /* the first of them; and the last: */
-#define CHANGED_PAGE 10
+#define CHANGED_PAGE 11
 #define MESSAGE_MAX (WIRE_PAGE_SIZE + FRAME_SMALL_MAX)
 
 static uint8_t message[MESSAGES][MESSAGE_MAX];
@@ -66,6 +66,7 @@ some_status (void)
     .role = VOLUME_ROLE_SECONDARY, .accept = true, .is_fenced = false,
     .fence = 7, .size = UINT64_C (1) << 30, .volume = uuid_of (0x11),
     .lineage = uuid_of (0x22), .committed = point_of (400), .next_seq = 401,
+    .confirmed_seq = 390,
     .stage_is_active = true, .stage_id = 0x5151, .stage_since = 3,
     .stage_start = 500, .stage_cursor = 4096, .stage_last = 510,
     .is_given_up = true, .keeps_seq = 390,
@@ -79,7 +80,8 @@ static struct wire_session
 some_session (void)
 {
   struct wire_session session = {
-    .id = 0x77, .kind = WIRE_SESSION_STAGE, .fence = 7,
+    .id = 0x77, .kind = WIRE_SESSION_STAGE,
+    .promise = REPLICA_PROMISE_SUSPEND, .fence = 7,
     .size = UINT64_C (1) << 30, .volume = uuid_of (0x33),
     .lineage = uuid_of (0x22), .salt = 0x99, .appended = point_of (1000),
     .next_seq = 401, .stage_id = 0x5151, .stage_since = 3,
@@ -140,6 +142,9 @@ make_messages (void **state)
         frame_generations_encode (&commit.generations,
                                   message[8] + FRAME_HEADER_SIZE));
   seal (9, FRAME_HEARTBEAT, 0);
+  seal (10, FRAME_PROMISE,
+        frame_promise_encode (REPLICA_PROMISE_DEGRADE,
+                              message[10] + FRAME_HEADER_SIZE));
 
   length[CHANGED_PAGE] = WIRE_PAGE_SIZE;
   wire_changed_encode (&changed, message[CHANGED_PAGE]);

@@ -266,6 +266,21 @@ replace (struct split *t, bool is_split)
 
 /* ------------------------------------------------------------------ */
 
+static uint64_t
+count_changed (struct split *t)
+{
+  uint64_t n = 0, i;
+
+  t->changed->end = 0;
+  do {
+    volume_changed_blocks (t->loser->v, t->common.seq, t->changed->end,
+                           t->changed);
+    for (i = t->changed->first; i < t->changed->end; ++i)
+      n += volume_changed_has (t->changed, i);
+  } while (t->changed->end < DISK / VOLUME_BLOCK_SIZE);
+  return n;
+}
+
 static void
 demote (struct split *t)
 {
@@ -275,9 +290,13 @@ demote (struct split *t)
   struct uuid lineage;
 
   t->given_up = read_all (t->loser->v);
-  CHECK (volume_tail_measure (t->loser->v, t->common.seq, &tail, &err) == 0 &&
+  CHECK (volume_tail_measure (t->loser->v, t->common.seq, false, &tail,
+                              &err) == 0 &&
          tail.writes == status_of (t->loser).appended.seq - t->common.seq,
          "%" PRIu64 " writes %s", tail.writes, err.message);
+  CHECK (tail.is_exact ? tail.blocks >= count_changed (t)
+         : tail.blocks == count_changed (t), "%" PRIu64 " blocks",
+         tail.blocks);
   CHECK (volume_demote (t->loser->v, ++t->fence, t->common.generation + 1,
                         t->common.seq, save, &err) == -1 && errno == EINVAL,
          "a point that is not in its history");

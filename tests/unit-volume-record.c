@@ -742,6 +742,7 @@ example_super (struct super *s)
   s->cold_position = (COLD_LAP_BASE + 2) * s->segment_size + 8192;
   s->oldest_seq = 9;
   s->oldest_position = SEGMENT;
+  s->confirmed_seq = 590;
   s->stage.id = 0x7080;
   s->stage.since = 10;
   s->stage.start = 11;
@@ -800,6 +801,7 @@ test_super (void **state)
   HOSTILE (role, 0);
   HOSTILE (role, VOLUME_ROLE_MAX + 1);
   HOSTILE (flags, SUPER_FLAGS + 1);
+  HOSTILE (confirmed_seq, SEQ_MAX + 1);
   HOSTILE (map_slot, 2);
   HOSTILE (segments_slot, 2);
   HOSTILE (point.seq, SEQ_MAX + 1);

@@ -3,7 +3,8 @@
  * A cursor walks the batches of the journal from segment to segment.  It
  * hands out guest records only, with their headers hashed by the salt of the
  * content (what they were seeded with means nothing elsewhere), and never
- * goes past the durable position.
+ * goes past the durable position, or, when it is to be ahead, past what is on
+ * its way to the medium and therefore whole in the ring.
  */
 
 #include <config.h>
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -29,6 +31,7 @@ struct volume_cursor {
   uint64_t from;               /* ... and those before this position, which
                                   may be of a history that was given up and
                                   have the same seqs */
+  bool is_ahead;               /* of the medium */
   size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* the batch */
 };
@@ -109,10 +112,22 @@ volume_cursor_close (struct volume_cursor *c)
   }
 }
 
-static uint64_t
-durable_position (const struct volume *v)
+void
+volume_cursor_set_ahead (struct volume_cursor *c, bool is_ahead)
 {
-  return __atomic_load_n (&v->journal.durable_position, __ATOMIC_ACQUIRE);
+  c->is_ahead = is_ahead;
+}
+
+/* How far it may read. */
+static uint64_t
+end_position (const struct volume_cursor *c)
+{
+  const struct journal *j = &c->v->journal;
+  uint64_t durable = __atomic_load_n (&j->durable_position, __ATOMIC_ACQUIRE);
+  uint64_t submitted = __atomic_load_n (&j->submitted_position,
+                                        __ATOMIC_ACQUIRE);
+
+  return c->is_ahead && submitted > durable ? submitted : durable;
 }
 
 static int
@@ -136,7 +151,7 @@ next_segment (struct volume_cursor *c, struct error *err)
 
   if (c->position % size == 0) {
     lap = c->position / size;
-    if (durable_position (v) <= c->position)
+    if (end_position (c) <= c->position)
       return 0;
     c->segment = segments_find_lap (&v->segments, lap);
     if (c->segment == SEGMENT_NONE)
@@ -145,7 +160,7 @@ next_segment (struct volume_cursor *c, struct error *err)
                         (unsigned long long) c->next_seq - 1);
     c->position += FORMAT_PAGE;
   }
-  return durable_position (v) > c->position;
+  return end_position (c) > c->position;
 }
 
 /* Load the batch at c->position.  As next_segment. */
@@ -265,6 +280,38 @@ volume_wait_durable (struct volume *v, uint64_t seq, unsigned timeout_ms)
     if (pthread_cond_timedwait (&j->progress, &j->lock, &ts) == ETIMEDOUT)
       break;
   return j->durable_point.seq > seq;
+}
+
+int
+volume_ship_fd (struct volume *v, struct error *err)
+{
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  if (j->ship_fd == -1)
+    j->ship_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (j->ship_fd == -1)
+    return error_set_errno (err, errno, "cannot make an eventfd");
+  return j->ship_fd;
+}
+
+void
+volume_ship_on (struct volume *v, bool is_on)
+{
+  __atomic_store_n (&v->journal.is_shipping,
+                    is_on && v->journal.ship_fd >= 0, __ATOMIC_RELEASE);
+}
+
+void
+volume_get_points (struct volume *v, struct volume_point *ret_appended,
+                   struct volume_point *ret_durable)
+{
+  struct journal *j = &v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  *ret_appended = j->appended;
+  if (ret_durable)
+    *ret_durable = j->durable_point;
 }
 
 void

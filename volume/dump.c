@@ -122,10 +122,11 @@ dump_super (struct offline *o, FILE *fp)
   fprintf (fp, "\nrole name=%s fence=%" PRIu64 " met_fence=%" PRIu64,
            volume_role_name (s->role), s->fence, s->met_fence);
   print_uuid (fp, "pair", &s->pair);
-  fprintf (fp, "%s%s%s%s\n", s->flags & SUPER_CLEAN ? " clean" : "",
+  fprintf (fp, "%s%s%s%s%s\n", s->flags & SUPER_CLEAN ? " clean" : "",
            s->flags & SUPER_FENCED ? " fenced" : "",
            s->flags & SUPER_STAGE ? " staging" : "",
-           s->flags & SUPER_NEW_WRITER ? " new-writer" : "");
+           s->flags & SUPER_NEW_WRITER ? " new-writer" : "",
+           s->flags & SUPER_AHEAD ? " ahead" : "");
   if (s->flags & SUPER_DISCARD)
     fprintf (fp, "discard keeps_seq=%" PRIu64 " generation=%016" PRIx64
              "%s\n", s->discard_seq, s->discard_generation,
@@ -134,9 +135,10 @@ dump_super (struct offline *o, FILE *fp)
   print_point (fp, &s->point);
   fprintf (fp, " incarnation=%" PRIu32 " opened=%" PRIu32 " map=%" PRIu32 " segments=%" PRIu32
            " durable_hint=%" PRIu64 " oldest_seq=%" PRIu64
-           " oldest_position=%" PRIu64 "\n", s->incarnation, s->opened,
-           s->map_slot, s->segments_slot, s->durable_hint, s->oldest_seq,
-           s->oldest_position);
+           " oldest_position=%" PRIu64 " confirmed_seq=%" PRIu64 "\n",
+           s->incarnation, s->opened, s->map_slot, s->segments_slot,
+           s->durable_hint, s->oldest_seq, s->oldest_position,
+           s->confirmed_seq);
   print_generations (fp, "generation", &s->generations);
   if (s->flags & SUPER_STAGE)
     print_stage (fp, &s->stage);

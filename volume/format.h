@@ -52,7 +52,9 @@ typedef uint16_t le16;
 #define SUPER_DISCARD      (1u << 5)  /* secondary: what it holds after
                                          discard_seq is given up */
 #define SUPER_SALVAGE      (1u << 6)  /* ... as soon as it has been saved */
-#define SUPER_FLAGS        0x7fu
+#define SUPER_AHEAD        (1u << 7)  /* secondary: takes records that the primary
+                                         may not hold durably yet */
+#define SUPER_FLAGS        0xffu
 
 struct format_generation {
   le64 id;                  /*  0 */
@@ -108,7 +110,8 @@ struct format_super {
   le64 cold_position;       /*  328  like position, of the cold segments */
   le64 discard_generation;  /*  336  if SUPER_DISCARD: the last point that */
   le64 discard_seq;         /*  344  is kept; 0: nothing is */
-  uint8_t reserved2[672];   /*  352 */
+  le64 confirmed_seq;       /*  352  if SUPER_AHEAD */
+  uint8_t reserved2[664];   /*  360 */
   le32 generation_count;    /* 1024 */
   le32 reserved3;           /* 1028 */
   struct format_generation generations[32]; /* 1032 */

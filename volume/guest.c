@@ -50,6 +50,20 @@ let_others_run (unsigned i)
     sched_yield ();
 }
 
+/* How much of COUNT bytes at OFFSET is done in one step: a part of a block
+ * (and then it is no multiple of one), else whole blocks, up to MAX_BLOCKS.
+ */
+static uint64_t
+next_piece (uint64_t count, uint64_t offset, uint64_t max_blocks)
+{
+  uint64_t to_boundary = VOLUME_BLOCK_SIZE - offset % VOLUME_BLOCK_SIZE;
+  uint64_t blocks = count / VOLUME_BLOCK_SIZE;
+
+  if (to_boundary < VOLUME_BLOCK_SIZE || blocks == 0)
+    return count < to_boundary ? count : to_boundary;
+  return (blocks < max_blocks ? blocks : max_blocks) * VOLUME_BLOCK_SIZE;
+}
+
 /* ------------------------------------------------------------------ */
 /* Reading.                                                            */
 
@@ -208,33 +222,22 @@ int
 volume_read (struct volume *v, void *buf, uint32_t count, uint64_t offset)
 {
   uint8_t block[VOLUME_BLOCK_SIZE], *p = buf;
-  uint32_t skip, n;
+  uint32_t n;
 
   if (check_range (v, count, offset) == -1)
     return -1;
   count_up (&v->count.reads);
 
-  while (count > 0) {
-    skip = offset % VOLUME_BLOCK_SIZE;
-    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
-      n = VOLUME_BLOCK_SIZE - skip;
-      if (n > count)
-        n = count;
+  for (; count > 0; p += n, offset += n, count -= n) {
+    n = next_piece (count, offset, VOLUME_RECORD_BLOCKS_MAX);
+    if (n % VOLUME_BLOCK_SIZE != 0) {
       if (read_blocks (v, offset / VOLUME_BLOCK_SIZE, 1, block) == -1)
         return -1;
-      memcpy (p, block + skip, n);
+      memcpy (p, block + offset % VOLUME_BLOCK_SIZE, n);
     }
-    else {
-      n = count / VOLUME_BLOCK_SIZE;
-      if (n > VOLUME_RECORD_BLOCKS_MAX)
-        n = VOLUME_RECORD_BLOCKS_MAX;
-      if (read_blocks (v, offset / VOLUME_BLOCK_SIZE, n, p) == -1)
-        return -1;
-      n *= VOLUME_BLOCK_SIZE;
-    }
-    p += n;
-    offset += n;
-    count -= n;
+    else if (read_blocks (v, offset / VOLUME_BLOCK_SIZE,
+                          n / VOLUME_BLOCK_SIZE, p) == -1)
+      return -1;
   }
   return 0;
 }
@@ -242,52 +245,55 @@ volume_read (struct volume *v, void *buf, uint32_t count, uint64_t offset)
 /* ------------------------------------------------------------------ */
 /* Writing.  The range is locked by the caller.                        */
 
+/* The units of one record, one after the other. */
+struct packed {
+  uint8_t *body;
+  uint64_t block;              /* of the first */
+  unsigned count;
+  uint32_t at[VOLUME_RECORD_BLOCKS_MAX + 1];   /* where each begins; the end */
+};
+
 /* Let readers find the units of a record that is not yet in the map. */
 static int
-make_units_pending (struct volume *v, const struct record *r,
-                    const struct journal_slot *slot, const uint8_t *body)
+make_units_pending (struct volume *v, const struct packed *p, uint64_t seq,
+                    const struct journal_slot *slot)
 {
   uint64_t base = slot->offset + sizeof (struct format_record), entry;
-  struct unit_walk walk = unit_walk_start (r, body);
-  struct walked_unit u;
+  uint32_t size;
+  unsigned i;
 
-  while (unit_walk_next (&walk, &u) == 1) {
-    if (u.unit.codec == UNIT_ZERO)
-      entry = entry_zero (u.block, r->seq);
+  for (i = 0; i < p->count; ++i) {
+    size = p->at[i + 1] - p->at[i];
+    if (size == sizeof (struct format_unit))
+      entry = entry_zero (p->block + i, seq);
     else
-      entry = entry_data (u.block, r->seq, base + u.offset,
-                          unit_stored_size (&u.unit));
-    if (pending_put (&v->pending, u.block, r->seq, entry) == -1)
+      entry = entry_data (p->block + i, seq, base + p->at[i], size);
+    if (pending_put (&v->pending, p->block + i, seq, entry) == -1)
       return -1;
   }
   return 0;
 }
 
 static int
-append_units (struct volume *v, uint64_t block, unsigned count,
-              uint8_t *body, uint32_t length, uint64_t *ret_batch)
+append_units (struct volume *v, const struct packed *p, uint64_t *ret_batch)
 {
   struct record r = {
-    .type = RECORD_WRITE, .length = length, .block = block, .nblocks = count,
+    .type = RECORD_WRITE, .length = p->at[p->count], .block = p->block,
+    .nblocks = p->count,
   };
   struct journal_slot slot;
-  struct unit unit;
-  uint32_t at;
   unsigned i;
   int lost;
 
   if (journal_reserve (v, JOURNAL_GUEST, &r, &slot) == -1)
     return -1;
-  for (at = 0, i = 0; i < count; ++i) {
-    unit_seal (body + at, v->super.content_salt, block + i, r.seq);
-    if (!unit_decode_header (body + at, length - at, &unit))
-      abort ();                  /* we made it a moment ago */
-    at += unit_stored_size (&unit);
-  }
+  for (i = 0; i < p->count; ++i)
+    unit_seal (p->body + p->at[i], v->super.content_salt, p->block + i,
+               r.seq);
   record_encode (&r, position_seed (v->super.journal_salt, slot.position),
                  (struct format_record *) slot.memory);
-  memcpy (slot.memory + sizeof (struct format_record), body, length);
-  lost = make_units_pending (v, &r, &slot, body);
+  memcpy (slot.memory + sizeof (struct format_record), p->body, r.length);
+  lost = make_units_pending (v, p, r.seq, &slot);
   journal_filled (v, &slot);
   *ret_batch = slot.batch + 1;
 
@@ -303,24 +309,27 @@ write_blocks_locked (struct volume *v, const uint8_t *buf, unsigned count,
                 UNIT_ENCODE_SLACK]
     __attribute__ ((aligned (16)));
   CLEANUP_FREE uint8_t *large = NULL;
-  uint8_t *body = small;
   int acceleration = __atomic_load_n (&v->journal.acceleration,
                                       __ATOMIC_RELAXED);
-  uint32_t length = 0;
+  struct packed p;
   unsigned i;
 
+  p.body = small;
+  p.block = block;
+  p.count = count;
   if (count > SMALL_BLOCKS) {
-    body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE) +
-                           UNIT_ENCODE_SLACK);
+    p.body = large = malloc (count * ROUND_UP (UNIT_STORED_MAX, GRANULE) +
+                             UNIT_ENCODE_SLACK);
     if (large == NULL)
       return -1;
   }
+  p.at[0] = 0;
   for (i = 0; i < count; ++i) {
-    length += unit_encode (buf + i * VOLUME_BLOCK_SIZE, acceleration,
-                           body + length);
+    p.at[i + 1] = p.at[i] + unit_encode (buf + i * VOLUME_BLOCK_SIZE,
+                                         acceleration, p.body + p.at[i]);
     let_others_run (i + 1);
   }
-  return append_units (v, block, count, body, length, ret_batch);
+  return append_units (v, &p, ret_batch);
 }
 
 static int
@@ -398,33 +407,21 @@ volume_write (struct volume *v, const void *buf, uint32_t count,
 {
   const uint8_t *p = buf;
   uint64_t batch = 0;
-  uint32_t skip, n;
+  uint32_t n;
   int r;
 
   if (check_range (v, count, offset) == -1)
     return -1;
   count_up (&v->count.writes);
 
-  while (count > 0) {
-    skip = offset % VOLUME_BLOCK_SIZE;
-    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
-      n = VOLUME_BLOCK_SIZE - skip;
-      if (n > count)
-        n = count;
-      r = write_part (v, p, n, offset, &batch);
-    }
-    else {
-      n = count / VOLUME_BLOCK_SIZE;
-      if (n > VOLUME_RECORD_BLOCKS_MAX)
-        n = VOLUME_RECORD_BLOCKS_MAX;
-      r = write_blocks (v, p, n, offset / VOLUME_BLOCK_SIZE, &batch);
-      n *= VOLUME_BLOCK_SIZE;
-    }
+  for (; count > 0; p += n, offset += n, count -= n) {
+    n = next_piece (count, offset, VOLUME_RECORD_BLOCKS_MAX);
+    r = n % VOLUME_BLOCK_SIZE != 0
+      ? write_part (v, p, n, offset, &batch)
+      : write_blocks (v, p, n / VOLUME_BLOCK_SIZE,
+                      offset / VOLUME_BLOCK_SIZE, &batch);
     if (r == -1)
       return -1;
-    p += n;
-    offset += n;
-    count -= n;
   }
   return flags & VOLUME_FUA ? journal_wait_durable (v, batch) : 0;
 }
@@ -434,33 +431,20 @@ volume_zero (struct volume *v, uint64_t count, uint64_t offset,
              unsigned flags)
 {
   uint64_t batch = 0, n;
-  uint32_t skip;
   int r;
 
   if (check_range (v, count, offset) == -1)
     return -1;
   count_up (&v->count.writes);
 
-  while (count > 0) {
-    skip = offset % VOLUME_BLOCK_SIZE;
-    if (skip != 0 || count < VOLUME_BLOCK_SIZE) {
-      n = VOLUME_BLOCK_SIZE - skip;
-      if (n > count)
-        n = count;
-      r = write_part (v, NULL, n, offset, &batch);
-    }
-    else {
-      n = count / VOLUME_BLOCK_SIZE;
-      if (n > RECORD_ZERO_BLOCKS_MAX)
-        n = RECORD_ZERO_BLOCKS_MAX;
-      r = zero_blocks (v, offset / VOLUME_BLOCK_SIZE, n, flags & VOLUME_TRIM,
-                       &batch);
-      n *= VOLUME_BLOCK_SIZE;
-    }
+  for (; count > 0; offset += n, count -= n) {
+    n = next_piece (count, offset, RECORD_ZERO_BLOCKS_MAX);
+    r = n % VOLUME_BLOCK_SIZE != 0
+      ? write_part (v, NULL, n, offset, &batch)
+      : zero_blocks (v, offset / VOLUME_BLOCK_SIZE, n / VOLUME_BLOCK_SIZE,
+                     flags & VOLUME_TRIM, &batch);
     if (r == -1)
       return -1;
-    offset += n;
-    count -= n;
   }
   return flags & VOLUME_FUA ? journal_wait_durable (v, batch) : 0;
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -40,6 +41,7 @@ journal_init_locks (struct volume *v)
   pthread_cond_init (&j->maintainer_cond, &attr);
   pthread_cond_init (&j->cleaner_cond, &attr);
   pthread_condattr_destroy (&attr);
+  j->ship_fd = -1;
 }
 
 int
@@ -67,6 +69,8 @@ journal_release (struct volume *v)
   if (j->queue)
     v->io->queue_close (j->queue);
   ring_release (&j->ring);
+  if (j->ship_fd >= 0)
+    close (j->ship_fd);
   pthread_cond_destroy (&j->cleaner_cond);
   pthread_cond_destroy (&j->maintainer_cond);
   pthread_cond_destroy (&j->committer_cond);
@@ -102,6 +106,7 @@ journal_start (struct volume *v, uint64_t position,
   j->bytes = point->bytes;
   j->appended = j->durable_point = j->applied_point = *point;
   j->durable_position = j->applied_position = position;
+  j->submitted_position = position;
   j->checkpointed = position;
   ring_restart (&j->ring, position);
 }
@@ -136,6 +141,36 @@ batch_at (struct journal *j, uint64_t number)
 /* ------------------------------------------------------------------ */
 /* Writing a batch.                                                    */
 
+/* Wake who ships what is on its way to the medium. */
+static void
+journal_ship (struct journal *j)
+{
+  const uint64_t one = 1;
+
+  if (__atomic_load_n (&j->is_shipping, __ATOMIC_ACQUIRE) &&
+      write (j->ship_fd, &one, sizeof one) == -1) {
+    /* Only EAGAIN can be: it is readable already. */
+  }
+}
+
+/* Batches become whole in any order; who ships them takes them in theirs. */
+static void
+advance_submitted_locked (struct journal *j)
+{
+  struct staged_batch *b;
+
+  if (j->submitted_below < j->tail)
+    j->submitted_below = j->tail;      /* complete before it was counted */
+  while (j->submitted_below < j->head) {
+    b = batch_at (j, j->submitted_below);
+    if (!b->is_submitted)
+      break;
+    __atomic_store_n (&j->submitted_position, b->position + b->length,
+                      __ATOMIC_RELEASE);
+    j->submitted_below++;
+  }
+}
+
 static void
 submit (struct volume *v, uint64_t number)
 {
@@ -167,13 +202,18 @@ submit (struct volume *v, uint64_t number)
       saved = errno;
   }
 
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+  pthread_mutex_lock (&j->lock);
   if (r == -1)
     fail_locked (v, saved, "cannot write to the journal");
   else {
     j->submitted++;
+    if (number >= j->tail)
+      b->is_submitted = true;
+    advance_submitted_locked (j);
     pthread_cond_broadcast (&j->progress);
   }
+  pthread_mutex_unlock (&j->lock);
+  journal_ship (j);
 }
 
 /* Let go of a batch; true if the caller was the last to and must submit. */

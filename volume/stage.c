@@ -188,6 +188,7 @@ commit (struct volume *v, const struct mark *mark, uint64_t position)
   continue_from (v, &mark->point);
   v->super.oldest_seq = mark->point.seq + 1;
   v->super.oldest_position = position;
+  v->super.confirmed_seq = mark->point.seq;
   v->super.flags &= ~SUPER_STAGE;
   super_keep_shown (&v->super);
   memset (&v->super.stage, 0, sizeof v->super.stage);
@@ -584,4 +585,35 @@ volume_stage_drop (struct volume *v, struct error *err)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
 
   return stage_drop_locked (v, err);
+}
+
+int
+volume_set_ahead (struct volume *v, bool is_ahead, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
+  struct volume_point committed = committed_point (v);
+
+  if (check_secondary (v, err) == -1)
+    return -1;
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+    if (is_ahead == ((v->super.flags & SUPER_AHEAD) != 0))
+      return 0;
+    v->super.flags ^= SUPER_AHEAD;
+    v->super.confirmed_seq = committed.seq;
+  }
+  return checkpoint (v, false, err);
+}
+
+void
+volume_confirm (struct volume *v, uint64_t seq)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  /* With a stage open, what is shown may be of a past that the primary left:
+   * its seqs say nothing of that.
+   */
+  if (!(v->super.flags & SUPER_STAGE) && v->super.confirmed_seq < seq)
+    v->super.confirmed_seq = seq;
 }

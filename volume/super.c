@@ -88,6 +88,8 @@ super_encode (const struct super *super, struct format_super *ret)
   ret->cold_position = htole64 (super->cold_position);
   ret->oldest_seq = htole64 (super->oldest_seq);
   ret->oldest_position = htole64 (super->oldest_position);
+  if (super->flags & SUPER_AHEAD)
+    ret->confirmed_seq = htole64 (super->confirmed_seq);
   if (super->flags & SUPER_STAGE) {
     ret->stage_id = htole64 (super->stage.id);
     ret->stage_since = htole64 (super->stage.since);
@@ -142,6 +144,7 @@ super_is_bounded (const struct super *s)
     s->capacity <= VOLUME_CAPACITY_MAX &&
     s->role >= VOLUME_ROLE_STANDALONE && s->role <= VOLUME_ROLE_MAX &&
     (s->flags & ~SUPER_FLAGS) == 0 &&
+    s->confirmed_seq <= (s->flags & SUPER_AHEAD ? SEQ_MAX : 0) &&
     s->incarnation <= s->opened &&
     s->map_slot <= 1 && s->segments_slot <= 1 &&
     s->point.seq <= SEQ_MAX && s->discard_seq <= SEQ_MAX &&
@@ -193,6 +196,7 @@ super_decode (const struct format_super *slot, struct super *ret)
   s.cold_position = le64toh (slot->cold_position);
   s.oldest_seq = le64toh (slot->oldest_seq);
   s.oldest_position = le64toh (slot->oldest_position);
+  s.confirmed_seq = le64toh (slot->confirmed_seq);
   s.discard_generation = le64toh (slot->discard_generation);
   s.discard_seq = le64toh (slot->discard_seq);
   s.stage.id = le64toh (slot->stage_id);

@@ -42,6 +42,7 @@ struct super {
   uint64_t durable_hint;
   uint64_t cold_position;      /* as position, in the cold segments */
   uint64_t oldest_seq, oldest_position;
+  uint64_t confirmed_seq;      /* when flags has SUPER_AHEAD */
   struct stage stage;          /* when flags has SUPER_STAGE */
   uint64_t discard_generation, discard_seq;   /* when it has SUPER_DISCARD */
   struct volume_generations generations;

@@ -91,8 +91,8 @@ first_record (struct volume *v, uint64_t seq, struct record *ret,
 }
 
 int
-volume_tail_measure (struct volume *v, uint64_t seq, struct volume_tail *ret,
-                     struct error *err)
+volume_tail_measure (struct volume *v, uint64_t seq, bool quick,
+                     struct volume_tail *ret, struct error *err)
 {
   struct volume_tail tail = { .is_exact = true };
   struct volume_status status;
@@ -104,17 +104,22 @@ volume_tail_measure (struct volume *v, uint64_t seq, struct volume_tail *ret,
   volume_get_status (v, &status);
   if (status.committed.seq > seq) {
     tail.writes = status.committed.seq - seq;
-    tail.blocks = count_newer (v, seq);
     tail.last_ns = status.committed.time_ns;
     r = first_record (v, seq, &first, err);
     if (r == -1)
       return -1;
     tail.is_exact = r == 1;
-    tail.bytes = tail.blocks * VOLUME_BLOCK_SIZE;
     if (tail.is_exact) {
       tail.first_ns = first.time_ns;
       tail.bytes = status.committed.bytes - first.bytes +
         (uint64_t) first.nblocks * VOLUME_BLOCK_SIZE;
+      tail.blocks = tail.bytes / VOLUME_BLOCK_SIZE;
+      if (tail.blocks > v->nblocks)
+        tail.blocks = v->nblocks;
+    }
+    else {
+      tail.blocks = quick ? 0 : count_newer (v, seq);
+      tail.bytes = (quick ? tail.writes : tail.blocks) * VOLUME_BLOCK_SIZE;
     }
   }
   *ret = tail;

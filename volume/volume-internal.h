@@ -70,6 +70,7 @@ struct staged_batch {
   enum batch_state state;
   unsigned holders;            /* atomic: fillers, plus one while OPEN */
   bool is_page;                /* a segment's header or summary page */
+  bool is_submitted;           /* whole in the ring, on its way out */
   uint64_t position;           /* logical */
   uint64_t offset;             /* in the journal file */
   uint32_t used, length, records;
@@ -91,6 +92,7 @@ struct journal {
 
   struct staged_batch batch[JOURNAL_BATCHES];
   uint64_t head, durable, tail;
+  uint64_t submitted_below;    /* batches below are submitted or durable */
   bool is_open;                /* batch head-1 is OPEN */
   unsigned closed;             /* CLOSED and not yet complete */
   int submitted;               /* of these, given to the queue (may be -1 for
@@ -111,6 +113,9 @@ struct journal {
   bool is_guest_writable;
   struct volume_point appended, durable_point, applied_point;
   uint64_t durable_position;   /* atomic */
+  uint64_t submitted_position; /* atomic: end of the batches submitted */
+  int ship_fd;                 /* eventfd, -1: none; see volume_ship_fd */
+  bool is_shipping;            /* atomic */
   uint64_t applied_position;   /* end of the last batch applied: a summary
                                   to come may leave a gap after it */
   uint64_t prefetched;         /* lap: this one and those below */

@@ -557,6 +557,13 @@ volume_abandon (struct volume *v)
 /* ------------------------------------------------------------------ */
 
 static void
+bound_confirmed (struct volume_status *status)
+{
+  if (status->confirmed_seq > status->committed.seq)
+    status->confirmed_seq = status->committed.seq;
+}
+
+static void
 status_from_super (const struct super *super, struct volume_status *ret)
 {
   memset (ret, 0, sizeof *ret);
@@ -578,6 +585,8 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->generations = super->generations;
   ret->oldest_seq = super->oldest_seq;
   ret->appended = ret->durable = ret->committed = super->point;
+  ret->confirmed_seq = super->flags & SUPER_AHEAD ? super->confirmed_seq :
+    UINT64_MAX;
   if (super->flags & SUPER_STAGE) {
     ret->stage.is_active = true;
     ret->stage.id = super->stage.id;
@@ -605,6 +614,7 @@ volume_get_status (struct volume *v, struct volume_status *ret)
     ret->durable = j->durable_point;
     if (!ret->stage.is_active)
       ret->committed = j->applied_point;
+    bound_confirmed (ret);
     ret->is_failed = j->failed != 0;
     memcpy (ret->failure, v->failure, sizeof ret->failure);
   }
@@ -642,8 +652,10 @@ volume_probe (const struct volume_io *io, const char *path,
   else
     r = super_read (io, file, &super, err);
   saved = errno;
-  if (r == 0)
+  if (r == 0) {
     status_from_super (&super, ret);
+    bound_confirmed (ret);
+  }
   if (file)
     io->close (file);
   if (dir)
@@ -672,6 +684,8 @@ set_role_in_super (struct volume *v, enum volume_role role,
   bool was_secondary = v->super.role == VOLUME_ROLE_SECONDARY;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
 
+  if (role != VOLUME_ROLE_SECONDARY || !was_secondary)
+    v->super.flags &= ~SUPER_AHEAD;
   v->super.role = role;
   v->super.pair = pair ? *pair : null;
   v->super.fence = fence;

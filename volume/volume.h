@@ -186,6 +186,9 @@ struct volume_status {
   struct volume_point durable;   /* newest record durable here */
   struct volume_point committed; /* what the map shows (secondary: its last
                                     commit point, else as durable) */
+  uint64_t confirmed_seq;    /* secondary: of what is committed, the primary
+                                holds at least this durably; less than all
+                                only after volume_set_ahead */
   struct volume_generations generations;
   uint64_t oldest_seq;       /* oldest record the journal still holds whole */
   struct {                   /* a staged initial sync or delta */
@@ -260,14 +263,19 @@ extern int volume_salvaged (struct volume *v, struct error *err);
 /* What a volume shows that is newer than SEQ of its history. */
 struct volume_tail {
   uint64_t writes;           /* records */
-  uint64_t blocks;           /* that differ from then, or may */
-  uint64_t bytes;            /* guest bytes in these writes; those of the
-                                blocks when the journal no longer tells */
-  bool is_exact;             /* it does */
+  bool is_exact;             /* the journal still tells them all: */
+  uint64_t bytes;            /* guest bytes in these writes; else at least
+                                so many */
+  uint64_t blocks;           /* that differ from then: at most; if not
+                                is_exact, so many (QUICK: 0, not counted) */
   uint64_t first_ns, last_ns;   /* wall clock of the first (0: not known) and
                                    the last of them */
 };
-extern int volume_tail_measure (struct volume *v, uint64_t seq,
+
+/* Takes as long as looking at every birth if the journal does not tell and
+ * it is not to be QUICK.
+ */
+extern int volume_tail_measure (struct volume *v, uint64_t seq, bool quick,
                                 struct volume_tail *ret, struct error *err);
 
 /* What a salvage file says of itself. */
@@ -331,10 +339,26 @@ extern ssize_t volume_cursor_read (struct volume_cursor *c, void *buf,
                                    size_t size, struct volume_point *ret_last,
                                    unsigned *ret_records, struct error *err);
 
+/* Go on ahead of the medium: read also what is on its way there, from the
+ * ring.  After a crash here it may be gone, and its seqs are used again.
+ */
+extern void volume_cursor_set_ahead (struct volume_cursor *c, bool is_ahead);
 /* No more bytes at once than this from now on, but at least one record. */
 extern void volume_cursor_set_batch (struct volume_cursor *c, size_t size);
 
 extern void volume_cursor_close (struct volume_cursor *c);
+
+/* An eventfd, valid until volume_close, that is written each time when records
+ * are on their way to the medium while volume_ship_on (V, true) is in force.
+ * NULL ERR is fine; -1: there is none.
+ */
+extern int volume_ship_fd (struct volume *v, struct error *err);
+extern void volume_ship_on (struct volume *v, bool is_on);
+
+/* The newest record acknowledged, and (may be NULL) the newest durable. */
+extern void volume_get_points (struct volume *v,
+                               struct volume_point *ret_appended,
+                               struct volume_point *ret_durable);
 
 /* Wait until a record after SEQ is durable here, the time-out (which
  * returns 0) or a call of volume_wake_waiters.  Returns 1 when there is one.
@@ -414,6 +438,11 @@ extern void volume_lineage (struct volume *v, struct uuid *ret);
  *   delta over what was given up must bring every block that was (EBADMSG).
  * stage_drop: forget what is staged.
  * receive_flush: all received is durable, and committed if no stage is open.
+ * set_ahead: records that follow may be ones that the primary does not hold
+ *   durably yet, and loses if it crashes (durable on return, and until it is
+ *   set to false, which says that it holds all there is).
+ * confirm: the primary holds SEQ durably.  Kept in memory; what is known after
+ *   a crash of this side may be less.
  */
 extern int volume_stage_begin (struct volume *v, uint64_t id,
                                uint64_t since_seq, uint64_t start_seq,
@@ -431,6 +460,9 @@ extern int volume_stage_commit (struct volume *v,
                                 const struct volume_point *point,
                                 struct error *err);
 extern int volume_stage_drop (struct volume *v, struct error *err);
+extern int volume_set_ahead (struct volume *v, bool is_ahead,
+                             struct error *err);
+extern void volume_confirm (struct volume *v, uint64_t seq);
 
 /* ------------------------------------------------------------------ */
 /* Offline: all work on a volume that nobody has open.                  */

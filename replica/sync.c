@@ -1,0 +1,525 @@
+/* The promise of the sync mode (see sync.h).
+ *
+ * Locks: store_lock, then lock.  store_lock makes changes of the record one
+ * after the other and is held while it is written down; lock guards the rest
+ * and is never held across a wait for the disk.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "replica-internal.h"
+#include "sync.h"
+
+#define LOOK_MS 50               /* between looks at who waits for a flush */
+
+struct sync {
+  struct sync_config config;     /* its record is not used */
+  pthread_mutex_t store_lock;
+
+  /* Flushes wait.  Read without the lock by flushes that need not. */
+  atomic_bool is_required;
+
+  /* Guards all below. */
+  pthread_mutex_t lock;
+  pthread_cond_t held_moved;     /* or there is no need to wait any more */
+  pthread_cond_t given_moved;
+  struct sync_record record;     /* changed with both locks held */
+  struct sync_settings settings;
+  enum replica_promise target;   /* what the settings ask for */
+  bool is_entering;
+  uint64_t entry_seq;            /* no flush beyond it was alone */
+  bool is_connected, is_sending;
+  bool is_acked;                 /* in this session the peer took ... */
+  enum replica_promise acked;
+  bool is_fenced;
+  uint64_t held_seq, waiting;
+};
+
+const char *
+sync_state_name (enum sync_state state)
+{
+  switch (state) {
+  case SYNC_OFF: return "off";
+  case SYNC_CATCHING_UP: return "catching-up";
+  case SYNC_IN_SYNC: return "in-sync";
+  case SYNC_SUSPENDED: return "suspended";
+  case SYNC_DEGRADED: return "degraded";
+  case SYNC_LEAVING: return "leaving";
+  }
+  return "unknown";
+}
+
+struct sync *
+sync_new (const struct sync_config *config, struct error *err)
+{
+  struct sync *s = calloc (1, sizeof *s);
+
+  if (s == NULL) {
+    error_set_errno (err, errno, "cannot keep a mode");
+    return NULL;
+  }
+  s->config = *config;
+  s->record = config->record;
+  atomic_init (&s->is_required, s->record.given != REPLICA_PROMISE_NONE);
+  pthread_mutex_init (&s->store_lock, NULL);
+  pthread_mutex_init (&s->lock, NULL);
+  cond_init_monotonic (&s->held_moved);
+  cond_init_monotonic (&s->given_moved);
+  return s;
+}
+
+void
+sync_free (struct sync *s)
+{
+  if (s == NULL)
+    return;
+  pthread_cond_destroy (&s->given_moved);
+  pthread_cond_destroy (&s->held_moved);
+  pthread_mutex_destroy (&s->lock);
+  pthread_mutex_destroy (&s->store_lock);
+  free (s);
+}
+
+static void say (struct sync *s, bool is_error, const char *fmt, ...)
+  __attribute__ ((format (printf, 3, 4)));
+
+static void
+say (struct sync *s, bool is_error, const char *fmt, ...)
+{
+  char line[512];
+  va_list ap;
+
+  if (s->config.log == NULL)
+    return;
+  va_start (ap, fmt);
+  vsnprintf (line, sizeof line, fmt, ap);
+  va_end (ap);
+  s->config.log (s->config.opaque, is_error, line);
+}
+
+/* ------------------------------------------------------------------ */
+/* The record.  store_lock is held.                                     */
+
+/* Flushes wait if they must; all who wait look again. */
+static void
+set_required_locked (struct sync *s)
+{
+  atomic_store (&s->is_required, s->is_entering ||
+                s->record.given != REPLICA_PROMISE_NONE);
+  pthread_cond_broadcast (&s->held_moved);
+  pthread_cond_broadcast (&s->given_moved);
+}
+
+/* Make RECORD the one in force once it is durable. */
+static int
+change_record (struct sync *s, const struct sync_record *record,
+               struct error *err)
+{
+  struct error local = ERROR_INIT;
+
+  if (err == NULL)
+    err = &local;
+  if ((record->given != s->record.given || record->heard != s->record.heard ||
+       record->degraded_ns != s->record.degraded_ns) &&
+      s->config.store (s->config.opaque, record, err) == -1) {
+    say (s, true, "%s: the promise to the peer stays '%s'", err->message,
+         replica_promise_name (s->record.given));
+    return -1;
+  }
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->record = *record;
+  set_required_locked (s);
+  return 0;
+}
+
+static int
+set_given (struct sync *s, enum replica_promise given, struct error *err)
+{
+  struct sync_record record = s->record;
+
+  record.given = given;
+  return change_record (s, &record, err);
+}
+
+/* The peer is lost and flushes go on without it: first this is durable and
+ * to be seen, then they go on.
+ */
+static void
+degrade (struct sync *s)
+{
+  struct sync_record record = s->record;
+
+  record.given = REPLICA_PROMISE_NONE;
+  record.degraded_ns = clock_wall_ns ();
+  if (change_record (s, &record, NULL) == 0)
+    say (s, true, "the peer is lost: degraded, flushes no longer wait for it");
+}
+
+/* ------------------------------------------------------------------ */
+/* Settings.                                                            */
+
+void
+sync_configure (struct sync *s, const struct sync_settings *settings,
+                bool is_on)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    s->settings = *settings;
+    s->target = !is_on || !settings->is_sync ? REPLICA_PROMISE_NONE :
+      settings->suspends ? REPLICA_PROMISE_SUSPEND : REPLICA_PROMISE_DEGRADE;
+    if (s->target == REPLICA_PROMISE_NONE)
+      s->is_entering = false;
+    set_required_locked (s);
+    record = s->record;
+  }
+  if (!settings->is_sync && record.degraded_ns != 0) {
+    record.degraded_ns = 0;
+    change_record (s, &record, NULL);
+  }
+}
+
+bool
+sync_wait_told (struct sync *s, unsigned timeout_ms)
+{
+  uint64_t deadline = clock_mono_ns () + timeout_ms * NS_PER_MSEC;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  while (s->record.given > s->target)
+    if (cond_wait_until (&s->given_moved, &s->lock, deadline) == ETIMEDOUT)
+      break;
+  return s->record.given <= s->target;
+}
+
+int
+sync_force (struct sync *s, struct error *err)
+{
+  bool is_connected;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  if (s->record.given <= s->target)
+    return 0;
+  say (s, true, "the peer could not be told that it may rely on '%s' no "
+       "longer: if it is promoted it may claim that nothing was lost",
+       replica_promise_name (s->record.given));
+  pthread_mutex_lock (&s->lock);
+  is_connected = s->is_connected;
+  pthread_mutex_unlock (&s->lock);
+  if (s->target == REPLICA_PROMISE_NONE || is_connected)
+    return set_given (s, s->target, err);
+  degrade (s);
+  return 0;
+}
+
+int
+sync_reset (struct sync *s, struct error *err)
+{
+  static const struct sync_record none;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    s->is_entering = s->is_fenced = false;
+    s->target = REPLICA_PROMISE_NONE;
+  }
+  return change_record (s, &none, err);
+}
+
+/* ------------------------------------------------------------------ */
+/* The guest's side.                                                    */
+
+static int
+wait_locked (struct sync *s, uint64_t seq, bool (*is_gone) (void))
+{
+  bool gone;
+
+  while (atomic_load (&s->is_required) && s->held_seq < seq) {
+    if (s->is_fenced) {
+      errno = ESHUTDOWN;
+      return -1;
+    }
+    if (cond_wait_until (&s->held_moved, &s->lock, clock_mono_ns () +
+                         LOOK_MS * NS_PER_MSEC) != ETIMEDOUT)
+      continue;
+    pthread_mutex_unlock (&s->lock);
+    gone = is_gone != NULL && is_gone ();
+    pthread_mutex_lock (&s->lock);
+    if (gone) {
+      errno = ESHUTDOWN;
+      return -1;
+    }
+  }
+  return 0;
+}
+
+bool
+sync_is_required (struct sync *s)
+{
+  return atomic_load (&s->is_required);
+}
+
+int
+sync_wait (struct sync *s, uint64_t seq, bool (*is_gone) (void))
+{
+  int r;
+
+  if (!atomic_load (&s->is_required))
+    return 0;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->waiting++;
+  r = wait_locked (s, seq, is_gone);
+  s->waiting--;
+  return r;
+}
+
+/* ------------------------------------------------------------------ */
+/* The sender's side.                                                   */
+
+enum replica_promise
+sync_session_promise (struct sync *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  return s->record.given < s->target ? s->record.given : s->target;
+}
+
+void
+sync_begin (struct sync *s, enum replica_promise said, bool is_copy)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    s->is_connected = true;
+    s->is_sending = s->is_acked = false;
+    s->held_seq = 0;
+  }
+  /* The page takes back what it does not say. */
+  if (is_copy && s->record.given == REPLICA_PROMISE_DEGRADE)
+    degrade (s);
+  else if (said < s->record.given)
+    set_given (s, said, NULL);
+}
+
+void
+sync_note_held (struct sync *s, uint64_t seq)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  if (seq <= s->held_seq)
+    return;
+  s->held_seq = seq;
+  if (s->waiting > 0)
+    pthread_cond_broadcast (&s->held_moved);
+}
+
+/* From now on flushes wait; what none has waited for is known after that. */
+static void
+enter (struct sync *s, uint64_t (*appended) (void *opaque), void *opaque)
+{
+  uint64_t seq;
+
+  pthread_mutex_lock (&s->lock);
+  s->is_entering = true;
+  set_required_locked (s);
+  pthread_mutex_unlock (&s->lock);
+  seq = appended (opaque);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->entry_seq = seq;
+}
+
+static bool
+may_tell (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
+          void *opaque)
+{
+  if (s->record.given != REPLICA_PROMISE_NONE)
+    return true;
+  if (s->target == REPLICA_PROMISE_NONE)
+    return false;
+  if (!s->is_entering) {
+    if (!is_near)
+      return false;
+    enter (s, appended, opaque);
+  }
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  return s->held_seq >= s->entry_seq;
+}
+
+bool
+sync_step (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
+           void *opaque, enum replica_promise *ret_promise)
+{
+  /* Nothing to do: that is nearly always so. */
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    if (s->is_sending ||
+        (s->is_acked ? s->acked == s->target :
+         s->target == REPLICA_PROMISE_NONE &&
+         s->record.given == REPLICA_PROMISE_NONE))
+      return false;
+  }
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+  if (!may_tell (s, is_near, appended, opaque) ||
+      (s->record.given < s->target && set_given (s, s->target, NULL) == -1))
+    return false;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  s->is_entering = false;
+  s->is_sending = true;
+  *ret_promise = s->target;
+  return true;
+}
+
+void
+sync_told (struct sync *s, enum replica_promise promise)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    s->is_sending = false;
+    s->is_acked = true;
+    s->acked = promise;
+    record = s->record;
+  }
+  /* Unless a still stronger one is on its way: only then is it less. */
+  if (promise < record.given)
+    record.given = promise;
+  if (promise != REPLICA_PROMISE_NONE)
+    record.degraded_ns = 0;
+  if (change_record (s, &record, NULL) == 0)
+    say (s, false, promise == REPLICA_PROMISE_NONE ?
+         "flushes no longer wait for the peer" :
+         "in sync: flushes wait for the peer (%s when it is lost)",
+         replica_promise_name (promise));
+}
+
+bool
+sync_ships_ahead (struct sync *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  return s->is_acked && s->acked != REPLICA_PROMISE_NONE &&
+    s->target != REPLICA_PROMISE_NONE;
+}
+
+static bool
+disconnect (struct sync *s)
+{
+  bool was_connected;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  was_connected = s->is_connected;
+  s->is_connected = s->is_sending = s->is_acked = s->is_entering = false;
+  set_required_locked (s);
+  return was_connected;
+}
+
+void
+sync_stopped (struct sync *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  disconnect (s);
+}
+
+void
+sync_lost (struct sync *s)
+{
+  bool was_connected;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  was_connected = disconnect (s);
+  if (s->record.given == REPLICA_PROMISE_DEGRADE)
+    degrade (s);
+  else if (s->record.given == REPLICA_PROMISE_SUSPEND && was_connected)
+    say (s, true, "the peer is lost: flushes wait until it is back");
+}
+
+void
+sync_fenced (struct sync *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  s->is_fenced = true;
+  pthread_cond_broadcast (&s->held_moved);
+}
+
+/* ------------------------------------------------------------------ */
+/* The secondary's side.                                                */
+
+int
+sync_hear (struct sync *s, enum replica_promise promise, struct error *err)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  record = s->record;
+  record.heard = promise;
+  return change_record (s, &record, err);
+}
+
+int
+sync_hear_at_most (struct sync *s, enum replica_promise promise,
+                   struct error *err)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  record = s->record;
+  if (promise < record.heard)
+    record.heard = promise;
+  return change_record (s, &record, err);
+}
+
+bool
+sync_is_zero_proven (struct sync *s)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  return s->record.heard == REPLICA_PROMISE_SUSPEND;
+}
+
+/* ------------------------------------------------------------------ */
+
+static enum sync_state
+state_locked (const struct sync *s)
+{
+  if (s->target < s->record.given && s->target == REPLICA_PROMISE_NONE)
+    return SYNC_LEAVING;
+  if (s->target == REPLICA_PROMISE_NONE)
+    return SYNC_OFF;
+  if (s->record.given == REPLICA_PROMISE_NONE)
+    return s->record.degraded_ns ? SYNC_DEGRADED : SYNC_CATCHING_UP;
+  if (s->is_acked)
+    return SYNC_IN_SYNC;
+  return s->is_sending ? SYNC_CATCHING_UP : SYNC_SUSPENDED;
+}
+
+void
+sync_get_status (struct sync *s, struct sync_status *ret)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+  ret->settings = s->settings;
+  ret->state = state_locked (s);
+  ret->held_seq = s->held_seq;
+  ret->waiting = s->waiting;
+  ret->degraded_ns = s->record.degraded_ns;
+}

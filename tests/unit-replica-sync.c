@@ -1,0 +1,377 @@
+/* Tests of replica/sync.h: in what order a promise is written down, told and
+ * kept; what the other side may believe is never more than what is kept.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "sync.h"
+
+static struct sync *sync_mode;
+static struct sync_record stored;
+static bool store_fails, was_free;    /* flushes did not wait when it stored */
+static uint64_t newest;
+
+static int
+store (void *opaque, const struct sync_record *record, struct error *err)
+{
+  (void) opaque;
+  was_free = !sync_is_required (sync_mode);
+  if (store_fails)
+    return error_set (err, ENOSPC, "no space");
+  stored = *record;
+  return 0;
+}
+
+static void
+open_mode (void)
+{
+  const struct sync_config config = { .record = stored, .store = store };
+
+  sync_mode = sync_new (&config, NULL);
+  assert_non_null (sync_mode);
+}
+
+static int
+setup (void **state)
+{
+  (void) state;
+  stored = (struct sync_record) { 0 };
+  store_fails = false;
+  newest = 10;
+  open_mode ();
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  sync_free (sync_mode);
+  return 0;
+}
+
+static void
+configure (bool is_sync, bool suspends)
+{
+  const struct sync_settings settings = { is_sync, suspends };
+
+  sync_configure (sync_mode, &settings, true);
+}
+
+static enum sync_state
+state_now (void)
+{
+  struct sync_status status;
+
+  sync_get_status (sync_mode, &status);
+  return status.state;
+}
+
+static uint64_t
+appended (void *opaque)
+{
+  (void) opaque;
+  return newest;
+}
+
+static bool
+step (enum replica_promise *ret)
+{
+  return sync_step (sync_mode, true, appended, NULL, ret);
+}
+
+static void
+connect (void)
+{
+  sync_begin (sync_mode, sync_session_promise (sync_mode), false);
+}
+
+/* From nothing to in sync. */
+static void
+get_in_sync (bool suspends)
+{
+  enum replica_promise promise;
+
+  configure (true, suspends);
+  connect ();
+  assert_false (step (&promise));
+  sync_note_held (sync_mode, newest);
+  assert_true (step (&promise));
+  sync_told (sync_mode, promise);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+}
+
+static bool
+gone (void)
+{
+  return true;
+}
+
+static void
+assert_waits (uint64_t seq)
+{
+  assert_int_equal (sync_wait (sync_mode, seq, gone), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+}
+
+static void
+test_entering (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+  configure (true, true);
+  connect ();
+  assert_int_equal (state_now (), SYNC_CATCHING_UP);
+  assert_false (sync_step (sync_mode, false, appended, NULL, &promise));
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+
+  /* Flushes wait before anything is promised, */
+  assert_false (step (&promise));
+  assert_waits (newest);
+  newest = 20;
+  sync_note_held (sync_mode, 9);
+  assert_false (step (&promise));
+  assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
+
+  /* it is promised when none that did not wait can be missing there, */
+  sync_note_held (sync_mode, 10);
+  store_fails = true;
+  assert_false (step (&promise));
+  store_fails = false;
+  assert_true (step (&promise));
+  assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
+  assert_int_equal (stored.given, REPLICA_PROMISE_SUSPEND);
+  assert_false (step (&promise));
+  assert_false (sync_ships_ahead (sync_mode));
+
+  /* and in force when the peer has said so. */
+  assert_int_not_equal (state_now (), SYNC_IN_SYNC);
+  sync_told (sync_mode, promise);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+  assert_true (sync_ships_ahead (sync_mode));
+  assert_int_equal (sync_wait (sync_mode, 10, gone), 0);
+  assert_waits (11);
+}
+
+static void
+test_lost_while_entering (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  configure (true, true);
+  connect ();
+  assert_false (step (&promise));
+  sync_lost (sync_mode);
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+  assert_int_equal (state_now (), SYNC_CATCHING_UP);
+}
+
+static void
+test_suspend (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  assert_int_equal (state_now (), SYNC_SUSPENDED);
+  assert_waits (11);
+  assert_int_equal (sync_wait (sync_mode, 10, gone), 0);
+
+  /* Also after a restart. */
+  sync_free (sync_mode);
+  open_mode ();
+  assert_waits (1);
+  configure (true, true);
+  assert_int_equal (state_now (), SYNC_SUSPENDED);
+  sync_lost (sync_mode);
+  assert_waits (1);
+  connect ();
+  sync_note_held (sync_mode, 12);
+  assert_int_equal (sync_wait (sync_mode, 12, gone), 0);
+}
+
+static void
+test_degrade (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  get_in_sync (false);
+  store_fails = true;
+  sync_lost (sync_mode);
+  assert_waits (11);              /* it could not be written down */
+  store_fails = false;
+  sync_lost (sync_mode);
+  assert_false (was_free);        /* written down before */
+  assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
+  assert_int_equal (state_now (), SYNC_DEGRADED);
+  assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
+  assert_true (stored.degraded_ns != 0);
+
+  /* It is that until the two are in sync again. */
+  sync_free (sync_mode);
+  open_mode ();
+  configure (true, false);
+  assert_int_equal (state_now (), SYNC_DEGRADED);
+  connect ();
+  assert_false (step (&promise));
+  sync_note_held (sync_mode, newest);
+  assert_true (step (&promise));
+  sync_told (sync_mode, promise);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+  assert_int_equal (stored.degraded_ns, 0);
+}
+
+/* A weaker promise is in force only when the peer knows. */
+static void
+test_weaker (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  get_in_sync (true);
+  configure (true, false);
+  assert_int_equal (stored.given, REPLICA_PROMISE_SUSPEND);
+  sync_lost (sync_mode);
+  assert_waits (11);
+  connect ();
+  assert_true (step (&promise));
+  assert_int_equal (promise, REPLICA_PROMISE_DEGRADE);
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.given, REPLICA_PROMISE_DEGRADE);
+
+  configure (false, false);
+  assert_int_equal (state_now (), SYNC_LEAVING);
+  assert_waits (11);
+  assert_false (sync_wait_told (sync_mode, 1));
+  assert_true (step (&promise));
+  assert_int_equal (promise, REPLICA_PROMISE_NONE);
+  sync_told (sync_mode, promise);
+  assert_true (sync_wait_told (sync_mode, 1));
+  assert_int_equal (state_now (), SYNC_OFF);
+  assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
+}
+
+static void
+test_force (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  configure (true, false);
+  assert_waits (11);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
+  assert_int_equal (state_now (), SYNC_DEGRADED);
+}
+
+/* The page of a new session takes back what it does not say. */
+static void
+test_session_page (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  configure (false, false);
+  assert_int_equal (sync_session_promise (sync_mode), REPLICA_PROMISE_NONE);
+  assert_waits (11);
+  connect ();
+  assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
+  assert_int_equal (state_now (), SYNC_OFF);
+}
+
+static void
+test_heard (void **state)
+{
+  (void) state;
+  assert_false (sync_is_zero_proven (sync_mode));
+  assert_int_equal (sync_hear (sync_mode, REPLICA_PROMISE_SUSPEND, NULL), 0);
+  assert_true (sync_is_zero_proven (sync_mode));
+  sync_free (sync_mode);
+  open_mode ();
+  assert_true (sync_is_zero_proven (sync_mode));
+  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_SUSPEND,
+                                       NULL), 0);
+  assert_true (sync_is_zero_proven (sync_mode));
+  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_DEGRADE,
+                                       NULL), 0);
+  assert_false (sync_is_zero_proven (sync_mode));
+  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_SUSPEND,
+                                       NULL), 0);
+  assert_false (sync_is_zero_proven (sync_mode));
+}
+
+static void *
+flusher (void *opaque)
+{
+  *(int *) opaque = sync_wait (sync_mode, 30, NULL);
+  return NULL;
+}
+
+static void
+test_many_wait_for_one (void **state)
+{
+  pthread_t thread[4];
+  int result[4] = { -1, -1, -1, -1 };
+  struct sync_status status;
+  unsigned i;
+
+  (void) state;
+  get_in_sync (true);
+  for (i = 0; i < 4; i++)
+    assert_int_equal (pthread_create (&thread[i], NULL, flusher, &result[i]),
+                      0);
+  do
+    sync_get_status (sync_mode, &status);
+  while (status.waiting < 4);
+  sync_note_held (sync_mode, 30);
+  for (i = 0; i < 4; i++) {
+    pthread_join (thread[i], NULL);
+    assert_int_equal (result[i], 0);
+  }
+}
+
+static void
+test_fenced (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_fenced (sync_mode);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+  assert_int_equal (sync_reset (sync_mode, NULL), 0);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    TEST (test_entering),
+    TEST (test_lost_while_entering),
+    TEST (test_suspend),
+    TEST (test_degrade),
+    TEST (test_weaker),
+    TEST (test_force),
+    TEST (test_session_page),
+    TEST (test_heard),
+    TEST (test_many_wait_for_one),
+    TEST (test_fenced),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
