@@ -353,6 +353,7 @@ sim_map (struct io_file *file, uint64_t len)
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (n->map == MAP_FAILED) {    /* little address space: valgrind */
     n->map = NULL;
+    errno = ENOMEM;
     return NULL;
   }
   sim_image_read (&n->now, n->map, len < n->now.size ? len : n->now.size, 0);
