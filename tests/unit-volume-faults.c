@@ -6,12 +6,16 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "cleanup.h"
+#include "clock.h"
 #include "io-sim.h"
 #include "volume-internal.h"
 #include "volume-model.h"
@@ -280,6 +284,138 @@ test_checkpoint_fails (void **state)
       check_all (f.v, &f.model);
       end (&f);
     }
+}
+
+/* The simulated disk with a sync of the tables that stands still. */
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t opened;
+  bool is_shut;
+  int errnum;                    /* what the sync ends with */
+  int (*map_sync) (struct io_file *file, uint64_t len);
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER,
+           .opened = PTHREAD_COND_INITIALIZER };
+
+static int
+gated_map_sync (struct io_file *file, uint64_t len)
+{
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&gate.lock);
+
+    while (gate.is_shut)
+      pthread_cond_wait (&gate.opened, &gate.lock);
+    if (gate.errnum) {
+      errno = gate.errnum;
+      return -1;
+    }
+  }
+  return gate.map_sync (file, len);
+}
+
+static void
+gate_set (bool is_shut, int errnum)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&gate.lock);
+
+  gate.is_shut = is_shut;
+  gate.errnum = errnum;
+  pthread_cond_broadcast (&gate.opened);
+}
+
+struct ahead_writer {
+  struct fixture *f;
+  int errnum;                    /* of the write that failed */
+  bool is_done;                  /* atomic */
+};
+
+static void *
+write_much (void *opaque)
+{
+  struct ahead_writer *w = opaque;
+  uint64_t i;
+
+  for (i = 0; i < 40 && w->errnum == 0; ++i)
+    if (write_noise (w->f, i % 4 * MIB / 2, MIB / 2) == -1)
+      w->errnum = errno;
+  __atomic_store_n (&w->is_done, true, __ATOMIC_RELEASE);
+  return NULL;
+}
+
+/* Wait until the writer waits for the checkpoint; what is to be replayed. */
+static uint64_t
+wait_until_ahead (struct fixture *f, const struct ahead_writer *w)
+{
+  const uint64_t until = clock_mono_ns () + 60 * NS_PER_SEC;
+  struct journal *j = &f->v->journal;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
+
+  while (j->checkpoint_waiters == 0) {
+    CHECK (!__atomic_load_n (&w->is_done, __ATOMIC_ACQUIRE),
+           "the writer did not wait");
+    CHECK (clock_mono_ns () < until, "the writer neither waits nor ends");
+    pthread_mutex_unlock (&j->lock);
+    usleep (1000);
+    pthread_mutex_lock (&j->lock);
+  }
+  return position_of (f->v, j->lap, j->offset) - j->checkpointed;
+}
+
+/* While a checkpoint stands still, writers do not go on for ever: there is
+ * never more to replay than they may be ahead, and a segment.
+ */
+static void
+test_slow_checkpoint (void **state)
+{
+  const struct volume_options often = {
+    .staging_bytes = 6 << 20, .commit_delay_ms = 1, .checkpoint_bytes = MIB
+  };
+  struct volume_io io;
+  struct ahead_writer w;
+  struct error err = ERROR_INIT;
+  struct fixture f;
+  pthread_t thread;
+  uint64_t ahead;
+  int errnum;
+
+  (void) state;
+  test_round_seed (0);
+  for (errnum = 0; errnum <= EIO; errnum += EIO) {
+    begin (&f, 7, 4 * MIB, 64 * MIB);
+    CHECK (volume_close (f.v, &err) == 0, "%s", err.message);
+    io = *sim_io (f.sim);
+    gate.map_sync = io.map_sync;
+    io.map_sync = gated_map_sync;
+    f.v = volume_open (&io, "disk", &often, &err);
+    CHECK (f.v, "%s", err.message);
+
+    gate_set (true, 0);
+    w = (struct ahead_writer) { .f = &f };
+    CHECK (pthread_create (&thread, NULL, write_much, &w) == 0, "no thread");
+    ahead = wait_until_ahead (&f, &w);
+    CHECK (ahead > CHECKPOINT_LEAD * MIB, "waits already");
+    CHECK (ahead <= CHECKPOINT_LEAD * MIB + 4 * MIB,
+           "%" PRIu64 " bytes are to be replayed", ahead);
+    gate_set (false, errnum);
+    pthread_join (thread, NULL);
+    CHECK (w.errnum == errnum, "%s", strerror (w.errnum));
+    if (errnum == 0)
+      CHECK (volume_close (f.v, &err) == 0, "%s", err.message);
+    else {
+      volume_abandon (f.v);
+      sim_crash (f.sim, 7);
+      sim_restart (f.sim);
+      gate_set (false, 0);
+    }
+    open_volume (&f);
+    if (errnum == 0)
+      end (&f);
+    else {
+      CHECK (volume_close (f.v, &err) == 0, "%s", err.message);
+      sim_free (f.sim);
+      model_release (&f.model);
+      free (f.buf);
+    }
+  }
 }
 
 /* Any operation fails, once or for good, while a guest works: each read is
@@ -578,6 +714,7 @@ main (void)
     cmocka_unit_test (test_full_file_system),
     cmocka_unit_test (test_journal_write_fails),
     cmocka_unit_test (test_checkpoint_fails),
+    cmocka_unit_test (test_slow_checkpoint),
     cmocka_unit_test (test_random_faults),
     cmocka_unit_test (test_every_operation),
     cmocka_unit_test (test_bounds),

@@ -156,14 +156,15 @@ test_leaves_other_errors_alone (void **state)
 {
   struct fixture *f = *state;
   volatile const char *p;
+  volatile char seen;            /* valgrind leaves out an idle read */
 
   sigaction (SIGBUS, &handler, NULL);
   p = mmap (NULL, PAGE, PROT_READ, MAP_SHARED, f->fd,
             (off_t) PAGES * PAGE);
   assert_ptr_not_equal (p, MAP_FAILED);
   if (sigsetjmp (elsewhere, 1) == 0) {
-    (void) *p;
-    fail_msg ("no error was delivered");
+    seen = *p;
+    fail_msg ("no error was delivered, but %d", seen);
   }
   munmap ((void *) p, PAGE);
   check_copy (f, PAGE, 0);

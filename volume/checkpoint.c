@@ -99,6 +99,7 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
     v->journal.checkpointed = super->position;
+    pthread_cond_broadcast (&v->journal.progress);
   }
   return 0;
 

@@ -591,8 +591,10 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
     victim[n++] = i;
   }
   ahead_release (&h->ahead);
-  if (n == 0)
+  if (n == 0) {
+    haul_empty (h);              /* of a segment that could not be read on */
     return 0;
+  }
   if (lay_down (v, h) == -1)
     goto err;
   haul_empty (h);

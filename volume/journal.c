@@ -572,6 +572,30 @@ is_exhausted_locked (struct volume *v)
   return j->is_exhausted;
 }
 
+/* Is there as much journal since the last checkpoint as a crash may cost the
+ * time to replay?  Then the next one is under way, or about to be.
+ */
+static bool
+is_ahead_locked (const struct volume *v)
+{
+  const struct journal *j = &v->journal;
+
+  return position_of (v, j->lap, j->offset) - j->checkpointed >
+    CHECKPOINT_LEAD * v->checkpoint_bytes;
+}
+
+static void
+wait_checkpoint_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  j->is_maintenance_due = true;
+  pthread_cond_signal (&j->maintainer_cond);
+  j->checkpoint_waiters++;
+  wait_progress_locked (v);
+  j->checkpoint_waiters--;
+}
+
 /* Go on in another segment.  1: done; 0: something had to be waited for,
  * look again; -1: there is no space.
  */
@@ -584,6 +608,10 @@ rotate_locked (struct volume *v, enum journal_how how)
   if (j->head + 2 > j->tail + JOURNAL_BATCHES ||
       !ring_has_room (j, position_of (v, j->lap + 1, FORMAT_PAGE))) {
     wait_progress_locked (v);
+    return 0;
+  }
+  if (how != JOURNAL_MARK && is_ahead_locked (v)) {
+    wait_checkpoint_locked (v);
     return 0;
   }
   free_segments = segments_count_free (&v->segments);

@@ -51,6 +51,8 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 #define ACCELERATION_THOROUGH 1
 #define ACCELERATION_HASTY 16
 #define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
+/* Writers wait for a checkpoint when they are ahead by so many times that. */
+#define CHECKPOINT_LEAD 4u
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
                                        for marks, when guests get ENOSPC */
@@ -118,6 +120,7 @@ struct journal {
                                   to come may leave a gap after it */
   uint64_t prefetched;         /* lap: this one and those below */
   uint64_t checkpointed;       /* position of the last checkpoint */
+  unsigned checkpoint_waiters; /* writers that wait for the next one */
   bool is_committer_idle, is_stopping;
   unsigned wakes;              /* calls of volume_wake_waiters */
   pthread_cond_t committer_cond, maintainer_cond;

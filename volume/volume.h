@@ -93,7 +93,8 @@ extern int volume_destroy (const struct volume_io *io, const char *path,
 struct volume_options {
   uint64_t staging_bytes;  /* 0: default (32 MiB): bound on undurable data */
   unsigned commit_delay_ms;/* 0: default; longest life of an unwritten record */
-  uint64_t checkpoint_bytes; /* 0: default (256 MiB): of journal between two */
+  uint64_t checkpoint_bytes; /* 0: default (256 MiB): of journal between two; writers
+                              wait for one when they are four times ahead */
 };
 
 /* Open and recover the volume at PATH.  Takes an exclusive lock on it

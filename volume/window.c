@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -39,10 +40,14 @@ static void
 on_bus_error (int sig, siginfo_t *info, void *context)
 {
   const char *address = info->si_addr;
+  const ucontext_t *interrupted = context;
   struct guard *g = guard;
 
-  if (g != NULL && address >= g->start && address < g->start + g->length)
+  if (g != NULL && address >= g->start && address < g->start + g->length) {
+    /* A jump does not unblock what is blocked while this runs. */
+    pthread_sigmask (SIG_SETMASK, &interrupted->uc_sigmask, NULL);
     siglongjmp (g->out, 1);
+  }
   if (before.sa_flags & SA_SIGINFO)
     before.sa_sigaction (sig, info, context);
   else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
@@ -54,9 +59,8 @@ on_bus_error (int sig, siginfo_t *info, void *context)
 static void
 guard_process (void)
 {
-  /* SA_NODEFER: a jump out of the handler must not leave it blocked. */
   struct sigaction action = {
-    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER,
+    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO,
   };
 
   sigemptyset (&action.sa_mask);
