@@ -140,45 +140,78 @@ checkpoint_opening (struct volume *v, struct error *err)
  */
 
 static uint64_t
-segment_to_prepare_locked (struct volume *v)
+count_prepared (const struct volume *v)
 {
   uint64_t i, ready = 0;
 
   for (i = 0; i < segments_count (&v->segments); ++i)
-    if (segment_lap (&v->segments, i) == 0 &&
-        v->segments.table[i].is_prepared && ++ready == SEGMENTS_PREPARED)
-      return SEGMENT_NONE;
-  return segments_find_free (&v->segments, false);
+    ready += segment_lap (&v->segments, i) == 0 &&
+      v->segments.table[i].is_prepared;
+  return ready;
 }
 
+/* Zero-fill one more segment.  False: there is none, or it failed. */
+static bool
+prepare_one_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment = segments_find_free (&v->segments, false);
+  int r, saved;
+
+  if (segment == SEGMENT_NONE)
+    return false;
+  pthread_mutex_unlock (&j->lock);
+  r = v->io->zero_fill (j->file, segment * v->segments.size,
+                        v->segments.size);
+  saved = errno;
+  pthread_mutex_lock (&j->lock);
+  if (r == 0)
+    v->segments.table[segment].is_prepared = true;
+  errno = saved;
+  return r == 0;
+}
+
+/* Some are always kept ready.  Whenever writers were faster than that, twice
+ * as many are from then on: they are made in the pauses, and the next burst
+ * has the device for itself.
+ */
 static void
 prepare_locked (struct volume *v)
 {
   struct journal *j = &v->journal;
-  uint64_t segment;
-  int r, saved;
+  uint64_t ready = count_prepared (v);
 
-  while (!j->is_stopping && !j->failed && !j->prepare_failed) {
-    segment = segment_to_prepare_locked (v);
-    if (segment == SEGMENT_NONE)
+  if (ready == 0 && j->spare_segments < cleaner_low (v))
+    j->spare_segments *= 2;
+  for (; ready < SEGMENTS_PREPARED && !j->is_stopping && !j->failed &&
+         !j->prepare_failed; ++ready) {
+    errno = 0;
+    if (!prepare_one_locked (v)) {
+      j->prepare_failed = errno;
+      pthread_cond_broadcast (&j->progress);
       return;
-    pthread_mutex_unlock (&j->lock);
-    r = v->io->zero_fill (j->file, segment * v->segments.size,
-                          v->segments.size);
-    saved = errno;
-    pthread_mutex_lock (&j->lock);
-    if (r == -1)
-      j->prepare_failed = saved;
-    else
-      v->segments.table[segment].is_prepared = true;
+    }
     pthread_cond_broadcast (&j->progress);
   }
 }
 
+static void
+prepare_spare_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+
+  if (j->is_stopping || j->failed || j->prepare_failed ||
+      j->tail != j->head || count_prepared (v) >= j->spare_segments)
+    return;
+  if (prepare_one_locked (v))
+    j->is_maintenance_due = true;        /* perhaps another one */
+  else
+    j->spare_segments = SEGMENTS_PREPARED;
+}
+
 /* Direct writes leave nothing in the page cache.  What was just written is
  * likely to be read, and when it leaves the staging ring it should be found
- * there, as it would be on a buffered file.  While writers come faster than
- * the device can serve both, reading waits for a pause.
+ * there, as it would be on a buffered file.
  */
 static void
 prefetch_locked (struct volume *v)
@@ -187,9 +220,6 @@ prefetch_locked (struct volume *v)
   uint64_t segment;
 
   for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
-    if (__atomic_load_n (&j->acceleration, __ATOMIC_RELAXED) ==
-        ACCELERATION_HASTY)
-      return;
     segment = segments_find_lap (&v->segments, j->prefetched + 1);
     if (segment == SEGMENT_NONE)
       continue;
@@ -228,6 +258,7 @@ checkpoint_maintainer (void *volume)
     j->is_maintenance_due = false;
     prepare_locked (v);
     prefetch_locked (v);
+    prepare_spare_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
       v->checkpoint_bytes;

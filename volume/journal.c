@@ -101,7 +101,8 @@ journal_start (struct volume *v, uint64_t position,
     j->summary = (struct segment_summary) { .lap = j->lap };
   }
   j->prefetched = j->lap;
-  j->acceleration = ACCELERATION_THOROUGH;
+  j->spare_segments = SEGMENTS_PREPARED;
+  j->acceleration = 1;
   j->next_seq = point->seq + 1;
   j->bytes = point->bytes;
   j->appended = j->durable_point = j->applied_point = *point;
@@ -850,8 +851,8 @@ choose_acceleration_locked (struct journal *j, uint64_t bytes,
   static const struct {
     uint64_t bytes_per_sec;
     int acceleration;
-  } tier[] = { { UINT64_C (512) << 20, ACCELERATION_HASTY }, { UINT64_C (128) << 20, 8 } };
-  int acceleration = ACCELERATION_THOROUGH;
+  } tier[] = { { UINT64_C (512) << 20, 16 }, { UINT64_C (128) << 20, 8 } };
+  int acceleration = 1;
   size_t i;
 
   for (i = 0; i < sizeof tier / sizeof tier[0]; ++i)

@@ -47,9 +47,6 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 #define JOURNAL_THREADS 3u          /* committer, maintainer, cleaner */
 #define STAGING_DEFAULT (UINT64_C (32) << 20)
 #define COMMIT_DELAY_MS_DEFAULT 10u
-/* Of lz4: while there is time for it, and while writers wait for it. */
-#define ACCELERATION_THOROUGH 1
-#define ACCELERATION_HASTY 16
 #define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
 /* Writers wait for a checkpoint when they are ahead by so many times that. */
 #define CHECKPOINT_LEAD 4u
@@ -125,6 +122,7 @@ struct journal {
   unsigned wakes;              /* calls of volume_wake_waiters */
   pthread_cond_t committer_cond, maintainer_cond;
   bool is_maintenance_due;
+  uint64_t spare_segments;     /* to be made ready in pauses */
   int prepare_failed;          /* errno of the last try to make a segment
                                   ready; writers see ENOSPC once for each */
   pthread_t thread[JOURNAL_THREADS];
