@@ -156,8 +156,18 @@ def op_disk_delete(r):
     return {}
 
 
-def op_disk_list(_):
-    return {"disks": [status(name) for name in disks]}
+def op_disk_list(r):
+    """By name, as many as fit into a line, as the plugin does it."""
+    answer = {"disks": []}
+    room = 65536 - 256
+    for name in sorted(n for n in disks if n > r.get("after", "")):
+        one = status(name)
+        room -= len(json.dumps(one)) + 2
+        if room < 0:
+            answer["next"] = answer["disks"][-1]["disk"]
+            break
+        answer["disks"].append(one)
+    return answer
 
 
 def op_disk_status(r):

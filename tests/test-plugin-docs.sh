@@ -18,7 +18,7 @@ ok 'there are some' grep -q '^dir=' <<<"$in_pod"
 
 # The examples as they stand, in one directory, in order; nbdkit finds the
 # plugin and pairctl is the built one.
-mkdir "$tmp/bin" "$tmp/work"
+mkdir "$tmp/bin" "$tmp/images"
 cat >"$tmp/bin/nbdkit" <<SHELL
 #!/bin/bash
 args=()
@@ -28,14 +28,14 @@ SHELL
 printf '#!/bin/bash\nLD_PRELOAD=%q exec %q "$@"\n' \
   "$sanitizer_preload" "$pairctl" >"$tmp/bin/pairctl"
 chmod +x "$tmp/bin/nbdkit" "$tmp/bin/pairctl"
-pattern "$tmp/work/web.img" $((8 * 1024 * 1024)) 4
+pattern "$tmp/images/web.img" $((8 * 1024 * 1024)) 4
 
 # Verbatim blocks of EXAMPLES, numbered.
 sed -n '/^=head1 EXAMPLES/,/^=head1 PARAMETERS/p' "$pod" |
   awk -v out="$tmp/example" '
     /^ / { if (!inside) n++; inside = 1; print substr($0, 2) > (out n) ; next }
     { inside = 0 }'
-cd "$tmp/work" || exit 1
+cd "$tmp/images" || exit 1
 for example in "$tmp"/example*; do
   name="example ${example##*example}"
   if grep -q systemd-socket-activate "$example"; then

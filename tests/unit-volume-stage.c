@@ -273,7 +273,10 @@ begin_stage (struct pair *t)
   struct uuid lineage;
 
   CHECK (volume_flush (t->p) == 0, "%s", strerror (errno));
-  p = status_of (t->p);
+  /* What is durable is in the map a moment later. */
+  do
+    p = status_of (t->p);
+  while (p.committed.seq < p.durable.seq);
   t->since = t->has_synced && random_chance (&t->rng, 80) ? s.committed.seq
     : 0;
   t->next_block = 0;
