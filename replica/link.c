@@ -386,6 +386,26 @@ link_open (const struct link_config *config, struct error *err)
   return NULL;
 }
 
+static bool
+is_busy (const struct link *l)
+{
+  for (unsigned i = 0; i < l->nconns; i++)
+    if (l->conn[i].in_flight > 0 || l->conn[i].is_pinging)
+      return true;
+  return false;
+}
+
+void
+link_settle (struct link *l, unsigned timeout_ms)
+{
+  uint64_t deadline = clock_mono_ns () + timeout_ms * NS_PER_MSEC, now;
+  struct error ignored = ERROR_INIT;
+
+  while (is_busy (l) && (now = clock_mono_ns ()) < deadline &&
+         poll_once (l, (deadline - now) / NS_PER_MSEC + 1, &ignored) == 0)
+    ;
+}
+
 void
 link_close (struct link *l)
 {

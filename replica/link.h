@@ -69,6 +69,11 @@ extern unsigned link_connections (const struct link *l);
 /* Pages go through this one, from 0. */
 extern void link_use (struct link *l, unsigned conn);
 
+/* Wait until nothing is under way, TIMEOUT_MS at most: a server that is cut
+ * off while it answers complains (and nbdkit before 1.33.10 may abort).
+ */
+extern void link_settle (struct link *l, unsigned timeout_ms);
+
 /* Whatever is in flight is given up. */
 extern void link_close (struct link *l);
 

@@ -43,6 +43,7 @@
 
 #define NEAR_BYTES (8u << 20)    /* so far behind flushes may begin to wait */
 
+#define CLOSE_MS 500             /* for answers on their way, at the end */
 #define SETTLE_MS 2              /* between looks at the journal's end */
 
 enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
@@ -937,6 +938,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   *ret_was_open = n->was_open;
   if (n->cursor != NULL)
     volume_cursor_close (n->cursor);
+  if (n->link != NULL && end != SESSION_LOST)
+    link_settle (n->link, CLOSE_MS);
   link_close (n->link);
   explicit_bzero (&n->keys, sizeof n->keys);
   free (n);

@@ -13,7 +13,7 @@ set_mode ()
 }
 
 # mode_is STATE: of the primary's mode.
-mode_is () { [ "$(status "$a" d "s['mode']['state']")" = "$1" ]; }
+mode_is () { revive_b; [ "$(status "$a" d "s['mode']['state']")" = "$1" ]; }
 wait_mode () { wait_for "${2:-30}" mode_is "$1"; }
 
 # waiting: how many flushes wait for the peer now.
