@@ -111,13 +111,15 @@ nbd_python "$(uri_of a)" "h.zero($area, 0); h.flush()"
 
 old=0
 fence=1
+m=0
 for ((i = 1; i <= rounds; i++)); do
   wait_synced $p || { fail "round $i: the link does not get level"; break; }
+  same_content || { fail "round $i: the two are not equal"; break; }
   hot_before=$(hot_number $p)
   kill_site $s
   if [ $((RANDOM % 4)) != 0 ]; then make_hot $p $((i + 2)); fi
   hot_after=$(hot_number $p)
-  m_before=$(tail -n 1 "$tmp/acknowledged" | cut -d' ' -f1)
+  m_before=$m
   n=$(flushes)
   writer_start $p
   wait_for 30 has_flushed $((n + 60)) || bail_out 'the writer does not write'
@@ -133,7 +135,7 @@ for ((i = 1; i <= rounds; i++)); do
   writer_end
   if found=$("$writer" verify "$(uri_of $s)" 0 $area "$seed" \
        "$tmp/acknowledged" "$point_ns" 2>&1); then
-    m=$(sed 's/.*after write \([0-9]*\);.*/\1/' <<<"$found")
+    m=$(sed 's/.*after write \([0-9]*\)[; ].*/\1/' <<<"$found")
     is_exact=true
   else
     m=-1
@@ -141,14 +143,17 @@ for ((i = 1; i <= rounds; i++)); do
   fi
   hot_found=$(hot_number $s)
   # What was written into the hot place was written before the writer went on.
-  if [ "$hot_found" = "$hot_after" ] && [ "$m" -ge "${m_before:-0}" ]; then :
-  elif [ "$hot_found" = "$hot_before" ] && [ "$m" = "${m_before:-0}" ]; then :
+  if [ "$hot_found" = "$hot_after" ] && [ "$m" -ge "$m_before" ]; then :
+  elif [ "$hot_found" = "$hot_before" ] && [ "$m" = "$m_before" ]; then :
   else is_exact=false; fi
-  [ "$m" != "${m_before:-0}" ] || old=$((old + 1))
-  ok "round $i: $ms ms into it ($rule) the disk is as after write $m (${m_before:-0})" \
+  [ "$m" != "$m_before" ] || old=$((old + 1))
+  ok "round $i: $ms ms into it ($rule) the disk is as after write $m ($m_before)" \
     $is_exact
   if ! $is_exact; then
     diag "$found; hot: $hot_found, of $hot_before and $hot_after"
+    is_gone "${pids[$p]}" && start_site $p
+    diag "at the old primary: $("$writer" verify "$(uri_of $p)" 0 $area \
+      "$seed" "$tmp/acknowledged" 2>&1)"
     break
   fi
 
