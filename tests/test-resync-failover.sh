@@ -122,7 +122,7 @@ for ((i = 1; i <= rounds; i++)); do
   m_before=$m
   n=$(flushes)
   writer_start $p
-  wait_for 30 has_flushed $((n + 60)) || bail_out 'the writer does not write'
+  wait_for 30 has_flushed $((n + 60)) || bail_out "the writer does not write: $(tail -n 3 "$tmp/writer.log")"
   ask $p link.limit "\"limit_bps\":$slow"
   start_site $s
   wait_for 30 is_copying $p || { fail "round $i: nothing is copied"; break; }
