@@ -50,6 +50,9 @@ extern void replication_kick_sender (struct disk *disk);
 /* Bytes a second from now on, 0: no limit.  The link file is the caller's. */
 extern void replication_set_limit (struct disk *disk, uint64_t limit_bps);
 
+/* Commit as often as the link file says, from now on. */
+extern void replication_set_interval (struct disk *disk);
+
 /* False: there is no sender, or no receiver. */
 extern bool replication_sender_status (struct disk *disk,
                                        struct sender_status *ret);

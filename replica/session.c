@@ -6,6 +6,12 @@
  *   CATCHUP  stream records after start_seq      one at or after E is sent,
  *                                                then the commit of the stage
  *   STREAM   stream records                      the connection is lost
+ *   REST     nothing                             the interval is over: SCAN
+ *
+ * REST is in place of STREAM when the peer is to commit once an interval.  Then
+ * a new session begins on the same connections, with a delta from the peer's
+ * commit point: a block that was written many times in between is shipped
+ * once, and until all of it is committed the peer shows that point.
  *
  * A scan shows blocks as they are when they are looked at, so what is staged
  * fits together only at a point at or after E: the commit is of the last
@@ -46,7 +52,8 @@
 #define CLOSE_MS 500             /* for answers on their way, at the end */
 #define SETTLE_MS 2              /* between looks at the journal's end */
 
-enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
+enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM,
+             PHASE_REST };
 
 struct session {
   struct sender *s;
@@ -78,6 +85,9 @@ struct session {
 
   bool tells_fence;              /* that is all the session is for */
   bool is_committed;             /* the peer has no stage of ours */
+  bool is_cycle;                 /* the stage is that of one interval */
+  uint64_t level_ns;             /* when this interval began: nothing was left
+                                    then that had not been looked at */
   bool is_ahead;                 /* records go out before they are durable */
   bool was_open;                 /* it has taken a frame */
 };
@@ -206,6 +216,14 @@ read_status (struct session *n, struct error *err)
 /* ------------------------------------------------------------------ */
 /* Decision.                                                            */
 
+/* Between commits; 0: none.  Whoever waits for the peer does not wait so long. */
+static unsigned
+interval_ms (const struct session *n)
+{
+  return sync_is_required (n->s->config.sync) ? 0
+    : atomic_load (&n->s->interval_ms);
+}
+
 static void
 log_decision (struct session *n, const struct pair_decision *decision)
 {
@@ -298,7 +316,8 @@ decide (struct session *n, const struct volume_status *status,
     n->self_view.loser_keeps = n->peer.keeps_seq;
   }
   decision = pair_decide (&n->self_view, &n->peer_view);
-  log_decision (n, &decision);
+  if (!n->is_cycle || decision.action != PAIR_ACTION_STREAM)
+    log_decision (n, &decision);
 
   switch (decision.action) {
   case PAIR_ACTION_DROP_STREAM:
@@ -309,6 +328,11 @@ decide (struct session *n, const struct volume_status *status,
     }
     /* fall through */
   case PAIR_ACTION_STREAM:
+    if (interval_ms (n) > 0 && n->peer.committed.seq > 0 &&
+        n->peer.committed.seq < status->committed.seq) {
+      plan_stage (n, n->peer.committed.seq, status);
+      return SESSION_END_UNSET;
+    }
     n->phase = PHASE_STREAM;
     n->first_seq = decision.from.seq + 1;
     n->last = n->peer.committed;
@@ -422,15 +446,23 @@ add_connections (struct session *n, struct error *err)
   return end;
 }
 
+static void
+forget_stage (struct session *n)
+{
+  n->offset = n->block = n->since = n->start = n->uncovered = 0;
+  n->peer_differs = false;
+  memset (&n->changed, 0, sizeof n->changed);
+}
+
+/* Compare the two sides, decide and open the session. */
 static enum session_end
-begin (struct session *n, struct error *err)
+agree (struct session *n, struct error *err)
 {
   struct volume_status status;
   enum session_end end;
 
-  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = read_status (n, err)) != SESSION_END_UNSET)
+  forget_stage (n);
+  if ((end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)
     return end_of_failure (n, err);
@@ -450,11 +482,39 @@ begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
-  if ((end = add_connections (n, err)) != SESSION_END_UNSET)
-    return end;
-  volume_pin (n->s->v, n->first_seq - 1);
-  n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
+  n->is_committed = n->phase == PHASE_STREAM;
+  n->level_ns = clock_mono_ns ();
+  return SESSION_END_UNSET;
+}
+
+/* Read stream records from there on. */
+static enum session_end
+open_cursor (struct session *n, uint64_t first_seq, struct error *err)
+{
+  volume_pin (n->s->v, first_seq - 1);
+  n->cursor = volume_cursor_open (n->s->v, first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
+}
+
+static void
+close_cursor (struct session *n)
+{
+  if (n->cursor != NULL)
+    volume_cursor_close (n->cursor);
+  n->cursor = NULL;
+}
+
+static enum session_end
+begin (struct session *n, struct error *err)
+{
+  enum session_end end;
+
+  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = agree (n, err)) != SESSION_END_UNSET ||
+      (end = add_connections (n, err)) != SESSION_END_UNSET)
+    return end;
+  return open_cursor (n, n->first_seq, err);
 }
 
 /* ------------------------------------------------------------------ */
@@ -500,7 +560,7 @@ blocks_of (const struct session *n)
 static enum sender_state
 state_of (const struct session *n)
 {
-  if (n->is_committed)
+  if (n->is_committed || n->is_cycle)
     return SENDER_STREAM;
   return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
 }
@@ -610,7 +670,7 @@ send_commit (struct session *n, struct link_slot *slot, struct error *err)
   slot->point = n->last;
   if (send_frame (n, slot, FRAME_STAGE_COMMIT, len, true, err) == -1)
     return -1;
-  n->phase = PHASE_STREAM;
+  n->phase = interval_ms (n) > 0 ? PHASE_REST : PHASE_STREAM;
   note_progress (n);
   return 1;
 }
@@ -707,6 +767,8 @@ send_next (struct session *n, struct error *err)
 {
   struct link_slot *slot;
 
+  if (n->phase == PHASE_REST)
+    return 0;
   if (n->held != NULL)
     return send_held (n, err);
   slot = link_free_slot (n->link);
@@ -744,19 +806,21 @@ static int
 send_promise (struct session *n, struct error *err)
 {
   struct link_slot *slot = link_free_slot (n->link);
+  struct frame_promise promise;
   struct volume_point appended;
   uint64_t behind;
 
-  if (slot == NULL || n->phase != PHASE_STREAM || !n->is_committed)
+  if (slot == NULL || !n->is_committed)
     return 0;
   volume_get_points (n->s->v, &appended, NULL);
   behind = minus (appended.bytes, n->last.bytes);
   if (!sync_step (n->s->config.sync, behind <= NEAR_BYTES, appended_seq,
-                  n->s->v, &slot->promise))
+                  n->s->v, &promise.promise, &promise.lease_ms))
     return 0;
+  slot->promise = promise.promise;
   slot->commits = false;
   return send_frame (n, slot, FRAME_PROMISE,
-                     frame_promise_encode (slot->promise, payload_of (slot)),
+                     frame_promise_encode (&promise, payload_of (slot)),
                      true, err);
 }
 
@@ -802,6 +866,8 @@ reap (struct session *n, struct error *err)
       continue;
     sync_note_held (s->config.sync, slot->point.seq);
     sender_note_committed (s, &slot->point);
+    if (n->is_cycle && !n->is_committed)
+      n->is_committed = true;
     if (!n->is_committed) {
       n->is_committed = true;
       log_line (&s->config.log, REPLICA_LOG_INFO,
@@ -838,6 +904,65 @@ is_done (struct session *n)
   return s->status.peer_committed.seq >= s->target_seq;
 }
 
+/* ------------------------------------------------------------------ */
+/* Intervals.                                                           */
+
+static uint64_t
+end_of_rest (const struct session *n)
+{
+  return n->level_ns + interval_ms (n) * NS_PER_MSEC;
+}
+
+/* An interval counts from when there was nothing left to send. */
+static bool
+is_rest_over (struct session *n)
+{
+  struct volume_point appended;
+  uint64_t now = clock_mono_ns ();
+
+  volume_get_points (n->s->v, &appended, NULL);
+  if (appended.seq <= n->last.seq)
+    n->level_ns = now;
+  return now >= end_of_rest (n) && n->is_committed &&
+    link_in_flight (n->link) == 0;
+}
+
+/* What changed since the peer's commit point goes as one stage. */
+static enum session_end
+begin_cycle (struct session *n, struct error *err)
+{
+  enum session_end end;
+
+  n->is_cycle = true;
+  if ((end = agree (n, err)) != SESSION_END_UNSET)
+    return end;
+  note_progress (n);
+  return open_cursor (n, n->first_seq, err);
+}
+
+/* REST is entered and left as the interval is set. */
+static enum session_end
+keep_interval (struct session *n, struct error *err)
+{
+  bool is_on = interval_ms (n) > 0;
+
+  if (is_on && n->phase == PHASE_STREAM && n->is_committed &&
+      n->held == NULL && !n->is_ahead)
+    n->phase = PHASE_REST;
+  if (n->phase != PHASE_REST)
+    return SESSION_END_UNSET;
+
+  /* The journal may go on without a cursor that does not. */
+  close_cursor (n);
+  if (!is_on) {
+    n->phase = PHASE_STREAM;
+    return open_cursor (n, n->last.seq + 1, err);
+  }
+  return is_rest_over (n) ? begin_cycle (n, err) : SESSION_END_UNSET;
+}
+
+/* ------------------------------------------------------------------ */
+
 /* Send what there is and what may be sent.  RET_MS: look again after that. */
 static int
 send_all (struct session *n, unsigned *ret_ms, struct error *err)
@@ -860,6 +985,14 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
     if (limited_ns < *ret_ms * NS_PER_MSEC)
       *ret_ms = limited_ns / NS_PER_MSEC + 1;
   }
+  else if (n->phase == PHASE_REST) {
+    uint64_t now = clock_mono_ns (), until = end_of_rest (n);
+
+    sender_set_rest (n->s, until);
+    if (until < now + *ret_ms * NS_PER_MSEC)
+      *ret_ms = minus (until, now) / NS_PER_MSEC + 1;
+    return 0;
+  }
   else if (n->held != NULL && n->is_unsettled) {
     wait = WAITS_MAP;
     *ret_ms = SETTLE_MS;
@@ -873,6 +1006,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
 static enum session_end
 work (struct session *n, struct error *err)
 {
+  enum session_end end;
+
   for (;;) {
     unsigned wait_ms;
 
@@ -883,10 +1018,13 @@ work (struct session *n, struct error *err)
     if (is_done (n))
       return SESSION_DONE;
     set_ahead (n);
+    if ((end = keep_interval (n, err)) != SESSION_END_UNSET)
+      return atomic_load (&n->s->stop) ? SESSION_STOPPED : end;
     if (send_all (n, &wait_ms, err) == -1 || send_promise (n, err) == -1 ||
         keep_alive (n, err) == -1)
       return end_of_failure (n, err);
-    if (!n->is_ahead && n->held == NULL && link_free_slot (n->link) != NULL)
+    if (!n->is_ahead && n->held == NULL && n->phase != PHASE_REST &&
+        link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
     if (link_poll (n->link, wait_ms, err) == -1)
@@ -903,7 +1041,6 @@ note_open (struct session *n)
   s->status.connects++;
   s->status.connections = link_connections (n->link);
   pthread_mutex_unlock (&s->status_lock);
-  n->is_committed = n->phase == PHASE_STREAM;
   n->sent_ns = clock_mono_ns ();
   pace_init (&n->pace, atomic_load (&s->limit_bps), n->sent_ns);
   note_progress (n);
@@ -936,8 +1073,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   }
   volume_ship_on (s->v, false);
   *ret_was_open = n->was_open;
-  if (n->cursor != NULL)
-    volume_cursor_close (n->cursor);
+  close_cursor (n);
   if (n->link != NULL && end != SESSION_LOST)
     link_settle (n->link, CLOSE_MS);
   link_close (n->link);
