@@ -1,5 +1,5 @@
 /* The sender's parts: sender.c (threads, state, back-off, status) and
- * session.c (one connection: handshake, decision, copy, stream).
+ * session.c and its parts (one connection: handshake, decision, copy, stream).
  */
 
 #ifndef PAIRDISK_SENDER_INTERNAL_H
@@ -21,6 +21,7 @@ enum session_end {
   SESSION_LOST,        /* connection or peer: try again with back-off */
   SESSION_REFUSED,     /* things must change first: try again slowly */
   SESSION_FENCED,
+  SESSION_RENEWED,     /* by our own doing, to begin anew at once */
   SESSION_DONE,        /* one-shot finished */
   SESSION_STOPPED
 };

@@ -298,6 +298,10 @@ sender_thread (void *opaque)
       sender_set_state (s, SENDER_REFUSED, err.message);
       pause_ms (s, s->config.refused_ms);
       break;
+    case SESSION_RENEWED:
+      sync_stopped (s->config.sync);
+      log_line (&s->config.log, REPLICA_LOG_INFO, "%s", err.message);
+      break;
     case SESSION_STOPPED:
       break;
     case SESSION_LOST:
