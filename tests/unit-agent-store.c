@@ -109,6 +109,43 @@ pairs (void **state)
   free (b);
 }
 
+/* A store of the version before has what it had, and the rest is zero. */
+static void
+migration (void **state)
+{
+  struct record *a = calloc (1, sizeof *a);
+  struct store *s = *state;
+  sqlite3 *db;
+
+  TEXT_SET (a->id, "old");
+  a->status = PAIR_STOPPED;
+  a->rpo = 7;
+  a->sync = a->commit_interval = 1;
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_pair_put (s, a), 0);
+  assert_int_equal (store_end (s, true), 0);
+  store_close (s);
+  opened = NULL;
+  assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+  assert_int_equal (sqlite3_exec (db, "ALTER TABLE pairs DROP COLUMN sync;"
+                                  "ALTER TABLE pairs DROP COLUMN link_digest;"
+                                  "PRAGMA user_version = 2;", NULL, NULL,
+                                  NULL), SQLITE_OK);
+  sqlite3_close (db);
+  *state = s = reopen (NULL);
+  assert_int_equal (store_begin (s), 0);
+  memset (a, 0xff, sizeof *a);
+  assert_int_equal (store_pair_get (s, "old", a), 1);
+  assert_int_equal (a->rpo, 7);
+  assert_int_equal (a->commit_interval, 1);
+  assert_int_equal (a->sync, 0);
+  assert_string_equal (a->link_digest, "");
+  assert_int_equal (store_pair_remove (s, "old"), 0);
+  assert_int_equal (store_end (s, true), 0);
+  *state = reopen (s);
+  free (a);
+}
+
 static void
 disks (void **state)
 {
@@ -252,6 +289,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (pairs),
+    cmocka_unit_test (migration),
     cmocka_unit_test (disks),
     cmocka_unit_test (events),
     cmocka_unit_test (tokens),
