@@ -25,8 +25,11 @@ seconds_option (struct cli *cli, const char *name, double min, double max,
   ret[0] = '\0';
   if (value == NULL)
     return true;
-  if (!duration_parse (value, &seconds) || seconds < min || seconds > max ||
-      seconds > rint (seconds) || seconds < rint (seconds)) {
+  if (min <= 0 && (strcmp (value, "0") == 0 || strcmp (value, "0s") == 0))
+    seconds = 0;                /* which is no time */
+  else if (!duration_parse (value, &seconds) || seconds < min ||
+           seconds > max || seconds > rint (seconds) ||
+           seconds < rint (seconds)) {
     usage_error (cli, "'--%s %s' is not a time of whole seconds from %.0f to "
                  "%.0f", name, value, min, max);
     return false;
