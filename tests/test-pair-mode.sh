@@ -18,7 +18,7 @@ ok 'in sync' wait_for 30 mode_is a in-sync
 is 'two connections' "$(disk_field a $disk_a .Detail.link.connections)" 2
 is 'dead after' "$(disk_field a $disk_a .Detail.link.dead_seconds)" 3
 ok 'b can prove it' wait_for 10 eval '[ "$(pair_field b .RpoZero)" = proven ]'
-ok 'that is shown' grep -q 'mode is *in-sync: every flush' \
+ok 'that is shown' grep -q 'mode is: *in-sync: every flush' \
   <(on a pair show db01)
 ok 'in the status, too' grep -q 'db01 .*normal .*in-sync' <(on a status)
 ok 'and told' told a mode-in-sync
@@ -30,9 +30,12 @@ ok 'at once' wait_for 10 eval \
   '[ "$(disk_field a $disk_a .Detail.link.waits_for)" = interval ]'
 is 'over the same link' "$(disk_field a $disk_a .Detail.link.connects)" \
   "$connects"
-ok 'it is shown' grep -q 'mode *async, a commit every' <(on a pair show db01)
+ok 'it is shown' grep -q 'mode: *async, a commit every' <(on a pair show db01)
 refused 'an interval of more than half the RPO' 'half of the RPO' \
   on a pair modify db01 --interval 451s
+ok 'continuous' on a pair modify db01 --interval 0s
+ok 'at once' wait_for 10 eval \
+  '[ "$(disk_field a $disk_a .Detail.mode.interval_seconds)" = 0 ]'
 ok 'sync again, called at b' on b pair modify db01 --mode sync
 ok 'in sync' wait_for 30 mode_is a in-sync
 
@@ -56,7 +59,7 @@ ok 'with suspend it is' wait_for 30 eval '[ "$(pair_field b .RpoZero)" = proven 
 
 site_kill a
 on b pair failover db01 --wait --timeout 30 >"$tmp/failover"
-ok 'the failover proves that nothing is lost' grep -q 'rpo zero *proven' \
+ok 'the failover proves that nothing is lost' grep -q 'rpo zero: *proven' \
   "$tmp/failover"
 is 'in JSON' "$(pair_field b .Loss.RpoZero)" proven
 ok 'in the event' grep -q 'RPO zero: proven' <(on b event list)
