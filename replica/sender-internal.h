@@ -23,6 +23,7 @@ enum session_end {
   SESSION_FENCED,
   SESSION_RENEWED,     /* by our own doing, to begin anew at once */
   SESSION_DONE,        /* one-shot finished */
+  SESSION_AGAIN,       /* to begin with a delta: at once */
   SESSION_STOPPED
 };
 
@@ -47,6 +48,11 @@ struct sender {
   uint64_t acked_bytes;          /* frames completed */
   uint64_t retry_ns;             /* monotonic, of the next try */
   uint64_t next_ns;              /* ... of the next interval's commit */
+  struct mend {                  /* blocks found to differ at the peer */
+    uint64_t *block;             /* in order */
+    size_t count;                /* 0: none */
+    uint64_t id, done_id;
+  } mend;
   struct rate {                  /* of the last seconds */
     uint64_t start_ns;
     uint64_t acked, done, committed, appended;   /* bytes at start_ns */

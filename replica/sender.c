@@ -303,6 +303,7 @@ sender_thread (void *opaque)
       log_line (&s->config.log, REPLICA_LOG_INFO, "%s", err.message);
       break;
     case SESSION_STOPPED:
+    case SESSION_AGAIN:
       break;
     case SESSION_LOST:
     case SESSION_END_UNSET:
@@ -328,6 +329,7 @@ sender_free (struct sender *s)
 {
   pthread_mutex_destroy (&s->status_lock);
   explicit_bzero (s->config.secret, sizeof s->config.secret);
+  free (s->mend.block);
   free (s->uri);
   free (s);
 }

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "clock.h"
+#include "handshake.h"
 #include "replica-internal.h"
 #include "session-internal.h"
 
@@ -18,43 +20,15 @@
 /* Handshake.                                                           */
 
 static enum session_end
-say_hello (struct session *n, struct wire_keys *keys, struct error *err)
+shake_hands (struct session *n, struct wire_keys *keys, struct error *err)
 {
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_hello hello;
+  const struct sender_config *config = &n->s->config;
+  bool is_refused;
 
-  if (link_read_page (n->link, WIRE_HELLO_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  if (wire_hello_decode (page, &hello, err) == -1)
-    return SESSION_REFUSED;
-  if (hello.version_min > WIRE_VERSION || hello.version_max < WIRE_VERSION) {
-    error_set (err, EPROTO, "the peer speaks protocol versions %u to %u, "
-               "this side %u", hello.version_min, hello.version_max,
-               WIRE_VERSION);
-    return SESSION_REFUSED;
-  }
-  if (!uuid_equal (&hello.pair, &n->s->config.pair)) {
-    error_set (err, EPROTO, "the peer answers for another pair");
-    return SESSION_REFUSED;
-  }
-  memcpy (keys->server_nonce, hello.nonce, sizeof hello.nonce);
-  return SESSION_END_UNSET;
-}
-
-static enum session_end
-authenticate (struct session *n, struct wire_keys *keys, struct error *err)
-{
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_auth auth = { .version = WIRE_VERSION };
-
-  keys->pair = n->s->config.pair;
-  memcpy (keys->secret, n->s->config.secret, sizeof keys->secret);
-  random_bytes (keys->client_nonce, sizeof keys->client_nonce);
-  memcpy (auth.nonce, keys->client_nonce, sizeof auth.nonce);
-  wire_auth_encode (&auth, keys, page);
-  if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  return SESSION_END_UNSET;
+  if (handshake (n->link, &config->pair, config->secret, keys, &is_refused,
+                 err) == 0)
+    return SESSION_END_UNSET;
+  return is_refused ? SESSION_REFUSED : session_end_of_failure (n, err);
 }
 
 static enum session_end
@@ -102,7 +76,7 @@ can_resume (struct session *n, const struct volume_status *status)
   uint64_t have = peer->stage_last > peer->stage_start ?
     peer->stage_last : peer->stage_start;
 
-  return peer->stage_is_active &&
+  return peer->stage_is_active && n->mending == NULL &&
     peer->stage_since == n->since &&
     have <= status->durable.seq &&
     have + 1 >= n->self_view.journal_from &&
@@ -184,8 +158,10 @@ decide (struct session *n, const struct volume_status *status,
     }
     /* fall through */
   case PAIR_ACTION_STREAM:
-    if (session_interval_ms (n) > 0 && n->peer.committed.seq > 0 &&
-        n->peer.committed.seq < status->committed.seq) {
+    n->peer_differs = session_take_mend (n);
+    if (n->peer_differs ||
+        (session_interval_ms (n) > 0 && n->peer.committed.seq > 0 &&
+         n->peer.committed.seq < status->committed.seq)) {
       plan_stage (n, n->peer.committed.seq, status);
       return SESSION_END_UNSET;
     }
@@ -234,7 +210,7 @@ open_session (struct session *n, const struct volume_status *status,
     .salt = volume_content_salt (n->s->v),
     .appended = status->appended,
     .next_seq = n->peer.next_seq,
-    .stage_id = n->phase == PHASE_STREAM ? 0 :
+    .stage_id = n->phase == PHASE_STREAM ? 0 : n->mending != NULL ? n->id :
       view_stage_id (&n->self_view, &n->s->config.pair, n->since, n->start),
     .stage_since = n->since,
     .stage_start = n->start,
@@ -293,9 +269,7 @@ add_connections (struct session *n, struct error *err)
          link_connections (n->link) < n->s->config.options.connections) {
     if (link_add (n->link, err) == -1)
       return session_end_of_failure (n, err);
-    end = say_hello (n, &keys, err);
-    if (end == SESSION_END_UNSET)
-      end = authenticate (n, &keys, err);
+    end = shake_hands (n, &keys, err);
     explicit_bzero (&keys, sizeof keys);
   }
   link_use (n->link, 0);
@@ -307,6 +281,9 @@ forget_stage (struct session *n)
 {
   n->offset = n->block = n->since = n->start = n->uncovered = 0;
   n->peer_differs = false;
+  free (n->mending);
+  n->mending = NULL;
+  n->mending_count = 0;
   memset (&n->changed, 0, sizeof n->changed);
 }
 
@@ -364,8 +341,7 @@ session_begin (struct session *n, struct error *err)
 {
   enum session_end end;
 
-  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
+  if ((end = shake_hands (n, &n->keys, err)) != SESSION_END_UNSET ||
       (end = session_agree (n, err)) != SESSION_END_UNSET ||
       (end = add_connections (n, err)) != SESSION_END_UNSET)
     return end;

@@ -37,8 +37,8 @@ is_rest_over (struct session *n)
   volume_get_points (n->s->v, &appended, NULL);
   if (appended.seq <= n->last.seq)
     n->level_ns = now;
-  return now >= session_end_of_rest (n) && n->is_committed &&
-    link_in_flight (n->link) == 0;
+  return (now >= session_end_of_rest (n) || session_mend_is_due (n)) &&
+    n->is_committed && link_in_flight (n->link) == 0;
 }
 
 /* What changed since the peer's commit point goes as one stage. */

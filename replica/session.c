@@ -147,10 +147,12 @@ reap (struct session *n, struct error *err)
       continue;
     sync_note_held (s->config.sync, slot->point.seq);
     sender_note_committed (s, &slot->point);
-    if (n->is_cycle)
-      n->is_committed = true;
     if (!n->is_committed) {
       n->is_committed = true;
+      if (n->mending != NULL)
+        session_mended (n);
+      if (n->is_cycle)
+        continue;
       log_line (&s->config.log, REPLICA_LOG_INFO,
                 "the peer committed its copy at seq %" PRIu64,
                 slot->point.seq);
@@ -262,11 +264,14 @@ work (struct session *n, struct error *err)
       return SESSION_DONE;
     if (has_new_keys (n, err))
       return SESSION_RENEWED;
+    if (session_mend_is_due (n) && n->phase == PHASE_STREAM && n->is_committed)
+      return SESSION_AGAIN;
     session_set_ahead (n);
     if ((end = session_keep_interval (n, err)) != SESSION_END_UNSET)
       return atomic_load (&n->s->stop) ? SESSION_STOPPED : end;
     if (send_all (n, &wait_ms, err) == -1 ||
-        session_send_promise (n, err) == -1 || keep_alive (n, err) == -1)
+        session_send_promise (n, err) == -1 ||
+        session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
     if (!n->is_ahead && n->held == NULL && n->phase != PHASE_REST &&
         link_free_slot (n->link) != NULL)
@@ -325,6 +330,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
     link_settle (n->link, CLOSE_MS);
   link_close (n->link);
   explicit_bzero (&n->keys, sizeof n->keys);
+  free (n->mending);
   free (n);
   return end;
 }
