@@ -37,8 +37,6 @@ ok 'another secret of the link' wait_for 20 links_agree "$link"
 ok 'the sites see each other' wait_for 20 peers_see_each_other
 guest_write a "$disk_a"
 ok 'it still replicates' same
-ok 'the link began anew, with the new certificates' wait_for 20 \
-  grep -q 'the keys of the link have changed' "$tmp/a/nbdkit.log"
 
 # Both sides at once, twice.
 secret=$(secrets_of a b) link=$(link_secret a "$disk_a")
