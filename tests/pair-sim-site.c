@@ -31,6 +31,7 @@ static const struct volume_options options = {
 void
 say (const char *fmt, ...)
 {
+  int saved = errno;
   va_list ap;
 
   fprintf (stderr, "# %12.6f ", sched_now () / 1e9);
@@ -38,6 +39,7 @@ say (const char *fmt, ...)
   vfprintf (stderr, fmt, ap);
   va_end (ap);
   fputc ('\n', stderr);
+  errno = saved;
 }
 
 struct volume_status
@@ -122,6 +124,8 @@ force_sync (struct site *s)
   struct error err = ERROR_INIT;
 
   s->is_forced = true;
+  if (world.proven_to == s)
+    world.proven_to = NULL;
   sync_force (s->sync, &err);
 }
 
@@ -373,6 +377,7 @@ site_open (struct site *s)
 {
   struct sync_config config = { .record = s->record, .store = store_sync,
                                 .log = log_sync, .opaque = s };
+  struct volume_status status;
   struct error err = ERROR_INIT;
 
   if (sim_is_off (s->sim))
@@ -382,7 +387,7 @@ site_open (struct site *s)
   s->is_full = false;
   if (random_chance (&s->rng, 50))
     try_promotion (s);
-  if (random_chance (&s->rng, 10))
+  if (world.fence > 0 && random_chance (&s->rng, 10))
     sim_crash_after (s->sim, random_below (&s->rng, 200),
                      random_next (&s->rng));
   s->v = volume_open (&s->io, "disk", &options, &err);
@@ -399,8 +404,8 @@ site_open (struct site *s)
   CHECK (s->sync, "%s", err.message);
   net_power_on (s->index);
   start_replication (s);
-  SAY ("site %u is up as %s", s->index,
-       volume_role_name (site_status (s).role));
+  status = site_status (s);
+  SAY ("site %u is up as %s", s->index, volume_role_name (status.role));
   if (world.fence > 0)
     guests_start (s);
   return true;
@@ -602,7 +607,7 @@ op_replica_stop (struct site *s)
   s->link.accepts = false;
   if (receiver_stop_and_rollback (s->receiver, &err) == -1 ||
       sync_hear (s->sync, REPLICA_PROMISE_NONE, &err) == -1) {
-    CHECK (sim_is_off (s->sim), "%s", err.message);
+    CHECK (sim_is_off (s->sim) || s->is_full, "%s", err.message);
     return -1;
   }
   return 0;
