@@ -260,7 +260,7 @@ site_create (struct site *s, uint64_t seed)
   s->link.connections = 1 + random_below (&s->rng, 4);
   s->guest.buf = malloc (RANDOM_WRITE_MAX);
   s->guest.old = malloc (RANDOM_WRITE_MAX);
-  s->guest.pause_us = 1 + random_below (&s->rng, 5000);
+  s->guest.pause_us = 1 + random_below (&s->rng, 20000);
   s->guest.end = size;
   params.capacity = (uint64_t) (32 + random_below (&s->rng, 48)) << 20;
   CHECK (volume_create (&s->io, "disk", &params, &err) == 0, "%s",

@@ -112,6 +112,12 @@ repair_links (void)
   struct site *secondary = site_as (VOLUME_ROLE_SECONDARY);
 
   if (primary && secondary) {
+    /* Somebody's power failed in the middle of a demotion. */
+    if (site_status (primary).is_fenced) {
+      SAY ("site %u is the winner", primary->index);
+      if (op_raise (primary, world.fence) == -1)
+        return;
+    }
     if (!secondary->link.accepts)
       op_accept (secondary);
     if (!primary->link.is_on)
@@ -464,7 +470,7 @@ write_a_little (struct site *s)
 {
   s->guest.pause_us = 1 + random_below (&world.rng, 1000);
   guests_start (s);
-  sched_sleep (50 * NS_PER_MSEC);
+  sched_sleep (20 * NS_PER_MSEC);
   guests_stop (s);
 }
 
@@ -564,7 +570,7 @@ one_round (void *opaque)
     site_net (&world.site[i], &net[i]);
   net_begin (random_next (&world.rng), net);
   pair_begin ();
-  for (n = random_below (&world.rng, 80); n > 0; n--) {
+  for (n = random_below (&world.rng, 50); n > 0; n--) {
     something ();
     pass_time (random_below (&world.rng, chance (20) ? 500 : 60));
   }
