@@ -66,10 +66,15 @@ look_at_log (struct site *s, const char *line)
     world.count.deltas++;
   else if (strncmp (line, "link is stream", 14) == 0)
     world.count.streams++;
-  else if (strncmp (line, "link is fenced", 14) == 0)
-    world.count.fenced++;
-  else if (strncmp (line, "resume at", 9) == 0)
-    world.count.resumed++;
+  else {
+    world.count.fenced += strncmp (line, "link is fenced", 14) == 0;
+    world.count.resumed += strncmp (line, "resume at", 9) == 0;
+    return;
+  }
+  /* The peer took a session: with that it was told what it may rely on, and
+   * nothing from before comes any more.
+   */
+  s->is_forced = false;
 }
 
 static void
@@ -114,8 +119,6 @@ check_promise (struct site *primary)
          primary->other->index,
          replica_promise_name (primary->other->record.heard),
          replica_promise_name (primary->record.given));
-  if (is_kept)
-    primary->is_forced = false;
 }
 
 static void
@@ -511,7 +514,7 @@ check_secondary (struct site *s)
            s->index);
     if (!status.is_synced)
       return;
-    s->was_synced = true;
+    s->was_synced |= status.committed.seq > 0;
     content = read_disk (s, s->v);
     if (content == NULL)
       return;

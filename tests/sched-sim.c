@@ -23,9 +23,6 @@
 #include "sched-sim.h"
 #include "volume-model.h"
 
-#if defined (__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
 
 #define STACK_SIZE (512u << 10)
 #define STEP_NS 500u
@@ -47,7 +44,6 @@ struct task {
   void *(*fn) (void *opaque);
   void (*spawned) (void *opaque);
   void *opaque;
-  void *fake_stack;
 };
 
 struct fd {
@@ -93,16 +89,9 @@ switch_to (struct task *next)
 
   me->saved_errno = errno;
   s.me = next;
-#if defined (__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber (me->is_done ? NULL : &me->fake_stack,
-                                  next->stack, STACK_SIZE);
-#endif
   if (me->is_done)
     setcontext (&next->context);
   swapcontext (&me->context, &next->context);
-#if defined (__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber (s.me->fake_stack, NULL, NULL);
-#endif
   if (s.dumper && s.dumper != s.me) {
     print_stack ();
     switch_to (s.dumper);
@@ -319,9 +308,6 @@ task_main (void)
 {
   struct task *me = s.me;
 
-#if defined (__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber (NULL, NULL, NULL);
-#endif
   errno = 0;
   me->is_started = true;
   if (me->spawned)
@@ -417,15 +403,7 @@ sched_run (uint64_t seed, unsigned switch_percent,
   catch_faults ();
   s.is_on = true;
   s.me = t;
-#if defined (__SANITIZE_ADDRESS__)
-  void *fake;
-
-  __sanitizer_start_switch_fiber (&fake, t->stack, STACK_SIZE);
-#endif
   swapcontext (&s.outside, &t->context);
-#if defined (__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber (fake, NULL, NULL);
-#endif
   s.me = NULL;
   s.is_on = false;
   sweep ();
