@@ -29,7 +29,7 @@ history_end (void)
   while ((b = history.newest) != NULL) {
     history.newest = b->older;
     model_release (&b->model);
-    free (b->moment);
+    free (b->note);
     free (b);
   }
 }
@@ -55,7 +55,7 @@ branch_new (const struct volume_point *point, const uint8_t *content)
 uint64_t
 branch_last (const struct branch *b)
 {
-  return b->count == 0 ? b->base_seq : b->moment[b->count - 1].seq;
+  return b->count == 0 ? b->base_seq : b->note[b->count - 1].seq;
 }
 
 void
@@ -70,10 +70,10 @@ branch_note (struct branch *b, const struct volume_point *point)
   b->generation = point->generation;
   if (b->count == b->capacity) {
     b->capacity = b->capacity ? b->capacity * 2 : 64;
-    b->moment = realloc (b->moment, b->capacity * sizeof *b->moment);
-    CHECK (b->moment, "no memory");
+    b->note = realloc (b->note, b->capacity * sizeof *b->note);
+    CHECK (b->note, "no memory");
   }
-  b->moment[b->count++] = (struct moment) { point->seq, b->model.step };
+  b->note[b->count++] = (struct note) { point->seq, b->model.step };
 }
 
 void
@@ -136,11 +136,11 @@ steps_of (struct place p, uint64_t *ret_low, uint64_t *ret_high)
   *ret_low = *ret_high = 0;
   if (p.seq == b->base_seq)
     return;
-  for (i = 0; b->moment[i].seq < p.seq; i++)
+  for (i = 0; b->note[i].seq < p.seq; i++)
     ;
-  *ret_high = b->moment[i].step;
-  *ret_low = b->moment[i].seq == p.seq ? *ret_high :
-    (i == 0 ? 0 : b->moment[i - 1].step) + 1;
+  *ret_high = b->note[i].step;
+  *ret_low = b->note[i].seq == p.seq ? *ret_high :
+    (i == 0 ? 0 : b->note[i - 1].step) + 1;
 }
 
 bool

@@ -66,15 +66,10 @@ look_at_log (struct site *s, const char *line)
     world.count.deltas++;
   else if (strncmp (line, "link is stream", 14) == 0)
     world.count.streams++;
-  else {
-    world.count.fenced += strncmp (line, "link is fenced", 14) == 0;
-    world.count.resumed += strncmp (line, "resume at", 9) == 0;
-    return;
-  }
-  /* The peer took a session: with that it was told what it may rely on, and
-   * nothing from before comes any more.
-   */
-  s->is_forced = false;
+  else if (strncmp (line, "link is fenced", 14) == 0)
+    world.count.fenced++;
+  else if (strncmp (line, "resume at", 9) == 0)
+    world.count.resumed++;
 }
 
 static void
@@ -106,18 +101,21 @@ store_sync (void *opaque, const struct sync_record *record,
   return 0;
 }
 
-/* Nobody relies on what is not given.  (A promise that ends when the peer is
- * lost is none that could be relied on.)
+/* Nobody relies on what is not given, or on a lease that is over.  (A promise
+ * that ends when the peer is lost is none that could be relied on.)
  */
 static void
 check_promise (struct site *primary)
 {
-  bool is_kept = primary->other->record.heard != REPLICA_PROMISE_SUSPEND ||
-    primary->record.given == REPLICA_PROMISE_SUSPEND;
+  struct site *s = primary->other;
 
-  CHECK (is_kept || primary->is_forced, "site %u heard %s, %s was given",
-         primary->other->index,
-         replica_promise_name (primary->other->record.heard),
+  if (!site_is_up (s) || s->record.heard != REPLICA_PROMISE_SUSPEND ||
+      sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
+    return;
+  CHECK (primary->record.given == REPLICA_PROMISE_SUSPEND ||
+         primary->record.abandoned != SYNC_ABANDONED_NONE,
+         "site %u heard %s, %s was given", s->index,
+         replica_promise_name (s->record.heard),
          replica_promise_name (primary->record.given));
 }
 
@@ -126,7 +124,6 @@ force_sync (struct site *s)
 {
   struct error err = ERROR_INIT;
 
-  s->is_forced = true;
   if (world.proven_to == s)
     world.proven_to = NULL;
   sync_force (s->sync, &err);
@@ -246,11 +243,20 @@ slow_sync (struct io_file *file)
   return sim_io (world.site[0].sim)->sync (file);
 }
 
+/* So that much happens while a copy reads. */
+static int
+slow_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
+{
+  if (random_chance (&world.rng, 1))
+    sched_sleep (random_below (&world.rng, 4000000));
+  return sim_io (world.site[0].sim)->read (file, buf, len, offset);
+}
+
 void
 site_create (struct site *s, uint64_t seed)
 {
   uint64_t size = world.site[0].branch ? world.site[0].branch->model.size :
-    VOLUME_SIZE_MIN + seed % 100 * BLOCK;
+    VOLUME_SIZE_MIN + seed % (seed % 3 == 0 ? 1500 : 100) * BLOCK;
   struct volume_params params = { size, 0, 4 << 20 };
   struct error err = ERROR_INIT;
 
@@ -260,6 +266,7 @@ site_create (struct site *s, uint64_t seed)
   s->io = *sim_io (s->sim);
   s->io.queue_wait = slow_wait;
   s->io.sync = slow_sync;
+  s->io.read = slow_read;
   s->link.connections = 1 + random_below (&s->rng, 4);
   s->guest.buf = malloc (RANDOM_WRITE_MAX);
   s->guest.old = malloc (RANDOM_WRITE_MAX);
@@ -609,7 +616,7 @@ op_replica_stop (struct site *s)
     return -1;
   s->link.accepts = false;
   if (receiver_stop_and_rollback (s->receiver, &err) == -1 ||
-      sync_hear (s->sync, REPLICA_PROMISE_NONE, &err) == -1) {
+      sync_hear (s->sync, REPLICA_PROMISE_NONE, 0, &err) == -1) {
     CHECK (sim_is_off (s->sim) || s->is_full, "%s", err.message);
     return -1;
   }
@@ -665,7 +672,7 @@ op_promote (struct site *s, uint64_t fence, bool *ret_proven)
       volume_receive_flush (s->v, &err) == -1)
     goto failed;
   s->link.accepts = false;
-  *ret_proven = sync_is_zero_proven (s->sync);
+  *ret_proven = sync_prove_zero (s->sync, NULL) == SYNC_PROVEN;
   if (volume_set_role (s->v, VOLUME_ROLE_PRIMARY, &sim_pair, fence,
                        &err) == -1)
     goto failed;

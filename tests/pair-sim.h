@@ -25,7 +25,7 @@
 /* ------------------------------------------------------------------ */
 /* Histories.                                                           */
 
-struct moment { uint64_t seq, step; };     /* the model had made STEP at SEQ */
+struct note { uint64_t seq, step; };     /* the model had made STEP at SEQ */
 
 struct branch {
   struct branch *older;                  /* made before */
@@ -34,7 +34,7 @@ struct branch {
   uint64_t base_generation, base_seq;
   uint64_t generation;                   /* 0: nothing written yet */
   struct model model;
-  struct moment *moment;
+  struct note *note;
   unsigned count, capacity;
 };
 
@@ -109,7 +109,6 @@ struct site {
   struct place seen;                     /* secondary: its last commit point */
   bool was_synced;                       /* secondary: it was promotable */
   bool is_full;
-  bool is_forced;                        /* a promise was broken by command */
 };
 
 struct world {

@@ -32,6 +32,7 @@
 #include "sched-sim.h"
 
 #define ROUNDS 250
+#define PROOF_MS SYNC_PROOF_MS_MIN
 #define ROUND_SECONDS 60             /* of real time, then it hangs */
 
 static struct site *
@@ -256,7 +257,7 @@ do_space (void)
 static void
 do_mode (void)
 {
-  struct sync_settings mode = { chance (70), chance (60) };
+  struct sync_settings mode = { chance (70), chance (60), PROOF_MS };
   struct site *s = site_as (VOLUME_ROLE_PRIMARY);
 
   if (s == NULL)
@@ -300,7 +301,7 @@ note_proof (struct site *s, bool is_proven)
   struct site *old = s->other;
 
   world.proven_to = NULL;
-  if (!is_proven || old->is_forced)
+  if (!is_proven)
     return;
   world.count.proven++;
   world.proven = place_of (&status.committed);
@@ -541,7 +542,9 @@ pair_begin (void)
   sim_crash_after (secondary->sim, UINT64_MAX, 0);
   if (chance (70))
     write_a_little (primary);
-  primary->link.mode = (struct sync_settings) { chance (60), chance (60) };
+  primary->link.mode = (struct sync_settings) {
+    chance (60), chance (60), PROOF_MS
+  };
   secondary->link.mode = primary->link.mode;
   world.fence = 1;
   CHECK (volume_set_role (primary->v, VOLUME_ROLE_PRIMARY, &sim_pair, 1,
