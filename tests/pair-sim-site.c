@@ -927,8 +927,11 @@ writer (void *opaque)
   struct guest *g = &s->guest;
 
   while (!g->is_over) {
-    if (!g->is_on || sim_is_off (s->sim)) {
-      g->is_on = g->is_on && !sim_is_off (s->sim);
+    bool has_power = !sim_is_off (s->sim);
+
+    /* From here to 'writes' nobody else runs. */
+    g->is_on = g->is_on && has_power;
+    if (!g->is_on) {
       sched_wake (g);
       sched_wait (g, SCHED_NEVER);
       continue;
