@@ -20,7 +20,7 @@
 #include "wire-proof.h"
 
 #define SUMS_MS 250              /* about: blocks are read this long */
-#define SUMS_STEP 16u
+#define SUMS_STEP 64u
 
 /* The volume, until end_reading; NULL and the refusal made. */
 static struct volume *

@@ -47,6 +47,7 @@ struct run {
   struct doubt *doubt;
   size_t doubts;
   uint64_t *block;               /* that differ, for the repair */
+  bool is_over;                  /* it makes no sense any more */
 };
 
 const char *
@@ -171,7 +172,7 @@ check_answer (struct run *r, uint64_t block, unsigned count,
   for (uint32_t i = 0; i < status.generations.count; i++)
     if (status.generations.table[i].first_seq <= peer->committed.seq)
       generation = status.generations.table[i].id;
-  if (status.role != VOLUME_ROLE_PRIMARY || peer->committed.seq == 0 ||
+  if (peer->committed.seq == 0 ||
       peer->committed.seq > status.appended.seq ||
       peer->committed.generation != generation)
     return error_set (err, EAGAIN, "the secondary's commit point is not in "
@@ -185,8 +186,14 @@ try_to_look (struct run *r, uint64_t block, unsigned count,
 {
   struct verify *v = r->v;
   const struct wire_keys *keys;
+  struct volume_status status;
   uint64_t bytes = 0;
 
+  volume_get_status (v->volume, &status);
+  if (status.role != VOLUME_ROLE_PRIMARY) {
+    r->is_over = true;
+    return error_set (err, EPERM, "the disk is no longer primary");
+  }
   if (make_errand (r, err) == -1)
     return -1;
   keys = errand_keys (v->errand, err);
@@ -204,8 +211,27 @@ try_to_look (struct run *r, uint64_t block, unsigned count,
   return 0;
 }
 
+/* Wait as long as what was read since BEFORE (at BEGAN) takes at the set
+ * rate.
+ */
+static void
+pace (struct run *r, uint64_t began, uint64_t before)
+{
+  uint64_t bytes, rate;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->v->lock);
+
+    bytes = r->v->status.read_bytes - before;
+    rate = r->v->status.rate_bps;
+  }
+  if (rate > 0)
+    pause_until (r, began + (uint64_t) ((double) bytes / rate * NS_PER_SEC));
+}
+
 /* Look at up to COUNT blocks from BLOCK on, waiting for the peer as long as
- * it takes.  How many were looked at is in r->peer.count.  -1: stopped.
+ * it takes.  How many were looked at is in r->peer.count.  -1: stopped, or
+ * over.
  */
 static int
 look (struct run *r, uint64_t block, unsigned count, enum verify_state state)
@@ -213,11 +239,19 @@ look (struct run *r, uint64_t block, unsigned count, enum verify_state state)
   struct error err = ERROR_INIT;
 
   while (!is_stopping (r)) {
+    uint64_t began = clock_mono_ns ();
+    uint64_t before = r->v->status.read_bytes;   /* only this thread's */
+
     if (try_to_look (r, block, count, &err) == 0) {
       set_state (r, state, "");
+      pace (r, began, before);
       return 0;
     }
     drop_errand (r);
+    if (r->is_over) {
+      set_state (r, VERIFY_FAILED, err.message);
+      return -1;
+    }
     if (is_stopping (r))
       return -1;
     set_state (r, VERIFY_WAITING, err.message);
@@ -436,6 +470,22 @@ note_doubts (struct run *r, uint64_t block)
   }
 }
 
+/* So many that the pause after them is about a second. */
+static unsigned
+page_blocks (struct run *r)
+{
+  uint64_t rate, blocks;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->v->lock);
+    rate = r->v->status.rate_bps;
+  }
+  blocks = rate / VOLUME_BLOCK_SIZE;
+  if (rate == 0 || blocks > VOLUME_SUMS_MAX)
+    return VOLUME_SUMS_MAX;
+  return blocks > 0 ? blocks : 1;
+}
+
 static int
 scan (struct run *r)
 {
@@ -443,11 +493,10 @@ scan (struct run *r)
   uint64_t block = 0, blocks = volume_size (v->volume) / VOLUME_BLOCK_SIZE;
 
   while (block < blocks) {
-    uint64_t began = clock_mono_ns (), before, bytes, rate;
-    unsigned count = blocks - block < VOLUME_SUMS_MAX ? blocks - block
-      : VOLUME_SUMS_MAX;
+    uint64_t count = page_blocks (r);
 
-    before = v->status.read_bytes;   /* only this thread changes it */
+    if (count > blocks - block)
+      count = blocks - block;
     if (look (r, block, count, VERIFY_RUNNING) == -1)
       return -1;
     note_doubts (r, block);
@@ -456,12 +505,7 @@ scan (struct run *r)
       ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
 
       v->status.done_bytes = block * VOLUME_BLOCK_SIZE;
-      bytes = v->status.read_bytes - before;
-      rate = v->status.rate_bps;
     }
-    if (rate > 0)
-      pause_until (r, began + (uint64_t) ((double) bytes / rate *
-                                          NS_PER_SEC));
     if (r->doubts + VOLUME_SUMS_MAX > DOUBTS_MAX && settle_doubts (r) == -1)
       return -1;
   }
@@ -475,9 +519,10 @@ verify_thread (void *opaque)
   CLEANUP_FREE struct run *r = calloc (1, sizeof *r);
   CLEANUP_FREE struct doubt *doubt = calloc (DOUBTS_MAX, sizeof *doubt);
   CLEANUP_FREE uint64_t *block = calloc (DOUBTS_MAX, sizeof *block);
+  bool has_memory = r != NULL && doubt != NULL && block != NULL;
   int rc = -1;
 
-  if (r != NULL && doubt != NULL && block != NULL) {
+  if (has_memory) {
     r->v = v;
     r->doubt = doubt;
     r->block = block;
@@ -485,12 +530,11 @@ verify_thread (void *opaque)
     drop_errand (r);
   }
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
-  v->status.reason[0] = '\0';
   v->status.state = rc == 0 ? VERIFY_DONE : v->is_stopping ? VERIFY_STOPPED
     : VERIFY_FAILED;
-  if (v->status.state == VERIFY_FAILED)
-    snprintf (v->status.reason, sizeof v->status.reason,
-              "not enough memory");
+  if (v->status.state != VERIFY_FAILED || !has_memory)
+    snprintf (v->status.reason, sizeof v->status.reason, "%s",
+              has_memory ? "" : "not enough memory");
   v->ended_ns = clock_mono_ns ();
   return NULL;
 }
