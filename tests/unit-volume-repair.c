@@ -300,7 +300,7 @@ run_round (uint64_t seed)
 static void
 test_repair (void **state)
 {
-  uint64_t rounds = test_begin (60), i;
+  uint64_t rounds = test_begin (300), i;
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); i++)
