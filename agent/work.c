@@ -263,6 +263,7 @@ set_loss (struct record *rec, void *opaque)
   rec->loss_heard_ms = json_number_value (heard) * 1000;
   rec->loss_dropped =
     json_is_true (json_object_get (loss, "dropped_staged"));
+  rec->loss_zero = mode_loss_zero (loss);
   rec->failover_ms = now > rec->failover_start_ms
     ? now - rec->failover_start_ms : 0;
 }
@@ -282,10 +283,14 @@ end_failovering (struct agent *agent, const struct record *rec,
     *copy = *rec;
     set_loss (copy, promoted);
     snprintf (why, sizeof why, "lost %llu writes, %llu bytes, %.1f s of what "
-              "the source had told of; last heard %.1f s before; took %.3f s",
+              "the source had told of; last heard %.1f s before; took %.3f s; RPO zero: %s%s%s",
               (unsigned long long) copy->loss_writes,
               (unsigned long long) copy->loss_bytes, copy->loss_ms / 1000.0,
-              copy->loss_heard_ms / 1000.0, copy->failover_ms / 1000.0);
+              copy->loss_heard_ms / 1000.0, copy->failover_ms / 1000.0,
+              zero_string (copy->loss_zero),
+              copy->loss_zero == ZERO_PROVEN ? "" : ", ",
+              copy->loss_zero == ZERO_PROVEN ? ""
+              : zero_reason (copy->loss_zero));
     free (copy);
     report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVERED, why,
                   set_loss, promoted);
@@ -457,6 +462,33 @@ tell_link (struct agent *agent, const struct record *rec,
                 o->link_reason ? o->link_reason : "");
 }
 
+/* Events of the mode: who waits for whom, and who does not any more. */
+static void
+tell_mode (struct agent *agent, const struct record *rec,
+           const json_t *status)
+{
+  const char *state = json_text (json_object_get (status, "mode"), "state");
+  enum log_level level = LOG_LEVEL_INFO;
+  const char *kind = NULL;
+  char before[24] = "";
+  struct runtime *rt;
+
+  if (*state == '\0' || !is_source (agent, rec))
+    return;
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt && strcmp (rt->mode_state, state) != 0) {
+    TEXT_SET (before, rt->mode_state);
+    TEXT_SET (rt->mode_state, state);
+    kind = mode_event (before, state, &level);
+  }
+  pthread_mutex_unlock (&agent->lock);
+  if (kind)
+    event_note (agent, level, "monitor", kind, rec->id,
+                our_disk (agent, rec), "%s%s%s", before,
+                before[0] ? " -> " : "", state);
+}
+
 /* Keep the recovery point, now and then, without a new version. */
 static void
 save_point (struct agent *agent, const struct record *rec,
@@ -502,6 +534,7 @@ watch (struct agent *agent, const struct record *rec, const json_t *status)
     return;
   monitor_observe (rec, status, is_source (agent, rec), wall_ms (), &o);
   tell_link (agent, rec, &o);
+  tell_mode (agent, rec, status);
   save_point (agent, rec, &o);
   if (o.event != PAIR_EVENT_UNSET)
     report_event (agent, rec->id, rec->version, o.event, "", set_point, &o);
