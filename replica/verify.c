@@ -29,6 +29,7 @@
 #define SPAN 64u                 /* blocks asked for at once when rechecking */
 #define LOOKS 40u                /* at a block that is not settled ... */
 #define LOOK_MS 250              /* ... with so long between */
+#define COMMITS 3u               /* then a look after each of so many commits */
 #define WAIT_MS 500              /* for a peer that is away */
 #define MENDS 3u                 /* tries to repair what differs */
 
@@ -47,6 +48,7 @@ struct run {
   struct doubt *doubt;
   size_t doubts;
   uint64_t *block;               /* that differ, for the repair */
+  uint64_t later_seq;            /* commit point when one was seen to be newer */
   bool is_over;                  /* it makes no sense any more */
 };
 
@@ -164,7 +166,7 @@ check_answer (struct run *r, uint64_t block, unsigned count,
   uint64_t generation = 0;
 
   if (!peer->is_usable)
-    return error_set (err, EAGAIN, "the secondary takes a copy, or has none");
+    return error_set (err, EAGAIN, "the secondary has no complete copy");
   if (peer->from != block || peer->count == 0 || peer->count > count)
     return error_set (err, EPROTO, "the peer told of other blocks than were "
                       "asked for");
@@ -285,6 +287,7 @@ recheck_once (struct run *r, enum verify_state state)
   size_t i, j;
   int ret = 1;
 
+  r->later_seq = UINT64_MAX;
   for (i = 0; i < r->doubts; i = j) {
     uint64_t block = r->doubt[i].block;
 
@@ -306,9 +309,37 @@ recheck_once (struct run *r, enum verify_state state)
                                r->peer.committed.seq));
       if (!is_settled (d))
         ret = 0;
+      if (d->verdict == VERIFY_LATER &&
+          r->peer.committed.seq < r->later_seq)
+        r->later_seq = r->peer.committed.seq;
     }
   }
   return ret;
+}
+
+/* Wait for the secondary's next commit, which may be an interval away.  -1:
+ * stopped.
+ */
+static int
+wait_for_commit (struct run *r, enum verify_state state)
+{
+  while (r->peer.committed.seq <= r->later_seq) {
+    set_state (r, VERIFY_WAITING, "for the secondary's next commit");
+    pause_ms (r, WAIT_MS);
+    if (look (r, r->doubt[0].block, 1, VERIFY_WAITING) == -1)
+      return -1;
+  }
+  set_state (r, state, "");
+  return 0;
+}
+
+static bool
+is_any_on_its_way (const struct run *r)
+{
+  for (size_t i = 0; i < r->doubts; i++)
+    if (r->doubt[i].verdict == VERIFY_LATER)
+      return true;
+  return false;
 }
 
 /* -1: stopped. */
@@ -318,8 +349,12 @@ recheck (struct run *r, enum verify_state state)
   unsigned looks;
   int rc = 0;
 
-  for (looks = 0; rc == 0 && looks < LOOKS; looks++) {
-    if (looks > 0)
+  for (looks = 0; rc == 0 && looks < LOOKS + COMMITS; looks++) {
+    if (looks >= LOOKS && !is_any_on_its_way (r))
+      break;
+    if (looks >= LOOKS && wait_for_commit (r, state) == -1)
+      return -1;
+    if (looks > 0 && looks < LOOKS)
       pause_ms (r, looks == 1 ? LOOK_MS / 10 : LOOK_MS);
     rc = recheck_once (r, state);
   }

@@ -139,6 +139,16 @@ ok 'in sync again' wait_for 30 mode_is in-sync
 ok 'repaired' verify_run '"rate_bps":0,"repair":true'
 ok 'one block' verify_is 'v["differing"] == v["repaired"] == 1'
 ok 'in sync after it' wait_for 30 mode_is in-sync
+# With commits by interval what is newer here waits for the next one.
+ask "$a" link.mode '"mode":"async","interval_seconds":12'
+ask "$b" link.mode '"mode":"async"'
+resting () { link_is "l['waits_for'] == 'interval'"; }
+ok 'commits by interval' wait_for 30 resting
+nbd_python "$(nbd_uri "$a" d)" 'for i in range(20):
+    h.pwrite(bytes([i + 1]) * 4096, (40 << 20) + i * 8192)
+h.flush()'
+ok 'verify' verify_run '"rate_bps":0'
+ok 'all of it is compared' verify_is 'v["changing"] == v["differing"] == 0'
 verify start '"rate_bps":1048576' >/dev/null
 ask "$a" pair.clear
 ok 'without a pair it fails, and says why' wait_for 20 verify_is \
