@@ -75,7 +75,14 @@
   X (DISK_CLIENTS, "pairdisk_disk_clients", "gauge", DISK,              \
      "guests that are connected")                                       \
   X (DISK_ERRORS, "pairdisk_disk_errors_total", "counter", DISK,        \
-     "checksums that did not match and reads that failed, by kind")
+     "checksums that did not match and reads that failed, by kind")      \
+  X (DISK_DAMAGED, "pairdisk_disk_damaged_blocks", "gauge", DISK,       \
+     "blocks that are known to be damaged now")                         \
+  X (DISK_REPAIRED, "pairdisk_disk_repaired_total", "counter", DISK,    \
+     "damaged blocks that were repaired from the other side")           \
+  X (DISK_DIFFERING, "pairdisk_disk_differing_blocks", "gauge", DISK,   \
+     "blocks that the last verification found to differ and did not "   \
+     "repair")
 
 enum family {
 #define X(name, string, type, scope, help) FAMILY_##name,
@@ -319,6 +326,8 @@ static void
 disk_sample (FILE *f, const json_t *disk, enum family family)
 {
   const json_t *errors = json_object_get (disk, "errors");
+  const json_t *repair = json_object_get (disk, "repair");
+  const json_t *verify = json_object_get (disk, "verify");
   bool is_failed = strcmp (json_text (disk, "state"), "ok") != 0;
 
   switch (family) {
@@ -341,6 +350,20 @@ disk_sample (FILE *f, const json_t *disk, enum family family)
     disk_line (f, disk, family, ",kind=\"checksum\"",
                json_u64 (errors, "checksum"));
     disk_line (f, disk, family, ",kind=\"read\"", json_u64 (errors, "read"));
+    break;
+  case FAMILY_DISK_DAMAGED:
+    disk_line (f, disk, family, "", json_u64 (repair, "damaged"));
+    break;
+  case FAMILY_DISK_REPAIRED:
+    disk_line (f, disk, family, "", json_u64 (repair, "repaired"));
+    break;
+  case FAMILY_DISK_DIFFERING:
+    if (json_is_object (verify))
+      disk_line (f, disk, family, "",
+                 (double) json_u64 (verify, "differing") +
+                 json_u64 (verify, "unreadable_here") +
+                 json_u64 (verify, "unreadable_there") -
+                 json_u64 (verify, "repaired"));
     break;
   default:
     break;
