@@ -15,6 +15,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "transitions.h"
 
 #define PEER_TIMEOUT_MS 1500
 #define STATUS_TIMEOUT_MS 1000
@@ -279,6 +280,7 @@ store_new_pair (struct agent *agent, const struct request *req,
   struct pair_transition t = pair_apply (PAIR_STATUS_UNSET,
                                          PAIR_VERB_CREATE, &facts);
   CLEANUP_FREE struct record *other = malloc (sizeof *other);
+  struct site_step step = { .name = "" };
   bool ok = false;
 
   if (t.outcome != PAIR_MOVED) {
@@ -298,7 +300,10 @@ store_new_pair (struct agent *agent, const struct request *req,
     else
       answer_error (answer, API_OPERATION_DENIED, NULL,
                     "the disk is in another replication pair already");
+    if (ok)
+      site_step_begins (&step, "create", "intent");
     ok = store_end (agent->store, ok) == 0 && ok;
+    site_step_ended (&step);
   }
   if (!ok && answer->error == API_OK)
     answer_error (answer, API_INTERNAL, NULL, NULL);
@@ -544,6 +549,7 @@ run_verb (struct agent *agent, const struct request *req,
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
   struct gathered gathered = { .disk_fence = 0 };
+  struct site_step step = { .name = "" };
   bool ok = false;
   int r = rec ? read_pair (agent, req, rec) : -1;
 
@@ -560,8 +566,11 @@ run_verb (struct agent *agent, const struct request *req,
   if (store_begin (agent->store) == 0) {
     if (store_pair_get (agent->store, rec->id, rec) == 1)
       ok = carry_out (agent, req, verb, token, &gathered, rec, answer);
+    if (ok)
+      site_step_begins (&step, verb->kind, "intent");
     if (store_end (agent->store, ok) == -1)
       ok = false;
+    site_step_ended (&step);
   }
   if (!ok && answer->error == API_OK)
     answer_error (answer, API_INTERNAL, NULL, NULL);

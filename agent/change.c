@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "transitions.h"
 
 bool
 is_source (const struct agent *agent, const struct record *rec)
@@ -104,22 +105,52 @@ report_locked (struct agent *agent, struct record *rec, uint64_t version,
                       pair_event_string (event), message) == -1 ? -1 : 1;
 }
 
+/* The step that EVENT is in the transition that REC is in. */
+static void
+report_step_begins (struct site_step *s, const struct record *before,
+                    enum pair_event event)
+{
+  const char *step = "end";
+
+  switch (event) {
+  case PAIR_EVENT_CREATE_FAILED:
+  case PAIR_EVENT_STOP_FAILED:
+  case PAIR_EVENT_FAILOVER_FAILED:
+  case PAIR_EVENT_REPROTECT_FAILED:
+  case PAIR_EVENT_DELETE_FAILED:
+    step = "failed";
+    break;
+  case PAIR_EVENT_LAGGING:
+    step = "behind";
+    break;
+  default:
+    break;
+  }
+  site_step_begins (s, event == PAIR_EVENT_DISK_INVALID ? "invalid"
+                    : transition_of (before), step);
+}
+
 int
 report_event (struct agent *agent, const char *id, uint64_t version,
               enum pair_event event, const char *message,
               void (*change) (struct record *rec, void *opaque),
               void *opaque)
 {
-  struct record *rec = malloc (sizeof *rec);
+  struct record *rec = calloc (2, sizeof *rec);
+  struct site_step step = { .name = "" };
   int r = -1;
 
   if (rec && store_begin (agent->store) == 0) {
     r = store_pair_get (agent->store, id, rec);
+    rec[1] = rec[0];
     if (r == 1)
       r = report_locked (agent, rec, version, event, message, change,
                          opaque);
+    if (r == 1)
+      report_step_begins (&step, &rec[1], event);
     if (store_end (agent->store, r == 1) == -1)
       r = -1;
+    site_step_ended (&step);
   }
   free (rec);
   if (r == 1) {

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "transitions.h"
 
 #define CALL_TIMEOUT_MS 2500
 #define HELLO_MS 2000
@@ -515,6 +516,7 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
   struct record *theirs = both, *ours = both + 1;
   const json_t *refused = json_object_get (reply, "refused");
   char actor[REGION_SIZE + 8];
+  struct site_step step = { .name = "" };
   int r;
 
   snprintf (actor, sizeof actor, "peer %s", p->region);
@@ -528,7 +530,12 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
                  p->region, sent->id);
   else if (store_begin (agent->store) == 0) {
     r = record_merge (agent, theirs, actor, ours);
-    if (store_end (agent->store, r >= 0) == 0 && r >= 0)
+    if (r == 1)
+      site_step_begins (&step, transition_of (ours), "told");
+    if (store_end (agent->store, r >= 0) == -1)
+      r = -1;
+    site_step_ended (&step);
+    if (r >= 0)
       take_ack (agent, ours, theirs, reply);
   }
   free (both);

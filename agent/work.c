@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "peer-internal.h"
 #include "clock.h"
+#include "transitions.h"
 
 #define TICK_MS 200
 #define STEPS_MAX 5              /* without a rest */
@@ -361,6 +362,7 @@ static void
 settle_tombstone (struct agent *agent, const struct record *rec,
                   const struct progress *p)
 {
+  struct site_step step;
   struct record *now;
 
   if (!p->applied ||
@@ -372,7 +374,10 @@ settle_tombstone (struct agent *agent, const struct record *rec,
       now->status == PAIR_DELETED;
 
     now->gone_ms = wall_ms ();
-    store_end (agent->store, ok && store_pair_put (agent->store, now) == 0);
+    ok = ok && store_pair_put (agent->store, now) == 0;
+    site_step_begins (&step, "delete", "forgotten");
+    store_end (agent->store, ok);
+    site_step_ended (&step);
   }
   free (now);
 }
