@@ -13,6 +13,8 @@
 #include "disks.h"
 #include "error.h"
 
+#define CONTROL_TELL_MS 1000    /* to tell the peer of a promise's end */
+
 struct call {
   const json_t *request;
   json_t *answer;
@@ -29,10 +31,46 @@ extern int call_refuse (struct call *call, const char *code, int errnum,
 /* A function below has failed and filled call->error. */
 extern int call_failed (struct call *call);
 
-extern int call_number (struct call *call, const char *key, uint64_t *ret);
+/* The disk's role is not WANTED. */
+extern int call_wrong_role (struct call *call,
+                            const struct volume_status *status,
+                            const char *wanted);
 
 /* Is the disk WANTED, and its link set up? */
 extern int call_check_role (struct call *call, enum volume_role wanted);
+
+/* Fields, which must be there. */
+extern int call_string (struct call *call, const char *key, const char **ret);
+extern int call_number (struct call *call, const char *key, uint64_t *ret);
+extern int call_uuid (struct call *call, const char *key, struct uuid *ret);
+extern int call_secret (struct call *call, uint8_t ret[LINK_SECRET_SIZE]);
+
+/* control-disk.c */
+extern int op_disk_create (struct call *call);
+extern int op_disk_delete (struct call *call);
+extern int op_disk_resize (struct call *call);
+extern int op_disk_list (struct call *call);
+extern int op_disk_status (struct call *call);
+extern int op_disk_digest (struct call *call);
+extern int op_disk_scrub (struct call *call);
+
+/* control-pair.c */
+extern int op_pair_set (struct call *call);
+extern int op_pair_clear (struct call *call);
+extern int op_promote (struct call *call);
+
+/* control-link.c */
+extern int op_link_start (struct call *call);
+extern int op_link_limit (struct call *call);
+extern int op_link_stop (struct call *call);
+extern int op_link_mode (struct call *call);
+extern int op_replica_accept (struct call *call);
+extern int op_replica_stop (struct call *call);
+
+/* The link of a primary will end: what the peer relies on is taken back, if
+ * it can be told.
+ */
+extern void link_take_promise_back (struct disk *disk);
 
 /* control-reconcile.c */
 extern int op_disk_history (struct call *call);

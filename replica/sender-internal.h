@@ -1,5 +1,5 @@
 /* The sender's parts: sender.c (threads, state, back-off, status) and
- * session.c (one connection: handshake, decision, copy, stream).
+ * session.c and its parts (one connection: handshake, decision, copy, stream).
  */
 
 #ifndef PAIRDISK_SENDER_INTERNAL_H
