@@ -228,17 +228,35 @@ check_destination (struct agent *agent, const struct request *req,
   }
   refused = json_object_get (reply, "refused");
   status = json_object_get (reply, "status");
-  if (json_is_object (refused)) {
-    enum api_error code = api_error_find (json_text (refused, "code"));
-
-    answer_error (answer, code == API_OK ? API_OPERATION_DENIED : code,
-                  NULL, "%s", json_text (refused, "message"));
-  }
+  if (json_is_object (refused))
+    answer_error (answer, peer_refused_code (refused), NULL, "%s",
+                  json_text (refused, "message"));
   else if (!TEXT_SET (rec->destination_disk, json_text (status, "disk")) ||
            !TEXT_SET (rec->destination_device, json_text (status, "uuid")))
     answer_error (answer, API_INTERNAL, NULL, NULL);
   *ret_fence = json_u64 (status, "fence");
   json_decref (reply);
+  return answer->error == API_OK;
+}
+
+bool
+pairs_are_too_many (struct agent *agent)
+{
+  int64_t n;
+
+  store_enter (agent->store);
+  n = store_pair_count (agent->store);
+  store_leave (agent->store);
+  return n == -1 || (uint64_t) n >= agent->settings.pairs_max;
+}
+
+static bool
+check_quota (struct agent *agent, struct answer *answer)
+{
+  if (pairs_are_too_many (agent))
+    answer_error (answer, API_QUOTA_EXCEED, NULL, "this site takes part in "
+                  "%llu pairs (pairs-max): delete one that is not needed",
+                  (unsigned long long) agent->settings.pairs_max);
   return answer->error == API_OK;
 }
 
@@ -323,6 +341,7 @@ action_create_pair (struct agent *agent, struct request *req,
   rec->rpo = RPO_SECONDS_DEFAULT;
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
       !parse_flow (req, rec, answer) || !tags_parse (req, rec, answer) ||
+      !check_quota (agent, answer) ||
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
     return;

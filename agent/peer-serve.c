@@ -180,6 +180,10 @@ check_destination (struct agent *agent, const char *id_or_name,
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,
                    id_or_name);
+  if (r == 1 && pairs_are_too_many (agent))
+    return refuse (ret, API_QUOTA_EXCEED, "the site of region %s takes part "
+                   "in %llu pairs (pairs-max)", agent->settings.region,
+                   (unsigned long long) agent->settings.pairs_max);
   if (r == 2)
     return refuse (ret, API_OPERATION_DENIED,
                    "disk %s is in replication pair %s", disk.id, rec->id);

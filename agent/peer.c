@@ -466,12 +466,22 @@ hello (struct peer *p)
 /* ------------------------------------------------------------------ */
 /* Exchange of records.                                                 */
 
+enum api_error
+peer_refused_code (const json_t *refused)
+{
+  enum api_error code = api_error_find (json_text (refused, "code"));
+
+  /* Two have one code; sites do not ask each other about tags. */
+  return code == API_OK ? API_OPERATION_DENIED
+    : code == API_QUOTA_EXCEED_TAGS ? API_QUOTA_EXCEED : code;
+}
+
 static void
 take_refusal (struct agent *agent, const struct record *rec,
               const json_t *refused)
 {
   struct runtime *rt;
-  enum api_error code = api_error_find (json_text (refused, "code"));
+  enum api_error code = peer_refused_code (refused);
 
   /* What passes by itself is no refusal: ask again. */
   if (code == API_SERVICE_UNAVAILABLE || code == API_INTERNAL)
@@ -479,9 +489,10 @@ take_refusal (struct agent *agent, const struct record *rec,
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, rec->id);
   if (rt) {
-    rt->refused_code = code == API_OK ? API_OPERATION_DENIED : code;
-    snprintf (rt->refused, sizeof rt->refused, "%s",
-              json_text (refused, "message"));
+    rt->refused_code = code;
+    snprintf (rt->refused, sizeof rt->refused, "%s", code == API_QUOTA_EXCEED
+              ? pair_reason_string (PAIR_REASON_QUOTA_EXCEED)
+              : json_text (refused, "message"));
   }
   pthread_mutex_unlock (&agent->lock);
 }

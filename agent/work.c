@@ -282,11 +282,7 @@ end_failovering (struct agent *agent, const struct record *rec,
       return;
     *copy = *rec;
     set_loss (copy, promoted);
-    snprintf (why, sizeof why, "lost %llu writes, %llu bytes, %.1f s of what "
-              "the source had told of; last heard %.1f s before; took %.3f s",
-              (unsigned long long) copy->loss_writes,
-              (unsigned long long) copy->loss_bytes, copy->loss_ms / 1000.0,
-              copy->loss_heard_ms / 1000.0, copy->failover_ms / 1000.0);
+    loss_text (copy, why, sizeof why);
     free (copy);
     report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVERED, why,
                   set_loss, promoted);
@@ -329,20 +325,17 @@ end_reprotecting (struct agent *agent, const struct record *rec,
                   const struct progress *p, const json_t *status)
 {
   json_t *discard = loser_discard (agent, rec, status);
+  struct record *copy;
   char why[480] = "";
 
   if (p->applied && p->peer_done) {
-    if (json_u64 (discard, "writes") > 0)
-      snprintf (why, sizeof why, "the disk of region %s gives up %llu writes, "
-                "%llu bytes, made over %.1f s; %s%.200s",
-                rec->reprotect == REPROTECT_CANCEL ? rec->destination_region
-                : rec->source_region,
-                (unsigned long long) json_u64 (discard, "writes"),
-                (unsigned long long) json_u64 (discard, "bytes"),
-                json_number_value (json_object_get (discard, "seconds")),
-                *json_text (json_object_get (discard, "salvage"), "file")
-                ? "saved there in " : "not saved",
-                json_text (json_object_get (discard, "salvage"), "file"));
+    copy = malloc (sizeof *copy);
+    if (copy) {
+      *copy = *rec;
+      reprotect_end (copy, discard);
+      discard_text (copy, why, sizeof why);
+      free (copy);
+    }
     report_event (agent, rec->id, rec->version,
                   rec->reprotect == REPROTECT_CANCEL ? PAIR_EVENT_CANCELLED
                   : PAIR_EVENT_REVERSED, why, reprotect_end, discard);

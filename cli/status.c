@@ -141,6 +141,15 @@ next_of (const json_t *pair, const char *status)
     : text_printf ("pairctl pair show %s", name);
 }
 
+static bool
+is_split (const json_t *pair)
+{
+  const char *relation =
+    get_string (json_object_get (pair, "Divergence"), "Relation");
+
+  return relation && strcmp (relation, "split-brain") == 0;
+}
+
 static void
 look_at_pair (struct status *s, const json_t *pair)
 {
@@ -154,7 +163,10 @@ look_at_pair (struct status *s, const json_t *pair)
   double lag, rpo;
   bool b;
 
-  if (state_is_wrong (status))
+  if (is_split (pair))
+    attention (s, CRITICAL, "pair", name, next, "%s",
+               message ? message : "split brain");
+  else if (state_is_wrong (status))
     attention (s, CRITICAL, "pair", name, next, "%s%s%s", status,
                message ? ": " : "", message ? message : "");
   else if (is_active (status) && is_link_down (link))

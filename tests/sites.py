@@ -278,6 +278,9 @@ class Sites:
             site.start()
         self.wait_up()
 
+    def full_copies(self):
+        return sum(s.full_copies() for s in self.both)
+
     def wait_up(self):
         wait_for("both sites are up", 60,
                  lambda: all(s.is_up() for s in self.both))
