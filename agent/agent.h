@@ -684,6 +684,10 @@ extern void work_stop (struct agent *agent);
 extern void runtimes_free (struct agent *agent);
 extern void work_wake (struct agent *agent);
 
+/* What a passing status waits for, in words; "": nothing that takes long. */
+extern void work_waits_for (struct agent *agent, const struct record *rec,
+                            char *ret, size_t size);
+
 /* Wait until our plugin is as VERSION of the record says; false: not yet. */
 extern bool work_wait_applied (struct agent *agent, const char *id,
                                uint64_t version, unsigned timeout_ms);

@@ -93,16 +93,18 @@ describe_pair (struct agent *agent, const struct request *req,
   json_t *status = pair_disk_status (agent, rec);
   json_t *tags = json_loads (rec->tags, 0, NULL), *json;
   uint64_t point = pair_recovery_point (agent, rec, status);
-  char split[480];
+  char more[480];
 
-  reprotect_split_text (agent, rec, split, sizeof split);
+  reprotect_split_text (agent, rec, more, sizeof more);
+  if (more[0] == '\0')
+    work_waits_for (agent, rec, more, sizeof more);
   json = json_pack (
     "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
     " s:s, s:s, s:I, s:I, s:b, s:I, s:s, s:s, s:s, s:s, s:o}",
     "ReplicaPairId", rec->id, "PairName", rec->name,
     "Description", rec->description,
     "Status", pair_status_string (rec->status),
-    "StatusMessage", rec->message[0] ? rec->message : split,
+    "StatusMessage", rec->message[0] ? rec->message : more,
     "SourceRegion", rec->source_region, "SourceZoneId", rec->source_zone,
     "SourceDiskId", rec->source_disk,
     "DestinationRegion", rec->destination_region,

@@ -81,9 +81,12 @@ quiet_ask (struct quiet *q, uint64_t *ret_dropped)
   return true;
 }
 
+/* A connection that is kept has all of its memory touched by libmicrohttpd,
+ * so a stranger's is not: IS_KNOWN.
+ */
 static enum MHD_Result
 send_json (struct MHD_Connection *connection, int http, json_t *json,
-           const char *auth)
+           const char *auth, bool is_known)
 {
   char *text = json ? json_dumps (json, JSON_COMPACT) : NULL;
   struct MHD_Response *response;
@@ -101,6 +104,8 @@ send_json (struct MHD_Connection *connection, int http, json_t *json,
   MHD_add_response_header (response, "Content-Type", "application/json");
   if (auth)
     MHD_add_response_header (response, PEER_AUTH_HEADER, auth);
+  if (!is_known)
+    MHD_add_response_header (response, "Connection", "close");
   r = MHD_queue_response (connection, http, response);
   MHD_destroy_response (response);
   return r;
@@ -112,7 +117,7 @@ send_error (struct listener *l, struct MHD_Connection *connection,
 {
   return send_json (connection, api_error_info (error)->http,
                     error_body (l->http->agent, error, name, recommend),
-                    NULL);
+                    NULL, false);
 }
 
 struct query {
@@ -255,7 +260,7 @@ serve_action (struct listener *l, struct MHD_Connection *connection,
   params_release (&req.params);
   params_release (&query);
   params_release (&form);
-  return send_json (connection, http, json, NULL);
+  return send_json (connection, http, json, NULL, *ret_known);
 }
 
 static enum MHD_Result
@@ -273,7 +278,7 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
                      u->len, &http, answer_auth);
   *ret_known = answer_auth[0];
   return send_json (connection, http, json,
-                    answer_auth[0] ? answer_auth : NULL);
+                    answer_auth[0] ? answer_auth : NULL, *ret_known);
 }
 
 static enum MHD_Result
@@ -304,7 +309,7 @@ serve_health (struct listener *l, struct MHD_Connection *connection)
   bool ok;
   json_t *json = health_json (l->http->agent, &ok);
 
-  return send_json (connection, ok ? 200 : 503, json, NULL);
+  return send_json (connection, ok ? 200 : 503, json, NULL, true);
 }
 
 /* What monitoring asks.  Not over the addresses of the API: there everybody

@@ -27,6 +27,7 @@
 #define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
 #define PEER_GONE_MS 3000
 #define TAKE_OVER_MS 5000
+#define WAITS_MS 2000            /* so long it is not worth a word */
 #define POINT_SAVE_MS 30000
 #define HOUSEKEEPING_NS (2 * NS_PER_SEC)
 #define PRUNE_NS (3600 * NS_PER_SEC)
@@ -185,6 +186,37 @@ get_progress (struct agent *agent, const struct record *rec, bool applied,
   pthread_mutex_unlock (&agent->lock);
   if (!ret->is_owner && ret->peer_gone && ret->age_ms > TAKE_OVER_MS)
     ret->is_owner = true;
+}
+
+void
+work_waits_for (struct agent *agent, const struct record *rec, char *ret,
+                size_t size)
+{
+  const char *other = other_region (agent, rec);
+  struct progress p;
+  bool applied;
+
+  ret[0] = '\0';
+  if (pair_status_kind (rec->status) != PAIR_KIND_PASSING)
+    return;
+  pthread_mutex_lock (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+
+  applied = rt && rt->applied_version == rec->version;
+  pthread_mutex_unlock (&agent->lock);
+  get_progress (agent, rec, applied, &p);
+  if (p.epoch_age_ms < WAITS_MS)
+    return;
+  if (p.trouble[0])
+    snprintf (ret, size, "waits for nbdkit here: %.400s", p.trouble);
+  else if (p.peer_gone)
+    snprintf (ret, size, "waits for the site of region %s, which cannot be "
+              "reached", other);
+  else if (!p.peer_done)
+    snprintf (ret, size, "waits for the site of region %s to do its part",
+              other);
+  else if (!applied)
+    snprintf (ret, size, "waits for nbdkit here");
 }
 
 /* ------------------------------------------------------------------ */

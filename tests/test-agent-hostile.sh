@@ -64,14 +64,16 @@ for sent in (params, params + [("more", "x" * 100000)]):
 END
 ok 'a megabyte in the query' hostile <<'END'
 for query in (b"&".join(b"p%d=%s" % (i, b"x" * 1000) for i in range(1000)),
-              b"&".join(b"a=1" for i in range(250000)), b"x" * 1000000):
+              b"x" * 1000000):
     answer = raw(b"GET /?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n", False)
     assert answer.split()[1] == b"400", answer[:100]
     head, body = answer.split(b"\r\n\r\n", 1)
     assert b"application/json" in head, head
     assert json.loads(body)["Code"] == "InvalidParameter.Format", body
-answer = raw(b"GET /?" + b"x" * 4000000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-assert answer == b"" or answer.split()[1][:1] == b"4", answer[:100]
+# Beyond what the HTTP library takes.
+for query in b"&".join(b"a=1" for i in range(250000)), b"x" * 4000000:
+    answer = raw(b"GET /?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer == b"" or answer.split()[1][:1] == b"4", answer[:100]
 END
 ok 'a megabyte of headers' hostile <<'END'
 for header in (b"x: " + b"y" * 1000000,

@@ -26,7 +26,8 @@ ok 'it is back: it says so' wait_for 20 said 'answers again'
 wait_for 20 plugin_alive a
 on disk create two --size 1M >/dev/null
 wait_for 20 on disk delete two --yes
-ok 'it ends as it was told to' wait "$watch"
+wait "$watch"
+is 'it ends as it was told to' $? 0
 is 'each was said once' "$(grep -c . "$tmp/watch.err")" 2
 jq -r .EventId <"$tmp/watch.out" >"$tmp/seen"
 on event list --limit 500 --json | jq -r '.Events[].EventId' >"$tmp/all"
