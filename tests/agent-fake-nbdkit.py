@@ -350,8 +350,10 @@ def receive(request):
 
 
 def send(d, v):
-    host, port = d["link"].split("//")[1].rsplit(":", 1)
     with lock:
+        if not d["link"]:
+            return None             # stopped meanwhile
+        host, port = d["link"].split("//")[1].rsplit(":", 1)
         request = {k: d[k] for k in ("pair", "secret", "fence", "seq")}
         request["hold"] = v["hold"]
     try:
@@ -389,7 +391,7 @@ def links():
                 continue
             answer = send(d, v)
             with lock:
-                if d["link"]:
+                if answer and d["link"]:
                     take(d, v, answer)
         time.sleep(0.02)
 
