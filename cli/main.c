@@ -60,6 +60,10 @@ const struct cli_command cli_commands[] = {
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },
+  { "disk", "verify", "DISK", "compare both sides of a disk's pair",
+    "At the primary's site, while guests go on.  'disk show' says how far it\n"
+    "is and what was found.",
+    disk_verify_options, disk_verify, NULL },
 
   { "pair", "create", NULL, "make a pair of a disk here and one at a peer",
     "Nothing is copied before 'pair start'.  The content of the peer's disk\n"

@@ -65,6 +65,7 @@ static const struct op {
   { "disk.history",   NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_history },
   { "disk.resize",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_resize },
   { "disk.scrub",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_scrub },
+  { "disk.verify",    NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_disk_verify },
   { "pair.set",       NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_set },
   { "pair.clear",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_pair_clear },
   { "link.start",     NEEDS_DISK | NEEDS_VOLUME | CHANGES, op_link_start },

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "disks.h"
 #include "steps.h"
+#include "scrubfile.h"
 #include "syncfile.h"
 
 /* Guards the list, and refs, guests and is_barred of every disk in it. */
@@ -33,6 +34,7 @@ disk_free (struct disk *disk)
     return;
   scrub_release (&disk->scrub);
   salvage_release (&disk->salvage);
+  verify_release (&disk->verify);
   replication_release (&disk->replication);
   pthread_mutex_destroy (&disk->ops_lock);
   if (disk->dirfd >= 0)
@@ -56,6 +58,7 @@ disk_new (const char *dir, const char *name, struct error *err)
   replication_init (&disk->replication);
   scrub_init (&disk->scrub);
   salvage_init (&disk->salvage);
+  verify_init (&disk->verify);
   disk->dirfd = -1;
   return disk;
 }
@@ -148,6 +151,10 @@ disk_start (struct disk *disk,
   error = (struct error) ERROR_INIT;
   if (replication_start (disk, &error) == -1)
     fn (disk->name, &error);
+  error = (struct error) ERROR_INIT;
+  if (disk->dirfd >= 0 &&
+      scrub_resume (&disk->scrub, disk->volume, disk->dirfd, &error) == -1)
+    fn (disk->name, &error);
 }
 
 /* Close the volume; DISK stays. */
@@ -158,7 +165,8 @@ disk_stop (struct disk *disk, struct error *err)
 
   if (volume == NULL)
     return 0;
-  scrub_stop (&disk->scrub);
+  scrub_stop (&disk->scrub, false);
+  verify_stop (&disk->verify);
   replication_stop (disk);
   disk->volume = NULL;
   return volume_close (volume, err);
@@ -452,6 +460,8 @@ disk_delete (struct disk *disk, struct error *err)
   r = disk_stop (disk, err);
   if (r == 0)
     r = syncfile_store (disk->dirfd, &(struct sync_record) { 0 }, err);
+  if (r == 0 && scrubfile_remove (disk->dirfd) == -1)
+    r = error_set_errno (err, errno, "cannot delete the scrub's file");
   if (r == 0)
     r = linkfile_remove (disk->dirfd, err);
   if (r == 0)

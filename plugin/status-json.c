@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto.h"
+#include "proof-json.h"
 #include "status-json.h"
 
 #define NUMBER(n) ((json_int_t) (n))
@@ -326,7 +327,8 @@ disk_to_json (struct disk *disk)
 
   return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}",
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, "
+                    "s:o, s:o}",
                     "disk", disk->name,
                     "uuid", uuid_to_json (&v.uuid),
                     "size", NUMBER (v.size),
@@ -355,6 +357,9 @@ disk_to_json (struct disk *disk)
                     "reads", NUMBER (v.guest_reads),
                     "flushes", NUMBER (v.flushes),
                     "scrub", scrub_to_json (disk),
+                    "repair", disk->volume == NULL ? json_null () :
+                    repair_to_json (disk),
+                    "verify", verify_to_json (disk),
                     "discard", discard_to_json (disk, &v),
                     "link", v.role == VOLUME_ROLE_PRIMARY ?
                     link_to_json (disk) : json_null (),

@@ -54,6 +54,8 @@ struct replica_log {
 /* ------------------------------------------------------------------ */
 /* Sender.                                                              */
 
+struct repairer;
+
 enum sender_state {
   SENDER_UNSET = 0,
   SENDER_OFF,         /* stopped */
@@ -79,6 +81,7 @@ struct sender_config {
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
   struct sync *sync;        /* of the disk; outlives the sender */
+  struct repairer *repairer;/* of the disk, NULL: none; outlives it, too */
   struct replica_options options;
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
@@ -151,6 +154,22 @@ extern void sender_get_status (struct sender *s, struct sender_status *ret);
 
 /* Bytes a second from now on, 0 for no limit.  Any thread. */
 extern void sender_set_limit (struct sender *s, uint64_t limit_bps);
+
+/* Bring COUNT blocks, in order, to the peer though it has taken them before:
+ * they differ there.  The copies there are replaced in one step, by a delta,
+ * with the next session that would only stream; the one there is ends for it.
+ * A later call replaces an earlier one.
+ */
+extern int sender_mend (struct sender *s, const uint64_t *block, size_t count,
+                        uint64_t *ret_id, struct error *err);
+
+/* GONE: it is not known here, or was given up. */
+enum sender_mend { SENDER_MEND_GONE = 0, SENDER_MEND_PENDING,
+                   SENDER_MEND_DONE };
+extern enum sender_mend sender_mend_state (struct sender *s, uint64_t id);
+
+/* Forget those that no session took up yet. */
+extern void sender_mend_cancel (struct sender *s);
 
 /* End a back-off now: the other side is known to be ready. */
 extern void sender_kick (struct sender *s);

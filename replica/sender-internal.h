@@ -22,6 +22,7 @@ enum session_end {
   SESSION_REFUSED,     /* things must change first: try again slowly */
   SESSION_FENCED,
   SESSION_DONE,        /* one-shot finished */
+  SESSION_AGAIN,       /* to begin with a delta: at once */
   SESSION_STOPPED
 };
 
@@ -44,6 +45,11 @@ struct sender {
   uint64_t session_ns;           /* monotonic start, 0: none */
   uint64_t acked_bytes;          /* frames completed */
   uint64_t retry_ns;             /* monotonic, of the next try */
+  struct mend {                  /* blocks found to differ at the peer */
+    uint64_t *block;             /* in order */
+    size_t count;                /* 0: none */
+    uint64_t id, done_id;
+  } mend;
   struct rate {                  /* of the last seconds */
     uint64_t start_ns;
     uint64_t acked, done, committed, appended;   /* bytes at start_ns */

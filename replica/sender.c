@@ -288,6 +288,7 @@ sender_thread (void *opaque)
       pause_ms (s, s->config.refused_ms);
       break;
     case SESSION_STOPPED:
+    case SESSION_AGAIN:
       break;
     case SESSION_LOST:
     case SESSION_END_UNSET:
@@ -313,6 +314,7 @@ sender_free (struct sender *s)
 {
   pthread_mutex_destroy (&s->status_lock);
   explicit_bzero (s->config.secret, sizeof s->config.secret);
+  free (s->mend.block);
   free (s->uri);
   free (s);
 }

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "handshake.h"
 #include "replica-internal.h"
 #include "session-internal.h"
 
@@ -18,43 +19,15 @@
 /* Handshake.                                                           */
 
 static enum session_end
-say_hello (struct session *n, struct wire_keys *keys, struct error *err)
+shake_hands (struct session *n, struct wire_keys *keys, struct error *err)
 {
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_hello hello;
+  const struct sender_config *config = &n->s->config;
+  bool is_refused;
 
-  if (link_read_page (n->link, WIRE_HELLO_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  if (wire_hello_decode (page, &hello, err) == -1)
-    return SESSION_REFUSED;
-  if (hello.version_min > WIRE_VERSION || hello.version_max < WIRE_VERSION) {
-    error_set (err, EPROTO, "the peer speaks protocol versions %u to %u, "
-               "this side %u", hello.version_min, hello.version_max,
-               WIRE_VERSION);
-    return SESSION_REFUSED;
-  }
-  if (!uuid_equal (&hello.pair, &n->s->config.pair)) {
-    error_set (err, EPROTO, "the peer answers for another pair");
-    return SESSION_REFUSED;
-  }
-  memcpy (keys->server_nonce, hello.nonce, sizeof hello.nonce);
-  return SESSION_END_UNSET;
-}
-
-static enum session_end
-authenticate (struct session *n, struct wire_keys *keys, struct error *err)
-{
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_auth auth = { .version = WIRE_VERSION };
-
-  keys->pair = n->s->config.pair;
-  memcpy (keys->secret, n->s->config.secret, sizeof keys->secret);
-  random_bytes (keys->client_nonce, sizeof keys->client_nonce);
-  memcpy (auth.nonce, keys->client_nonce, sizeof auth.nonce);
-  wire_auth_encode (&auth, keys, page);
-  if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  return SESSION_END_UNSET;
+  if (handshake (n->link, &config->pair, config->secret, keys, &is_refused,
+                 err) == 0)
+    return SESSION_END_UNSET;
+  return is_refused ? SESSION_REFUSED : session_end_of_failure (n, err);
 }
 
 static enum session_end
@@ -102,7 +75,7 @@ can_resume (struct session *n, const struct volume_status *status)
   uint64_t have = peer->stage_last > peer->stage_start ?
     peer->stage_last : peer->stage_start;
 
-  return peer->stage_is_active &&
+  return peer->stage_is_active && n->mending == NULL &&
     peer->stage_since == n->since &&
     have <= status->durable.seq &&
     have + 1 >= n->self_view.journal_from &&
@@ -183,6 +156,11 @@ decide (struct session *n, const struct volume_status *status,
     }
     /* fall through */
   case PAIR_ACTION_STREAM:
+    if (session_take_mend (n)) {
+      n->peer_differs = true;
+      plan_stage (n, n->peer.committed.seq, status);
+      return SESSION_END_UNSET;
+    }
     n->phase = PHASE_STREAM;
     n->first_seq = decision.from.seq + 1;
     n->last = n->peer.committed;
@@ -228,7 +206,7 @@ open_session (struct session *n, const struct volume_status *status,
     .salt = volume_content_salt (n->s->v),
     .appended = status->appended,
     .next_seq = n->peer.next_seq,
-    .stage_id = n->phase == PHASE_STREAM ? 0 :
+    .stage_id = n->phase == PHASE_STREAM ? 0 : n->mending != NULL ? n->id :
       view_stage_id (&n->self_view, &n->s->config.pair, n->since, n->start),
     .stage_since = n->since,
     .stage_start = n->start,
@@ -287,9 +265,7 @@ add_connections (struct session *n, struct error *err)
          link_connections (n->link) < n->s->config.options.connections) {
     if (link_add (n->link, err) == -1)
       return session_end_of_failure (n, err);
-    end = say_hello (n, &keys, err);
-    if (end == SESSION_END_UNSET)
-      end = authenticate (n, &keys, err);
+    end = shake_hands (n, &keys, err);
     explicit_bzero (&keys, sizeof keys);
   }
   link_use (n->link, 0);
@@ -302,8 +278,7 @@ session_begin (struct session *n, struct error *err)
   struct volume_status status;
   enum session_end end;
 
-  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
+  if ((end = shake_hands (n, &n->keys, err)) != SESSION_END_UNSET ||
       (end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)

@@ -75,6 +75,10 @@ ask_changed (struct session *n, struct error *err)
   if (n->block >= session_blocks (n) ||
       (n->block >= n->changed.from && n->block < n->changed.end))
     return 0;
+  if (n->mending != NULL) {
+    session_fill_mend (n);
+    return 0;
+  }
   if (link_read_page (n->link, WIRE_CHANGED_OFFSET + n->block *
                       WIRE_PAGE_SIZE, page, err) == -1 ||
       wire_changed_decode (page, &n->changed, err) == -1)

@@ -1,5 +1,6 @@
 /* The parts of a session: session.c (life, loop, refusals), session-begin.c
- * (handshake, decision) and session-frames.c (copy, stream, promises).
+ * (handshake, decision), session-frames.c (copy, stream, promises) and
+ * session-proof.c (repair, verification).
  *
  * All of it is for one thread, the sender's.
  */
@@ -14,6 +15,7 @@
 #include "pace.h"
 #include "sender-internal.h"
 #include "view.h"
+#include "wire-proof.h"
 #include "wire.h"
 
 #define SESSION_SETTLE_MS 2      /* between looks at the journal's end */
@@ -47,6 +49,14 @@ struct session {
   /* Read already, waits for a slot that tells the peer of its generation. */
   struct link_slot *held;
   bool is_unsettled;             /* and the volume's table lacks it still */
+
+  /* Repair and verification: session-proof.c. */
+  uint64_t ask_ns;               /* when to ask what is damaged there */
+  uint8_t proof[WIRE_PROOF_SIZE];
+  bool asks_nothing;
+  uint64_t *mending;             /* blocks to bring, in order; NULL: none */
+  size_t mending_count;
+  uint64_t mend_id;
 
   bool tells_fence;              /* that is all the session is for */
   bool is_committed;             /* the peer has no stage of ours */
@@ -90,5 +100,23 @@ extern int session_send_promise (struct session *n, struct error *err);
 
 /* With the promise in force records need not be durable here first. */
 extern void session_set_ahead (struct session *n);
+
+/* ------------------------------------------------------------------ */
+/* session-proof.c                                                      */
+
+/* Ask what is damaged at the peer, now and then, and pass it on. */
+extern int session_look_for_wants (struct session *n, struct error *err);
+
+/* Are there blocks to bring to the peer that differ there? */
+extern bool session_mend_is_due (struct session *n);
+
+/* Have them in n->mending; false: there are none. */
+extern bool session_take_mend (struct session *n);
+
+/* Have n->changed tell of those around n->block. */
+extern void session_fill_mend (struct session *n);
+
+/* The peer committed them. */
+extern void session_mended (struct session *n);
 
 #endif /* PAIRDISK_SESSION_INTERNAL_H */

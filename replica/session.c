@@ -147,6 +147,8 @@ reap (struct session *n, struct error *err)
     sender_note_committed (s, &slot->point);
     if (!n->is_committed) {
       n->is_committed = true;
+      if (n->mending != NULL)
+        session_mended (n);
       log_line (&s->config.log, REPLICA_LOG_INFO,
                 "the peer committed its copy at seq %" PRIu64,
                 slot->point.seq);
@@ -225,9 +227,12 @@ work (struct session *n, struct error *err)
       return session_end_of_failure (n, err);
     if (is_done (n))
       return SESSION_DONE;
+    if (session_mend_is_due (n) && n->phase == PHASE_STREAM && n->is_committed)
+      return SESSION_AGAIN;
     session_set_ahead (n);
     if (send_all (n, &wait_ms, err) == -1 ||
-        session_send_promise (n, err) == -1 || keep_alive (n, err) == -1)
+        session_send_promise (n, err) == -1 ||
+        session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
     if (!n->is_ahead && n->held == NULL && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
@@ -285,6 +290,7 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
     link_settle (n->link, CLOSE_MS);
   link_close (n->link);
   explicit_bzero (&n->keys, sizeof n->keys);
+  free (n->mending);
   free (n);
   return end;
 }

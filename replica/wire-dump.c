@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "wire-proof.h"
 #include "wire.h"
 
 static void
@@ -168,6 +169,8 @@ wire_dump (const void *buf, size_t len, FILE *fp, struct error *err)
     dump_payload (&frame, (const uint8_t *) buf + FRAME_HEADER_SIZE, fp);
     return 0;
   }
+  if (len == WIRE_PROOF_SIZE && wire_proof_dump (buf, fp))
+    return 0;
   if (len == WIRE_PAGE_SIZE) {
     if (dump_handshake (buf, fp))
       return 0;
