@@ -14,8 +14,8 @@
 
 #include "cleanup.h"
 #include "disks.h"
-#include "steps.h"
 #include "scrubfile.h"
+#include "steps.h"
 #include "syncfile.h"
 
 /* Guards the list, and refs, guests and is_barred of every disk in it. */

@@ -115,15 +115,7 @@ class Run:
         return status == VERBS[self.verb][2]
 
     def attach(self):
-        """A guest writes, again until it may."""
-        def write():
-            self.restart()
-            try:
-                self.pair.write(self.pair.destination)
-                return True
-            except lib.nbd.Error:
-                return False
-        wait_for("a guest may write", lib.DEADLINE, write)
+        self.pair.write(self.pair.destination)
 
     def check(self):
         pair = self.pair
@@ -138,9 +130,12 @@ class Run:
             wait_for("both disks are equal", 30, equal)
             pair.content.check(pair.source, pair.disks[pair.source])
         if self.verb == "failover":
+            def is_fenced():
+                disk = pair.source.disk(pair.disks[pair.source])
+                return disk.get("fenced") and not disk.get("link")
+            wait_for("the old source is fenced", 30, is_fenced)
             pair.content.check(pair.destination,
                                pair.disks[pair.destination])
-            self.before = dict(pair.content.blocks)
         if pair.id and self.verb != "delete":
             told = pair.agree()
             if not told or told["SourceRegion"] != pair.source.region:
@@ -180,20 +175,19 @@ def live(sites, number, seed, queues, run_class, title, copies_max=1):
     for verb in LIFE:
         queue = queues.get(verb)
         job = queue.pop() if queue else None
-        if verb == "failover":
-            pair.write(pair.source)
-            wait_for("both disks are equal", 30, pair.is_level)
-            saved = dict(pair.content.blocks)
-        if verb == "cancel":
-            pair.content.blocks = saved
-        if verb in ("start", "start-oneshot"):
-            pair.write(pair.source)
         run = run_class(sites, pair, verb, job)
         begin = time.monotonic()
         try:
+            if verb in ("start", "start-oneshot", "failover"):
+                pair.write(pair.source)
+            if verb == "failover":
+                wait_for("both disks are equal", 30, pair.is_level)
+                saved = dict(pair.content.blocks)
+            if verb == "cancel":
+                pair.content.blocks = saved
             run.go()
             ok, why = True, run.notes[:5]
-        except (Failed, lib.nbd.Error, ConnectionError) as e:
+        except (Failed, OSError) as e:
             sites.failed = True
             ok, why = False, run.notes + ["%r" % e,
                                           pair.describe() if pair.id else ""]

@@ -235,8 +235,12 @@ class Site:
             return json.loads(s.makefile().readline())
 
     def digest(self, disk):
-        answer = self.control(op="disk.digest", disk=disk)
-        return answer.get("digest"), (answer.get("committed") or {}).get("seq")
+        """(digest, seq), or something that equals nothing."""
+        try:
+            answer = self.control(op="disk.digest", disk=disk)
+            return answer["digest"], (answer["committed"] or {})["seq"]
+        except (OSError, ValueError, KeyError):
+            return object(), None
 
     def guest(self, disk):
         h = nbd.NBD()
@@ -318,24 +322,43 @@ class Content:
         self.blocks = {}
 
     def write(self, site, disk, count=3):
-        h = site.guest(disk)
-        new = dict(self.blocks)
+        new = {}
         for _ in range(count):
-            at = self.random.randrange(SIZE // BLOCK)
-            data = self.random.randbytes(BLOCK)
-            h.pwrite(data, at * BLOCK)
-            new[at] = data
-        h.flush()
-        h.shutdown()
-        self.blocks = new
+            new[self.random.randrange(SIZE // BLOCK)] = \
+                self.random.randbytes(BLOCK)
+
+        def work(h):
+            for at, data in new.items():
+                h.pwrite(data, at * BLOCK)
+            h.flush()
+        as_guest(site, disk, work)
+        self.blocks = self.blocks | new
 
     def check(self, site, disk):
-        h = site.guest(disk)
-        for at in range(SIZE // BLOCK):
-            if h.pread(BLOCK, at * BLOCK) != self.blocks.get(at,
-                                                             bytes(BLOCK)):
-                raise Failed("wrong data at %s, block %d" % (site.name, at))
-        h.shutdown()
+        def work(h):
+            for at in range(SIZE // BLOCK):
+                if h.pread(BLOCK, at * BLOCK) != \
+                        self.blocks.get(at, bytes(BLOCK)):
+                    raise Failed("wrong data at %s, block %d" % (site.name,
+                                                                 at))
+        as_guest(site, disk, work)
+
+
+def as_guest(site, disk, work):
+    """WORK (handle), from its beginning when nbdkit dies meanwhile."""
+    def attempt():
+        try:
+            h = site.guest(disk)
+            work(h)
+            h.shutdown()
+            return True
+        except nbd.Error as e:
+            attempt.error = e
+            return False
+    try:
+        wait_for("a guest can work", 60, attempt)
+    except Failed as e:
+        raise Failed("%s: %s" % (e, attempt.error)) from e
 
 
 class Pair:
