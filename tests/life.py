@@ -132,7 +132,8 @@ class Run:
         if self.verb == "failover":
             def is_fenced():
                 disk = pair.source.disk(pair.disks[pair.source])
-                return disk.get("fenced") and not disk.get("link")
+                link = disk.get("link") or {"state": "off"}
+                return disk.get("fenced") and link["state"] == "off"
             wait_for("the old source is fenced", 30, is_fenced)
             pair.content.check(pair.destination,
                                pair.disks[pair.destination])
