@@ -123,7 +123,7 @@ parse_changes (const struct request *req, struct record *rec,
                struct answer *answer)
 {
   return parse_names (req, rec, answer) && parse_flow (req, rec, answer) &&
-    parse_bandwidth (req, rec, answer);
+    parse_bandwidth (req, rec, answer) && mode_parse (req, rec, answer);
 }
 
 /* ------------------------------------------------------------------ */
@@ -340,7 +340,8 @@ action_create_pair (struct agent *agent, struct request *req,
   }
   rec->rpo = RPO_SECONDS_DEFAULT;
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
-      !parse_flow (req, rec, answer) || !tags_parse (req, rec, answer) ||
+      !parse_flow (req, rec, answer) || !mode_parse (req, rec, answer) ||
+      !mode_fits (rec, answer) || !tags_parse (req, rec, answer) ||
       !check_quota (agent, answer) ||
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
@@ -449,6 +450,7 @@ facts_of_record (const struct request *req, const struct record *rec,
   facts->seconds_since_oneshot =
     now > rec->oneshot_time ? (now - rec->oneshot_time) / 1000 : 0;
   facts->rpo_seconds = rec->rpo;
+  facts->changes_link_only = mode_is_all (req);
 }
 
 /* Of a parameter that was checked before. */
@@ -518,11 +520,14 @@ carry_out (struct agent *agent, const struct request *req,
     return false;
   }
   if ((t.outcome == PAIR_MOVED || t.work != PAIR_WORK_NONE) &&
-      prepare_work (req, rec, t.work, gathered->disk_fence) &&
-      record_move (agent, rec, t.status, true, req->client, verb->kind,
-                   "") == -1) {
-    answer_error (answer, API_INTERNAL, NULL, NULL);
-    return false;
+      prepare_work (req, rec, t.work, gathered->disk_fence)) {
+    if (!mode_fits (rec, answer))
+      return false;
+    if (record_move (agent, rec, t.status, true, req->client, verb->kind,
+                     "") == -1) {
+      answer_error (answer, API_INTERNAL, NULL, NULL);
+      return false;
+    }
   }
   if (token_remember (agent, token, NULL) == -1) {
     answer_error (answer, API_INTERNAL, NULL, NULL);

@@ -20,6 +20,7 @@
  *   sites.c, join.c, secrets.c, trust.c   sites joined by invitation: on disk,
  *                 how they are joined, their secrets, our certificates
  *   work.c        the worker: looks at every pair, ends passing statuses
+ *   mode.c        sync and async, and how the link is carried
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
@@ -200,8 +201,17 @@ extern bool data_tls_verifies (const struct settings *s);
   X (TEXT, discard_region, SHARED)                                      \
   X (TEXT, discard_disk, SHARED)                                        \
   X (TEXT, discard_file, SHARED)                                        \
+  X (U64, sync, SHARED)                                                 \
+  X (U64, suspends, SHARED)                                             \
+  X (U64, commit_interval, SHARED)                                      \
+  X (U64, connections, SHARED)                                          \
+  X (U64, dead_seconds, SHARED)                                         \
+  X (U64, proof_seconds, SHARED)                                        \
+  X (U64, mode_force, SHARED)                                           \
+  X (U64, loss_zero, SHARED)                                            \
   X (U64, link_epoch, LOCAL)                                            \
   X (TEXT, link_uri, LOCAL)                                             \
+  X (TEXT, link_digest, LOCAL)                                          \
   X (U64, gone_ms, LOCAL)
 
 struct record {
@@ -247,8 +257,14 @@ struct record {
   uint64_t discard_writes, discard_bytes, discard_ms, discard_exact;
   char discard_region[REGION_SIZE], discard_disk[DISK_ID_SIZE];
   char discard_file[300];        /* "": nothing was saved */
+  uint64_t sync, suspends;       /* mode, and what it does on peer loss */
+  uint64_t commit_interval;      /* async: seconds, 0: continuously */
+  uint64_t connections, dead_seconds, proof_seconds;   /* 0: default */
+  uint64_t mode_force;           /* also if the peer cannot be told */
+  uint64_t loss_zero;            /* enum zero, of the last failover */
   uint64_t link_epoch;           /* the last epoch link.start was given for */
   char link_uri[300];            /* ... and the address given */
+  char link_digest[65];          /* ... and how, without what STATUS shows */
   uint64_t gone_ms;              /* deleted: since when both sites know */
 };
 
@@ -257,6 +273,13 @@ enum reprotect {
   REPROTECT_UNSET = 0,
   REPROTECT_REVERSE = 1,         /* the source gives up, and is the target */
   REPROTECT_CANCEL = 2,          /* the destination gives up the failover */
+};
+
+/* Did a failover lose an acknowledged flush?  Stored: numbers are fixed. */
+enum zero {
+  ZERO_UNKNOWN = 0,              /* it was never promised that none can be */
+  ZERO_PROVEN = 1,               /* none */
+  ZERO_LAPSED = 2,               /* it was, but too long ago */
 };
 
 enum record_kind { RECORD_TEXT = 1, RECORD_U64, RECORD_STATUS };
@@ -292,6 +315,46 @@ extern int record_compare (const struct record *a, const struct record *b);
  */
 extern void record_secret (const void *secret, size_t len,
                            const struct record *rec, char ret[65]);
+
+/* ------------------------------------------------------------------ */
+/* mode.c: how the data of a pair gets to its copy, beyond the vendor's.  */
+
+struct request;
+struct answer;
+
+/* Parameters of create and modify into REC.  False: ANSWER says why not. */
+extern bool mode_parse (const struct request *req, struct record *rec,
+                        struct answer *answer);
+
+/* Do the values of REC go together? */
+extern bool mode_fits (const struct record *rec, struct answer *answer);
+
+/* Is nothing else asked for? */
+extern bool mode_is_all (const struct request *req);
+
+/* The request that brings the disk of STATUS to what REC says, NULL when
+ * there is none.
+ */
+extern json_t *mode_request (const struct record *rec,
+                             const json_t *status);
+
+/* Add to a link.start what REC says of it. */
+extern void mode_add_to_start (const struct record *rec, json_t *start);
+
+/* Fields of DescribeDiskReplicaPairs. */
+extern void mode_describe (const struct record *rec, const json_t *status,
+                           json_t *object);
+
+/* The enum zero of LOSS in the control protocol; its words. */
+extern enum zero mode_loss_zero (const json_t *loss);
+extern const char *zero_string (enum zero zero);
+extern const char *zero_reason (enum zero zero);
+
+/* The event for people that a change of the mode's state from FROM to the one
+ * of STATUS is worth, NULL: none.
+ */
+extern const char *mode_event (const char *from, const char *to,
+                               enum log_level *ret_level);
 
 /* ------------------------------------------------------------------ */
 /* store.c                                                              */
@@ -669,6 +732,7 @@ struct runtime {
   json_t *peer_status;           /* ... of the peer's, as far as told */
   uint64_t status_ns;
   char link_state[24];           /* as last seen */
+  char mode_state[24];
   uint8_t link_secret[32];       /* digest of the secret last given */
   bool streamed;                 /* data flowed since the last loss */
   uint64_t link_started_ns;      /* when link.start was last given */

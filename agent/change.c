@@ -85,11 +85,15 @@ loss_text (const struct record *rec, char *ret, size_t size)
     snprintf (heard, sizeof heard, "last heard %.1f s before",
               rec->loss_heard_ms / 1000.0);
   snprintf (ret, size, "lost %llu writes, %llu bytes, %.1f s of what the "
-            "source had told of%s; %s; took %.3f s; asked for by %s",
+            "source had told of%s; %s; took %.3f s; RPO zero: %s%s%s; asked for "
+            "by %s",
             (unsigned long long) rec->loss_writes,
             (unsigned long long) rec->loss_bytes, rec->loss_ms / 1000.0,
             rec->loss_dropped ? ", and what was staged" : "", heard,
-            rec->failover_ms / 1000.0, rec->asked_by);
+            rec->failover_ms / 1000.0, zero_string (rec->loss_zero),
+            rec->loss_zero == ZERO_PROVEN ? "" : ", ",
+            rec->loss_zero == ZERO_PROVEN ? "" : zero_reason (rec->loss_zero),
+            rec->asked_by);
 }
 
 int

@@ -50,6 +50,13 @@ describe_loss (const struct record *rec, json_t *json)
                     "Seconds", rec->loss_ms / 1000.0,
                     "FailoverSeconds", rec->failover_ms / 1000.0,
                     "DroppedStaged", (int) (rec->loss_dropped != 0));
+  if (loss) {
+    json_object_set_new (loss, "RpoZero",
+                         json_string (zero_string (rec->loss_zero)));
+    if (rec->loss_zero != ZERO_PROVEN)
+      json_object_set_new (loss, "RpoZeroReason",
+                           json_string (zero_reason (rec->loss_zero)));
+  }
   if (loss && rec->loss_heard_known)
     json_object_set_new (loss, "HeardSecondsAgo",
                          json_real (rec->loss_heard_ms / 1000.0));
@@ -128,6 +135,7 @@ describe_pair (struct agent *agent, const struct request *req,
   if (json) {
     describe_loss (rec, json);
     reprotect_describe (agent, rec, json);
+    mode_describe (rec, status, json);
     monitor_describe (rec, status, is_source (agent, rec), json);
   }
   json_decref (status);

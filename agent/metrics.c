@@ -261,7 +261,8 @@ pair_value (struct agent *agent, const struct pair_view *v,
     if (is_active && v->status == NULL && is_source (agent, v->rec))
       return false;
     *ret = is_active &&
-      (json_is_true (json_object_get (link, "degraded")) ||
+      (strcmp (json_text (json_object_get (v->status, "mode"), "state"),
+               "degraded") == 0 ||
        (v->o.link_state && (strcmp (v->o.link_state, "off") == 0 ||
                             strcmp (v->o.link_state, "connecting") == 0 ||
                             strcmp (v->o.link_state, "waiting") == 0 ||

@@ -25,7 +25,8 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
+#define SCHEMA_OLDEST 2         /* that is brought to ours: only pairs differ */
 #define SQL_SIZE 4096
 
 static const char schema[] =
@@ -199,6 +200,47 @@ read_version (struct store *s, int *ret)
   return r;
 }
 
+/* Columns of "pairs" that this program knows and an older one did not. */
+static int
+add_columns (struct store *s, struct error *err)
+{
+  const struct record_field *f;
+  char sql[SQL_SIZE];
+  sqlite3_stmt *stmt;
+  int r;
+
+  for (f = record_fields; f->name; ++f) {
+    stmt = store_prepare (s, "SELECT 1 FROM pragma_table_info ('pairs') "
+                          "WHERE name = ?");
+    if (stmt == NULL)
+      return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
+    store_bind_text (stmt, 1, f->name);
+    r = sqlite3_step (stmt);
+    sqlite3_finalize (stmt);
+    if (r == SQLITE_ROW)
+      continue;
+    snprintf (sql, sizeof sql, "ALTER TABLE pairs ADD COLUMN %s %s NOT NULL "
+              "DEFAULT %s", f->name,
+              f->kind == RECORD_U64 ? "INTEGER" : "TEXT",
+              f->kind == RECORD_U64 ? "0" : "''");
+    if (exec (s, sql, err) == -1)
+      return -1;
+  }
+  return 0;
+}
+
+static int
+migrate (struct store *s, struct error *err)
+{
+  char sql[64];
+
+  if (exec (s, "BEGIN IMMEDIATE", err) == -1 || add_columns (s, err) == -1)
+    return -1;
+  snprintf (sql, sizeof sql, "PRAGMA user_version = %d; COMMIT",
+            SCHEMA_VERSION);
+  return exec (s, sql, err);
+}
+
 static int
 check_schema (struct store *s, struct error *err)
 {
@@ -208,6 +250,8 @@ check_schema (struct store *s, struct error *err)
     return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
   if (version == 0)
     return create_schema (s, err);
+  if (version >= SCHEMA_OLDEST && version < SCHEMA_VERSION)
+    return migrate (s, err);
   if (version != SCHEMA_VERSION) {
     error_set (err, EINVAL, "store has schema version %d, this program "
                "knows %d", version, SCHEMA_VERSION);

@@ -23,6 +23,13 @@
   X (transition, SITE, "told", false,                                   \
      "transaction: the other site takes the record over")
 
+/* What is set in whatever status it is found to be another. */
+#define MODE_STEPS(X, transition)                                       \
+  X (transition, SOURCE, "link.mode", true, "the pair's mode")          \
+  X (transition, DESTINATION, "link.mode", true, "the pair's mode")     \
+  X (transition, SOURCE, "link.limit", true, "the pair's bandwidth")    \
+  X (transition, DESTINATION, "link.limit", true, "the pair's bandwidth")
+
 #define PLUGIN_STEPS(X, op)                                             \
   X (op, PLUGIN, "", false, "the request as a whole")                   \
   X (op, PLUGIN, "link-file", false, "the link file is replaced")
@@ -144,6 +151,15 @@
   X ("invalid", DESTINATION, "replica.stop", true, "refuses records")   \
   X ("invalid", SOURCE, "pair.set", true, "a new secret")               \
   X ("invalid", DESTINATION, "pair.set", true, "a new secret")          \
+  MODE_STEPS (X, "create")                                              \
+  MODE_STEPS (X, "start")                                               \
+  MODE_STEPS (X, "start-oneshot")                                       \
+  MODE_STEPS (X, "stop")                                                \
+  MODE_STEPS (X, "failover")                                            \
+  MODE_STEPS (X, "reprotect")                                           \
+  MODE_STEPS (X, "cancel")                                              \
+  MODE_STEPS (X, "delete")                                              \
+  MODE_STEPS (X, "invalid")                                             \
   ROLE_STEPS (X, "pair.set")                                            \
   ROLE_STEPS (X, "pair.clear")                                          \
   PLUGIN_STEPS (X, "link.start")                                        \

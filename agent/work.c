@@ -296,6 +296,7 @@ set_loss (struct record *rec, void *opaque)
   rec->loss_heard_ms = json_number_value (heard) * 1000;
   rec->loss_dropped =
     json_is_true (json_object_get (loss, "dropped_staged"));
+  rec->loss_zero = mode_loss_zero (loss);
   rec->failover_ms = now > rec->failover_start_ms
     ? now - rec->failover_start_ms : 0;
 }
@@ -487,6 +488,33 @@ tell_link (struct agent *agent, const struct record *rec,
                 o->link_reason ? o->link_reason : "");
 }
 
+/* Events of the mode: who waits for whom, and who does not any more. */
+static void
+tell_mode (struct agent *agent, const struct record *rec,
+           const json_t *status)
+{
+  const char *state = json_text (json_object_get (status, "mode"), "state");
+  enum log_level level = LOG_LEVEL_INFO;
+  const char *kind = NULL;
+  char before[24] = "";
+  struct runtime *rt;
+
+  if (*state == '\0' || !is_source (agent, rec))
+    return;
+  pthread_mutex_lock (&agent->lock);
+  rt = runtime_get (agent, rec->id);
+  if (rt && strcmp (rt->mode_state, state) != 0) {
+    TEXT_SET (before, rt->mode_state);
+    TEXT_SET (rt->mode_state, state);
+    kind = mode_event (before, state, &level);
+  }
+  pthread_mutex_unlock (&agent->lock);
+  if (kind)
+    event_note (agent, level, "monitor", kind, rec->id,
+                our_disk (agent, rec), "%s%s%s", before,
+                before[0] ? " -> " : "", state);
+}
+
 /* Keep the recovery point, now and then, without a new version. */
 static void
 save_point (struct agent *agent, const struct record *rec,
@@ -532,6 +560,7 @@ watch (struct agent *agent, const struct record *rec, const json_t *status)
     return;
   monitor_observe (rec, status, is_source (agent, rec), wall_ms (), &o);
   tell_link (agent, rec, &o);
+  tell_mode (agent, rec, status);
   save_point (agent, rec, &o);
   if (o.event != PAIR_EVENT_UNSET)
     report_event (agent, rec->id, rec->version, o.event, "", set_point, &o);

@@ -84,8 +84,9 @@ const struct cli_command cli_commands[] = {
     "primary goes on.\nWhat is given up is shown first, and saved.  Then "
     "'pair start' copies what differs.",
     pair_reprotect_options, pair_reprotect, NULL },
-  { "pair", "modify", "PAIR", "change name, description or RPO of a pair",
-    "Only of one that is created or stopped.",
+  { "pair", "modify", "PAIR", "change name, RPO, mode or link of a pair",
+    "Name, description and RPO only of one that is created or stopped; how\n"
+    "data gets to the copy also while it does.",
     pair_modify_options, pair_modify, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },

@@ -78,6 +78,14 @@ replication_configure_sync (struct disk *disk)
                   !disk->link.is_oneshot);
 }
 
+/* In sync mode all goes at once; a one-shot is one interval by itself. */
+static unsigned
+interval_ms (const struct disk *disk)
+{
+  return disk->link.mode.is_sync || disk->link.is_oneshot ? 0
+    : disk->link.interval_seconds * 1000;
+}
+
 int
 replication_errand (struct disk *disk, struct errand_config *ret,
                     char uri[LINK_URI_MAX + 1], struct error *err)
@@ -120,6 +128,7 @@ replication_start_sender (struct disk *disk, struct error *err)
     .uri = disk->link.uri,
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
+    .interval_ms = interval_ms (disk),
     .sync = disk->replication.sync,
     .options = disk->link.options,
     .log = { log_line, disk },
@@ -266,6 +275,14 @@ replication_stop (struct disk *disk)
   replication_stop_sender (disk);
   stop_receiver (disk);
   salvage_stop (&disk->salvage);
+}
+
+void
+replication_set_interval (struct disk *disk)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_set_interval (disk->replication.sender, interval_ms (disk));
 }
 
 void

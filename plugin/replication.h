@@ -53,6 +53,9 @@ extern void replication_kick_sender (struct disk *disk);
 /* Bytes a second from now on, 0: no limit.  The link file is the caller's. */
 extern void replication_set_limit (struct disk *disk, uint64_t limit_bps);
 
+/* Commit as often as the link file says, from now on. */
+extern void replication_set_interval (struct disk *disk);
+
 /* See sender_mend.  ENOTCONN: there is no sender. */
 extern int replication_mend (struct disk *disk, const uint64_t *block,
                              size_t count, uint64_t *ret_id,

@@ -89,13 +89,6 @@ extern int receiver_refuse_cause (struct receiver_conn *c, struct error *err,
 /* The one place where an errno of the volume becomes a code of the wire. */
 extern enum wire_result_code receiver_code_of_errno (int errnum);
 
-/* The primary promises so much from now on; IS_LIMIT: at most so much.  Durable
- * on return.  In the volume, without the lock.
- */
-extern int receiver_hear_promise (struct receiver *r,
-                                  enum replica_promise promise, bool is_limit,
-                                  struct error *err);
-
 extern bool receiver_conn_is_authenticated (struct receiver_conn *c);
 
 /* Is C one of the connections of the session there is? */

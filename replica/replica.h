@@ -80,6 +80,7 @@ struct sender_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
+  unsigned interval_ms;     /* between commits; 0: as soon as it can be */
   struct sync *sync;        /* of the disk; outlives the sender */
   struct repairer *repairer;/* of the disk, NULL: none; outlives it, too */
   struct replica_options options;
@@ -99,6 +100,7 @@ enum sender_wait {
   WAITS_PEER,           /* as many frames are under way as may be */
   WAITS_LIMIT,          /* the bandwidth limit */
   WAITS_MAP,            /* a new generation is not in the map here yet */
+  WAITS_INTERVAL,       /* the next commit: see next_ms */
   WAITS_RETRY,          /* the next try: see reason */
 };
 
@@ -124,6 +126,7 @@ struct sender_status {
   bool has_eta;
   double eta_seconds;       /* until the copy is done, or else the lag gone */
   uint64_t retry_ms;        /* WAITS_RETRY: until the next try */
+  uint64_t next_ms;         /* WAITS_INTERVAL: until the next commit begins */
   unsigned connections;     /* of this session */
   uint64_t lag_writes, lag_bytes;   /* without peer_committed: all there is */
   double lag_seconds;       /* age of the oldest record not committed there */
@@ -154,6 +157,12 @@ extern void sender_get_status (struct sender *s, struct sender_status *ret);
 
 /* Bytes a second from now on, 0 for no limit.  Any thread. */
 extern void sender_set_limit (struct sender *s, uint64_t limit_bps);
+
+/* From now on.  Any thread.  With an interval the peer shows nothing new until
+ * it is over; then what changed in it is shipped as a delta, each block once,
+ * and committed as a whole.
+ */
+extern void sender_set_interval (struct sender *s, unsigned interval_ms);
 
 /* Bring COUNT blocks, in order, to the peer though it has taken them before:
  * they differ there.  The copies there are replaced in one step, by a delta,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -145,7 +146,8 @@ decide (struct session *n, const struct volume_status *status,
     n->self_view.loser_keeps = n->peer.keeps_seq;
   }
   decision = pair_decide (&n->self_view, &n->peer_view);
-  log_decision (n, &decision);
+  if (!n->is_cycle || decision.action != PAIR_ACTION_STREAM)
+    log_decision (n, &decision);
 
   switch (decision.action) {
   case PAIR_ACTION_DROP_STREAM:
@@ -156,8 +158,10 @@ decide (struct session *n, const struct volume_status *status,
     }
     /* fall through */
   case PAIR_ACTION_STREAM:
-    if (session_take_mend (n)) {
-      n->peer_differs = true;
+    n->peer_differs = session_take_mend (n);
+    if (n->peer_differs ||
+        (session_interval_ms (n) > 0 && n->peer.committed.seq > 0 &&
+         n->peer.committed.seq < status->committed.seq)) {
       plan_stage (n, n->peer.committed.seq, status);
       return SESSION_END_UNSET;
     }
@@ -272,14 +276,25 @@ add_connections (struct session *n, struct error *err)
   return end;
 }
 
+static void
+forget_stage (struct session *n)
+{
+  n->offset = n->block = n->since = n->start = n->uncovered = 0;
+  n->peer_differs = false;
+  free (n->mending);
+  n->mending = NULL;
+  n->mending_count = 0;
+  memset (&n->changed, 0, sizeof n->changed);
+}
+
 enum session_end
-session_begin (struct session *n, struct error *err)
+session_agree (struct session *n, struct error *err)
 {
   struct volume_status status;
   enum session_end end;
 
-  if ((end = shake_hands (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = read_status (n, err)) != SESSION_END_UNSET)
+  forget_stage (n);
+  if ((end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)
     return session_end_of_failure (n, err);
@@ -299,9 +314,36 @@ session_begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
-  if ((end = add_connections (n, err)) != SESSION_END_UNSET)
-    return end;
-  volume_pin (n->s->v, n->first_seq - 1);
-  n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
+  n->is_committed = n->phase == PHASE_STREAM;
+  n->level_ns = clock_mono_ns ();
+  return SESSION_END_UNSET;
+}
+
+enum session_end
+session_open_cursor (struct session *n, uint64_t first_seq,
+                     struct error *err)
+{
+  volume_pin (n->s->v, first_seq - 1);
+  n->cursor = volume_cursor_open (n->s->v, first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
+}
+
+void
+session_close_cursor (struct session *n)
+{
+  if (n->cursor != NULL)
+    volume_cursor_close (n->cursor);
+  n->cursor = NULL;
+}
+
+enum session_end
+session_begin (struct session *n, struct error *err)
+{
+  enum session_end end;
+
+  if ((end = shake_hands (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = session_agree (n, err)) != SESSION_END_UNSET ||
+      (end = add_connections (n, err)) != SESSION_END_UNSET)
+    return end;
+  return session_open_cursor (n, n->first_seq, err);
 }

@@ -20,7 +20,8 @@
 
 #define SESSION_SETTLE_MS 2      /* between looks at the journal's end */
 
-enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM };
+enum phase { PHASE_UNSET = 0, PHASE_SCAN, PHASE_CATCHUP, PHASE_STREAM,
+             PHASE_REST };
 
 struct session {
   struct sender *s;
@@ -33,6 +34,8 @@ struct session {
   uint64_t id;
   uint64_t offset;               /* of the next frame in the stream */
   uint64_t sent_ns;              /* when the last frame was sent */
+  uint64_t keys_stamp;           /* of the keys that are in use ... */
+  uint64_t keys_ns;              /* ... and when they were looked at */
 
   enum phase phase;
   uint64_t since, start;         /* of the stage */
@@ -60,6 +63,9 @@ struct session {
 
   bool tells_fence;              /* that is all the session is for */
   bool is_committed;             /* the peer has no stage of ours */
+  bool is_cycle;                 /* the stage is that of one interval */
+  uint64_t level_ns;             /* when this interval began: nothing was left
+                                    then that had not been looked at */
   bool is_ahead;                 /* records go out before they are durable */
   bool was_open;                 /* it has taken a frame */
 };
@@ -85,6 +91,30 @@ session_blocks (const struct session *n)
 
 /* Everything up to the first frame; SESSION_END_UNSET: go on with it. */
 extern enum session_end session_begin (struct session *n, struct error *err);
+
+/* Compare the two sides, decide and open the session, or the next one on the
+ * same connections.
+ */
+extern enum session_end session_agree (struct session *n, struct error *err);
+
+/* Read stream records from there on. */
+extern enum session_end session_open_cursor (struct session *n,
+                                             uint64_t first_seq,
+                                             struct error *err);
+extern void session_close_cursor (struct session *n);
+
+/* ------------------------------------------------------------------ */
+/* session-interval.c                                                   */
+
+/* Between commits; 0: none.  Whoever waits for the peer does not wait so long. */
+extern unsigned session_interval_ms (const struct session *n);
+
+/* When the next commit begins; monotonic. */
+extern uint64_t session_end_of_rest (const struct session *n);
+
+/* Enter REST, leave it, or begin what follows it. */
+extern enum session_end session_keep_interval (struct session *n,
+                                               struct error *err);
 
 /* ------------------------------------------------------------------ */
 /* session-frames.c                                                     */

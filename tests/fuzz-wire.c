@@ -68,7 +68,7 @@ look_at_payload (const uint8_t *p, size_t len)
   struct volume_generations table;
   struct frame_cursor cursor;
   struct frame_commit commit;
-  enum replica_promise promise;
+  struct frame_promise promise;
 
   frame_cursor_decode (p, len, &cursor, NULL);
   if (frame_commit_decode (p, len, &commit, NULL) == 0)
@@ -76,7 +76,8 @@ look_at_payload (const uint8_t *p, size_t len)
   if (frame_generations_decode (p, len, &table, NULL) == 0)
     check_table (&table);
   if (frame_promise_decode (p, len, &promise, NULL) == 0)
-    FUZZ_CHECK (promise <= REPLICA_PROMISE_MAX);
+    FUZZ_CHECK (promise.promise <= REPLICA_PROMISE_MAX &&
+                promise.lease_ms <= SYNC_PROOF_MS_MAX);
 }
 
 static void
