@@ -67,6 +67,8 @@ static const struct action actions[] = {
     { "DiskId", NULL } },
   { "ScrubDisk", action_scrub_disk, TAKES_TOKEN | ANY_REGION,
     { "DiskId", NULL } },
+  { "VerifyDisk", action_verify_disk, TAKES_TOKEN | ANY_REGION,
+    { "DiskId", NULL } },
   { "DescribeDisks", action_describe_disks, ANY_REGION, { NULL } },
   { "DescribeEvents", action_describe_events, ANY_REGION, { NULL } },
   { "DescribeSite", action_describe_site, ANY_REGION, { NULL } },

@@ -20,6 +20,7 @@
  *   sites.c, join.c, secrets.c, trust.c   sites joined by invitation: on disk,
  *                 how they are joined, their secrets, our certificates
  *   work.c        the worker: looks at every pair, ends passing statuses
+ *   mode.c        sync and async, and how the link is carried
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
@@ -91,6 +92,7 @@ struct settings {
   char *data_listen, *data_address, *site_secret_file, *metrics_listen;
   char *nbdkit, *plugin;
   bool run_nbdkit, stop_plugin_on_exit;
+  uint64_t pairs_max;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -162,6 +164,7 @@ extern bool data_tls_verifies (const struct settings *s);
   X (TEXT, charge_type, SHARED)                                         \
   X (TEXT, resource_group, SHARED)                                      \
   X (TEXT, tags, SHARED)                                                \
+  X (TEXT, asked_by, SHARED)                                            \
   X (TEXT, owner_region, SHARED)                                        \
   X (TEXT, owner_zone, SHARED)                                          \
   X (U64, meta, SHARED)                                                 \
@@ -198,8 +201,17 @@ extern bool data_tls_verifies (const struct settings *s);
   X (TEXT, discard_region, SHARED)                                      \
   X (TEXT, discard_disk, SHARED)                                        \
   X (TEXT, discard_file, SHARED)                                        \
+  X (U64, sync, SHARED)                                                 \
+  X (U64, suspends, SHARED)                                             \
+  X (U64, commit_interval, SHARED)                                      \
+  X (U64, connections, SHARED)                                          \
+  X (U64, dead_seconds, SHARED)                                         \
+  X (U64, proof_seconds, SHARED)                                        \
+  X (U64, mode_force, SHARED)                                           \
+  X (U64, loss_zero, SHARED)                                            \
   X (U64, link_epoch, LOCAL)                                            \
   X (TEXT, link_uri, LOCAL)                                             \
+  X (TEXT, link_digest, LOCAL)                                          \
   X (U64, gone_ms, LOCAL)
 
 struct record {
@@ -219,6 +231,7 @@ struct record {
   char charge_type[16];
   char resource_group[129];
   char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
+  char asked_by[128];            /* who made the last verb, of which client */
   char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
                                     took the last verb and carries it out */
   uint64_t meta;                 /* of tags and resource_group, see tags.c */
@@ -244,8 +257,14 @@ struct record {
   uint64_t discard_writes, discard_bytes, discard_ms, discard_exact;
   char discard_region[REGION_SIZE], discard_disk[DISK_ID_SIZE];
   char discard_file[300];        /* "": nothing was saved */
+  uint64_t sync, suspends;       /* mode, and what it does on peer loss */
+  uint64_t commit_interval;      /* async: seconds, 0: continuously */
+  uint64_t connections, dead_seconds, proof_seconds;   /* 0: default */
+  uint64_t mode_force;           /* also if the peer cannot be told */
+  uint64_t loss_zero;            /* enum zero, of the last failover */
   uint64_t link_epoch;           /* the last epoch link.start was given for */
   char link_uri[300];            /* ... and the address given */
+  char link_digest[65];          /* ... and how, without what STATUS shows */
   uint64_t gone_ms;              /* deleted: since when both sites know */
 };
 
@@ -254,6 +273,13 @@ enum reprotect {
   REPROTECT_UNSET = 0,
   REPROTECT_REVERSE = 1,         /* the source gives up, and is the target */
   REPROTECT_CANCEL = 2,          /* the destination gives up the failover */
+};
+
+/* Did a failover lose an acknowledged flush?  Stored: numbers are fixed. */
+enum zero {
+  ZERO_UNKNOWN = 0,              /* it was never promised that none can be */
+  ZERO_PROVEN = 1,               /* none */
+  ZERO_LAPSED = 2,               /* it was, but too long ago */
 };
 
 enum record_kind { RECORD_TEXT = 1, RECORD_U64, RECORD_STATUS };
@@ -289,6 +315,46 @@ extern int record_compare (const struct record *a, const struct record *b);
  */
 extern void record_secret (const void *secret, size_t len,
                            const struct record *rec, char ret[65]);
+
+/* ------------------------------------------------------------------ */
+/* mode.c: how the data of a pair gets to its copy, beyond the vendor's.  */
+
+struct request;
+struct answer;
+
+/* Parameters of create and modify into REC.  False: ANSWER says why not. */
+extern bool mode_parse (const struct request *req, struct record *rec,
+                        struct answer *answer);
+
+/* Do the values of REC go together? */
+extern bool mode_fits (const struct record *rec, struct answer *answer);
+
+/* Is nothing else asked for? */
+extern bool mode_is_all (const struct request *req);
+
+/* The request that brings the disk of STATUS to what REC says, NULL when
+ * there is none.
+ */
+extern json_t *mode_request (const struct record *rec,
+                             const json_t *status);
+
+/* Add to a link.start what REC says of it. */
+extern void mode_add_to_start (const struct record *rec, json_t *start);
+
+/* Fields of DescribeDiskReplicaPairs. */
+extern void mode_describe (const struct record *rec, const json_t *status,
+                           json_t *object);
+
+/* The enum zero of LOSS in the control protocol; its words. */
+extern enum zero mode_loss_zero (const json_t *loss);
+extern const char *zero_string (enum zero zero);
+extern const char *zero_reason (enum zero zero);
+
+/* The event for people that a change of the mode's state from FROM to the one
+ * of STATUS is worth, NULL: none.
+ */
+extern const char *mode_event (const char *from, const char *to,
+                               enum log_level *ret_level);
 
 /* ------------------------------------------------------------------ */
 /* store.c                                                              */
@@ -345,6 +411,9 @@ extern int store_pair_remove (struct store *s, const char *id);
 
 /* All pairs, newest first, as an array the caller frees.  -1: failed. */
 extern ssize_t store_pair_list (struct store *s, struct record **ret);
+
+/* How many pairs there are, tombstones apart; -1. */
+extern int64_t store_pair_count (struct store *s);
 
 /* The pair (tombstones and failed creations apart) of a disk of ours. */
 extern int store_pair_of_disk (struct store *s,
@@ -497,6 +566,7 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
+  action_verify_disk,
   action_resize_disk, action_describe_disks, action_describe_events,
   action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
@@ -516,6 +586,9 @@ extern bool tags_filter_valid (const struct request *req,
                                struct answer *answer);
 extern bool tags_match (const struct request *req, const struct record *rec);
 extern bool resource_group_valid (const char *str);
+
+/* actions-pair.c: has this site all the pairs that it takes? */
+extern bool pairs_are_too_many (struct agent *agent);
 
 /* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
  * left half done.
@@ -559,6 +632,16 @@ extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
 extern void reprotect_describe (struct agent *agent,
                                 const struct record *rec, json_t *object);
 
+/* Failed over: did both sides write?  *RET_KNOWN is false until both
+ * histories were compared.  In words, with the next step, into RET (empty if
+ * it is none).
+ */
+extern bool reprotect_is_split (struct agent *agent,
+                                const struct record *rec, bool *ret_known);
+extern void reprotect_split_text (struct agent *agent,
+                                  const struct record *rec, char *ret,
+                                  size_t size);
+
 /* metrics.c: the text for Prometheus (the caller frees it), and the answer of
  * /healthz.
  */
@@ -598,6 +681,9 @@ extern json_t *peers_describe (struct agent *agent);
 /* POST /peer/VERB with BODY (stolen).  NULL: no valid answer in time. */
 extern json_t *peer_call (struct peer *peer, const char *verb, json_t *body,
                           unsigned timeout_ms, struct error *err);
+
+/* The code in the "refused" of its answer. */
+extern enum api_error peer_refused_code (const json_t *refused);
 
 /* Data URI of the peer's plugin, or false when never heard. */
 extern bool peer_data_uri (struct agent *agent, const char *region,
@@ -646,6 +732,7 @@ struct runtime {
   json_t *peer_status;           /* ... of the peer's, as far as told */
   uint64_t status_ns;
   char link_state[24];           /* as last seen */
+  char mode_state[24];
   uint8_t link_secret[32];       /* digest of the secret last given */
   bool streamed;                 /* data flowed since the last loss */
   uint64_t link_started_ns;      /* when link.start was last given */
@@ -661,6 +748,10 @@ extern int work_start (struct agent *agent, struct error *err);
 extern void work_stop (struct agent *agent);
 extern void runtimes_free (struct agent *agent);
 extern void work_wake (struct agent *agent);
+
+/* What a passing status waits for, in words; "": nothing that takes long. */
+extern void work_waits_for (struct agent *agent, const struct record *rec,
+                            char *ret, size_t size);
 
 /* Wait until our plugin is as VERSION of the record says; false: not yet. */
 extern bool work_wait_applied (struct agent *agent, const char *id,
@@ -696,6 +787,10 @@ extern int record_move (struct agent *agent, struct record *rec,
                         enum pair_status status, bool is_verb,
                         const char *actor, const char *kind,
                         const char *message);
+
+/* In words for an event: what a reprotect gave up, and a failover lost. */
+extern void discard_text (const struct record *rec, char *ret, size_t size);
+extern void loss_text (const struct record *rec, char *ret, size_t size);
 
 /* A record came from the other site: keep the newer.  In a transaction.
  * 1: ours was replaced, 0: kept, -1.  RET is the one that counts.

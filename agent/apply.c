@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "transitions.h"
 
 #define OP_TIMEOUT_MS 10000
 #define PEER_GRACE_NS (3 * NS_PER_SEC)
@@ -43,8 +44,14 @@ struct step {
 static json_t *
 ask (struct step *s, json_t *request)
 {
+  struct site_step step;
+  json_t *reply;
+
   json_object_set_new (request, "disk", json_string (s->disk));
-  return plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
+  disk_step_begins (&step, s->agent, s->rec, json_text (request, "op"));
+  reply = plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
+  site_step_ended (&step);
+  return reply;
 }
 
 /* A step was made, or -1. */
@@ -76,6 +83,15 @@ static bool
 is_ours (const struct step *s)
 {
   return strcmp (json_text (s->status, "pair"), s->rec->uuid) == 0;
+}
+
+/* STATUS of either site's disk: does it have ROLE by this very record? */
+static bool
+has_role (const struct step *s, const json_t *status, const char *role)
+{
+  return strcmp (json_text (status, "pair"), s->rec->uuid) == 0 &&
+    strcmp (json_text (status, "role"), role) == 0 &&
+    json_u64 (status, "fence") == s->rec->fence;
 }
 
 /* ------------------------------------------------------------------ */
@@ -126,8 +142,7 @@ static int
 give_role (struct step *s, const char *role)
 {
   const char *now = json_text (s->status, "role");
-  bool is_same = is_ours (s) && strcmp (now, role) == 0 &&
-    json_u64 (s->status, "fence") == s->rec->fence;
+  bool is_same = has_role (s, s->status, role);
   struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
   char secret[65];
   int r;
@@ -161,6 +176,28 @@ give_role (struct step *s, const char *role)
   return r;
 }
 
+/* The disk's mode and limits, whichever role it has: it may get the other. */
+static int
+give_mode (struct step *s)
+{
+  json_t *request = mode_request (s->rec, s->status);
+
+  if (request == NULL)
+    return APPLY_DONE;
+  log_info ("worker: pair %s: %s of disk %s", s->rec->id,
+            json_text (request, "op"), s->disk);
+  return tell (s, request);
+}
+
+/* Role and mode. */
+static int
+settle (struct step *s, const char *role)
+{
+  int r = give_role (s, role);
+
+  return r == APPLY_DONE ? give_mode (s) : r;
+}
+
 static int
 clear_role (struct step *s)
 {
@@ -188,23 +225,27 @@ link_off (struct step *s)
 
 /* Remember what link.start was given for. */
 static int
-note_link (struct step *s, const char *uri)
+note_link (struct step *s, const char *uri, const char *digest)
 {
   struct agent *agent = s->agent;
   struct record *rec = malloc (sizeof *rec);
+  struct site_step step;
   struct runtime *rt;
   int r = -1;
 
+  site_step_begins (&step, transition_of (s->rec), "link-noted");
   if (rec && store_begin (agent->store) == 0) {
     r = store_pair_get (agent->store, s->rec->id, rec);
     if (r == 1) {
       rec->link_epoch = s->rec->epoch;
       text_set (rec->link_uri, sizeof rec->link_uri, uri);
+      TEXT_SET (rec->link_digest, digest);
       r = store_pair_put (agent->store, rec);
     }
     if (store_end (agent->store, r == 0) == -1)
       r = -1;
   }
+  site_step_ended (&step);
   free (rec);
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, s->rec->id);
@@ -215,16 +256,52 @@ note_link (struct step *s, const char *uri)
     : fail (s, "internal", "the store failed");
 }
 
+/* How the link is carried; RET names it. */
+static json_t *
+start_request (struct step *s, const char *uri, bool oneshot, char ret[65])
+{
+  json_t *start = json_pack ("{s:s, s:s, s:b, s:o}", "op", "link.start",
+                             "uri", uri, "oneshot", (int) oneshot,
+                             "tls", data_tls_link (&s->agent->settings));
+  CLEANUP_FREE char *text = NULL;
+  uint8_t mac[HMAC_SIZE];
+
+  if (start == NULL)
+    return NULL;
+  mode_add_to_start (s->rec, start);
+  text = json_dumps (start, JSON_COMPACT | JSON_SORT_KEYS);
+  if (text == NULL) {
+    json_decref (start);
+    return NULL;
+  }
+  hmac_sha256 ("start", 5, text, strlen (text), mac);
+  hex_encode (mac, sizeof mac, ret);
+  return start;
+}
+
 static int
 link_start (struct step *s, const char *uri, bool oneshot)
 {
+  char digest[65];
+  json_t *start = start_request (s, uri, oneshot, digest);
+
+  if (start == NULL)
+    return fail (s, "internal", "out of memory");
   log_info ("worker: pair %s: link.start %s%s", s->rec->id, uri,
             oneshot ? " one-shot" : "");
-  if (tell (s, json_pack ("{s:s, s:s, s:b, s:o}", "op", "link.start",
-                          "uri", uri, "oneshot", (int) oneshot,
-                          "tls", data_tls_link (&s->agent->settings))) == -1)
-    return -1;
-  return note_link (s, uri);
+  return tell (s, start) == -1 ? -1 : note_link (s, uri, digest);
+}
+
+/* Was link.start given for this, by this verb? */
+static bool
+is_started (struct step *s, const char *uri, bool oneshot)
+{
+  char digest[65] = "";
+
+  json_decref (start_request (s, uri, oneshot, digest));
+  return s->rec->link_epoch == s->rec->epoch &&
+    strcmp (s->rec->link_uri, uri) == 0 &&
+    strcmp (s->rec->link_digest, digest) == 0;
 }
 
 /* Does the destination accept, or is there nobody to ask? */
@@ -261,8 +338,7 @@ link_on (struct step *s, bool oneshot)
   if (!peer_data_uri (s->agent, s->rec->destination_region, uri,
                       sizeof uri))
     return APPLY_WAITS;
-  is_same = s->rec->link_epoch == s->rec->epoch &&
-    strcmp (s->rec->link_uri, uri) == 0;
+  is_same = is_started (s, uri, oneshot);
   if (!peer_is_ready (s, &peer_applied, &started_ns))
     return is_same ? APPLY_DONE : APPLY_WAITS;
   if (!is_same) {
@@ -315,14 +391,6 @@ accept_off (struct step *s)
       json_is_object (json_object_get (s->status, "stage")))
     return op (s, "replica.stop");
   return APPLY_DONE;
-}
-
-static bool
-has_role (const struct step *s, const json_t *status, const char *role)
-{
-  return strcmp (json_text (status, "pair"), s->rec->uuid) == 0 &&
-    strcmp (json_text (status, "role"), role) == 0 &&
-    json_u64 (status, "fence") == s->rec->fence;
 }
 
 /* It is secondary: is what it gives up saved? */
@@ -431,13 +499,13 @@ apply_source (struct step *s)
   case PAIR_STOPPED:
   case PAIR_STOP_FAILED:
   case PAIR_INVALID:
-    r = give_role (s, "primary");
+    r = settle (s, "primary");
     return r == APPLY_DONE ? link_off (s) : r;
   case PAIR_INITIAL_SYNCING:
   case PAIR_SYNCING:
   case PAIR_NORMAL:
   case PAIR_MANUAL_SYNCING:
-    r = give_role (s, "primary");
+    r = settle (s, "primary");
     return r == APPLY_DONE ? link_on (s, s->rec->status == PAIR_MANUAL_SYNCING) : r;
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:
@@ -509,13 +577,13 @@ apply_destination (struct step *s, json_t **ret_promoted)
   case PAIR_STOPPED:
   case PAIR_STOP_FAILED:
   case PAIR_INVALID:
-    r = give_role (s, "secondary");
+    r = settle (s, "secondary");
     return r == APPLY_DONE ? accept_off (s) : r;
   case PAIR_INITIAL_SYNCING:
   case PAIR_SYNCING:
   case PAIR_NORMAL:
   case PAIR_MANUAL_SYNCING:
-    r = give_role (s, "secondary");
+    r = settle (s, "secondary");
     return r == APPLY_DONE ? accept_on (s) : r;
   case PAIR_FAILOVERING:
   case PAIR_FAILOVERED:

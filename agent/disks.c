@@ -1,5 +1,5 @@
 /* Disks of this site and what there is to see of it: CreateDisk, DeleteDisk,
- * ScrubDisk, DescribeDisks, DescribeSite (see agent.h).
+ * ScrubDisk, VerifyDisk, DescribeDisks, DescribeSite (see agent.h).
  *
  * A disk is in the store before the plugin is asked to make it and until the
  * plugin has deleted it, so a kill in between is finished by the worker
@@ -287,16 +287,28 @@ action_delete_disk (struct agent *agent, struct request *req,
 }
 
 /* ------------------------------------------------------------------ */
-/* ScrubDisk                                                            */
+/* ScrubDisk, VerifyDisk                                                */
 
-/* The plugin keeps all there is to know of it: nothing is stored. */
-void
-action_scrub_disk (struct agent *agent, struct request *req,
-                   const struct work_token *token, struct answer *answer)
+/* -1: neither true nor false; nothing is false. */
+static int
+get_flag (const char *value)
+{
+  if (value == NULL || *value == '\0' || strcmp (value, "false") == 0)
+    return 0;
+  return strcmp (value, "true") == 0 ? 1 : -1;
+}
+
+/* Start or stop OP of the plugin, which keeps all there is to know of it:
+ * nothing is stored.
+ */
+static void
+begin_or_end (struct agent *agent, struct request *req,
+              const struct work_token *token, const char *op,
+              struct answer *answer)
 {
   const char *rate = params_get (&req->params, "RateBps");
-  const char *stop = params_get (&req->params, "Stop");
-  bool is_stop = stop && strcmp (stop, "true") == 0;
+  int is_stop = get_flag (params_get (&req->params, "Stop"));
+  int repairs = get_flag (params_get (&req->params, "Repair"));
   struct control_error err;
   struct disk disk;
   uint64_t rate_bps;
@@ -307,8 +319,9 @@ action_scrub_disk (struct agent *agent, struct request *req,
     answer_error (answer, API_INVALID_PARAMETER, "RateBps", NULL);
     return;
   }
-  if (stop && *stop && !is_stop && strcmp (stop, "false") != 0) {
-    answer_error (answer, API_INVALID_PARAMETER, "Stop", NULL);
+  if (is_stop == -1 || repairs == -1) {
+    answer_error (answer, API_INVALID_PARAMETER,
+                  is_stop == -1 ? "Stop" : "Repair", NULL);
     return;
   }
   store_enter (agent->store);
@@ -320,8 +333,9 @@ action_scrub_disk (struct agent *agent, struct request *req,
                   NULL, NULL);
     return;
   }
-  call = json_pack ("{s:s, s:s, s:s}", "op", "disk.scrub", "disk", disk.id,
-                    "action", is_stop ? "stop" : "start");
+  call = json_pack ("{s:s, s:s, s:s, s:b}", "op", op, "disk", disk.id,
+                    "action", is_stop ? "stop" : "start",
+                    "repair", repairs);
   if (call && rate && *rate)
     json_object_set_new (call, "rate_bps", json_integer (rate_bps));
   reply = plugin_call (agent->plugin, call, CALL_TIMEOUT_MS, &err);
@@ -330,6 +344,20 @@ action_scrub_disk (struct agent *agent, struct request *req,
   else if (store_begin (agent->store) == 0)
     store_end (agent->store, token_remember (agent, token, NULL) == 0);
   json_decref (reply);
+}
+
+void
+action_scrub_disk (struct agent *agent, struct request *req,
+                   const struct work_token *token, struct answer *answer)
+{
+  begin_or_end (agent, req, token, "disk.scrub", answer);
+}
+
+void
+action_verify_disk (struct agent *agent, struct request *req,
+                    const struct work_token *token, struct answer *answer)
+{
+  begin_or_end (agent, req, token, "disk.verify", answer);
 }
 
 /* What a kill or a silent plugin left half done. */

@@ -25,7 +25,8 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 4
+#define SCHEMA_OLDEST 2         /* that is brought to ours: only pairs differ */
 #define SQL_SIZE 4096
 
 static const char schema[] =
@@ -75,6 +76,55 @@ store_run (struct store *s, sqlite3_stmt *stmt, const char *what)
 
   sqlite3_finalize (stmt);
   return r == SQLITE_DONE || r == SQLITE_ROW ? 0 : store_fail (s, what);
+}
+
+int
+store_one (struct store *s, sqlite3_stmt *stmt, store_read_fn *read,
+           void *ret, const char *what)
+{
+  int r;
+
+  if (stmt == NULL)
+    return -1;
+  r = sqlite3_step (stmt);
+  if (r == SQLITE_ROW)
+    read (stmt, ret);
+  else if (r != SQLITE_DONE)
+    store_fail (s, what);
+  sqlite3_finalize (stmt);
+  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
+}
+
+ssize_t
+store_many (struct store *s, sqlite3_stmt *stmt, store_read_fn *read,
+            size_t size, size_t max, void *ret_list, const char *what)
+{
+  char *list = NULL;
+  size_t n = 0, room = 0;
+  int r = SQLITE_DONE;
+
+  if (stmt == NULL)
+    return -1;
+  while (n < max && (r = sqlite3_step (stmt)) == SQLITE_ROW) {
+    if (n == room) {
+      size_t more = room ? 2 * room : 8;
+      char *new = reallocarray (list, more, size);
+
+      if (new == NULL)
+        break;
+      list = new;
+      room = more;
+    }
+    read (stmt, list + n * size);
+    n++;
+  }
+  sqlite3_finalize (stmt);
+  if (r != SQLITE_DONE && n < max) {
+    free (list);
+    return store_fail (s, what);
+  }
+  memcpy (ret_list, &list, sizeof list);
+  return n;
 }
 
 void
@@ -150,6 +200,47 @@ read_version (struct store *s, int *ret)
   return r;
 }
 
+/* Columns of "pairs" that this program knows and an older one did not. */
+static int
+add_columns (struct store *s, struct error *err)
+{
+  const struct record_field *f;
+  char sql[SQL_SIZE];
+  sqlite3_stmt *stmt;
+  int r;
+
+  for (f = record_fields; f->name; ++f) {
+    stmt = store_prepare (s, "SELECT 1 FROM pragma_table_info ('pairs') "
+                          "WHERE name = ?");
+    if (stmt == NULL)
+      return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
+    store_bind_text (stmt, 1, f->name);
+    r = sqlite3_step (stmt);
+    sqlite3_finalize (stmt);
+    if (r == SQLITE_ROW)
+      continue;
+    snprintf (sql, sizeof sql, "ALTER TABLE pairs ADD COLUMN %s %s NOT NULL "
+              "DEFAULT %s", f->name,
+              f->kind == RECORD_U64 ? "INTEGER" : "TEXT",
+              f->kind == RECORD_U64 ? "0" : "''");
+    if (exec (s, sql, err) == -1)
+      return -1;
+  }
+  return 0;
+}
+
+static int
+migrate (struct store *s, struct error *err)
+{
+  char sql[64];
+
+  if (exec (s, "BEGIN IMMEDIATE", err) == -1 || add_columns (s, err) == -1)
+    return -1;
+  snprintf (sql, sizeof sql, "PRAGMA user_version = %d; COMMIT",
+            SCHEMA_VERSION);
+  return exec (s, sql, err);
+}
+
 static int
 check_schema (struct store *s, struct error *err)
 {
@@ -159,6 +250,8 @@ check_schema (struct store *s, struct error *err)
     return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
   if (version == 0)
     return create_schema (s, err);
+  if (version >= SCHEMA_OLDEST && version < SCHEMA_VERSION)
+    return migrate (s, err);
   if (version != SCHEMA_VERSION) {
     error_set (err, EINVAL, "store has schema version %d, this program "
                "knows %d", version, SCHEMA_VERSION);
@@ -270,8 +363,9 @@ store_end (struct store *s, bool commit)
 /* Pairs.                                                               */
 
 static void
-read_record (sqlite3_stmt *stmt, struct record *ret)
+read_record (sqlite3_stmt *stmt, void *opaque)
 {
+  struct record *ret = opaque;
   const struct record_field *f;
   char status[24];
   int i = 0;
@@ -301,19 +395,6 @@ select_pairs (struct store *s, const char *rest)
   return store_prepare (s, sql);
 }
 
-static int
-get_record (struct store *s, sqlite3_stmt *stmt, struct record *ret)
-{
-  int r = sqlite3_step (stmt);
-
-  if (r == SQLITE_ROW)
-    read_record (stmt, ret);
-  else if (r != SQLITE_DONE)
-    store_fail (s, "read a pair");
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
-}
-
 int
 store_pair_get (struct store *s, const char *id, struct record *ret)
 {
@@ -322,7 +403,7 @@ store_pair_get (struct store *s, const char *id, struct record *ret)
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, id);
-  return get_record (s, stmt, ret);
+  return store_one (s, stmt, read_record, ret, "read a pair");
 }
 
 int
@@ -369,32 +450,25 @@ store_pair_remove (struct store *s, const char *id)
 ssize_t
 store_pair_list (struct store *s, struct record **ret)
 {
-  sqlite3_stmt *stmt =
-    select_pairs (s, "ORDER BY create_time DESC, rowid DESC");
-  struct record *list = NULL;
-  size_t n = 0, room = 0;
-  int r = SQLITE_ERROR;
+  return store_many (s, select_pairs (s, "ORDER BY create_time DESC, "
+                                      "rowid DESC"), read_record,
+                     sizeof **ret, SIZE_MAX, ret, "list pairs");
+}
 
-  if (stmt == NULL)
-    return -1;
-  while ((r = sqlite3_step (stmt)) == SQLITE_ROW) {
-    if (n == room) {
-      size_t more = room ? 2 * room : 8;
-      struct record *new = reallocarray (list, more, sizeof *list);
+static void
+read_count (sqlite3_stmt *stmt, void *ret)
+{
+  *(int64_t *) ret = sqlite3_column_int64 (stmt, 0);
+}
 
-      if (new == NULL)
-        break;
-      list = new;
-      room = more;
-    }
-    read_record (stmt, &list[n++]);
-  }
-  sqlite3_finalize (stmt);
-  if (r != SQLITE_DONE) {
-    free (list);
-    return store_fail (s, "list pairs");
-  }
-  *ret = list;
+int64_t
+store_pair_count (struct store *s)
+{
+  int64_t n = -1;
+
+  store_one (s, store_prepare (s, "SELECT count (*) FROM pairs WHERE status "
+                               "<> 'deleted'"), read_count, &n,
+             "count pairs");
   return n;
 }
 
@@ -413,5 +487,5 @@ store_pair_of_disk (struct store *s, const struct settings *settings,
   store_bind_text (stmt, 1, settings->region);
   store_bind_text (stmt, 2, settings->zone);
   store_bind_text (stmt, 3, disk);
-  return get_record (s, stmt, ret);
+  return store_one (s, stmt, read_record, ret, "read a pair");
 }

@@ -7,7 +7,7 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c pair.c pair-modify.c pair-reprotect.c event.c key.c
+ *   disk.c disk-scrub.c disk-verify.c pair.c pair-modify.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -54,7 +54,7 @@ struct cli_option {
   const char *help;
 };
 
-#define CLI_OPTIONS_MAX 8  /* of one verb */
+#define CLI_OPTIONS_MAX 16 /* of one verb */
 #define CLI_ARGS_MAX 2
 
 #ifndef DEFAULT_SITE
@@ -309,17 +309,46 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* Verbs.                                                               */
 
 extern const struct cli_option disk_create_options[], disk_delete_options[],
-  disk_resize_options[], disk_scrub_options[];
+  disk_resize_options[], disk_scrub_options[], disk_verify_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
 extern int disk_resize (struct cli *cli);
 extern int disk_scrub (struct cli *cli);
+extern int disk_verify (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
   pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
 extern const struct cli_option pair_modify_options[];
+
+/* pair-mode.c: --mode, --on-peer-loss, --interval, --connections,
+ * --dead-seconds, --proof.  GET: false after a usage error.  PARAMS: true if
+ * any was given.
+ */
+#define MODE_PARAMS 6
+#define MODE_OPTIONS                                                    \
+  { "mode", "MODE", false, "async, or sync: a flush waits for both sites" }, \
+  { "on-peer-loss", "WHAT", false,                                      \
+    "sync without the copy: suspend flushes, or degrade" },             \
+  { "interval", "TIME", false,                                          \
+    "async: commit once in this time; 0s: continuously" },              \
+  { "connections", "N", false, "of the link, 1 to 8" },                 \
+  { "dead-seconds", "TIME", false,                                      \
+    "a peer that is silent so long is given up" },                      \
+  { "proof", "TIME", false,                                             \
+    "how long a silent primary's copy can prove that it lacks nothing" }
+struct mode_options {
+  const char *mode, *on_peer_loss, *connections;
+  char interval[24], dead[24], proof[24];
+};
+extern bool mode_options_get (struct cli *cli, struct mode_options *ret);
+extern bool mode_options_params (const struct mode_options *o,
+                                 struct param ret[MODE_PARAMS]);
+extern void mode_facts (struct table *t, const json_t *pair);
+
+/* What RpoZero of a pair or of its Loss means, NULL without. */
+extern const char *rpo_zero_text (const json_t *object);
 extern int pair_create (struct cli *cli);
 extern int pair_modify (struct cli *cli);
 extern int pair_start (struct cli *cli);

@@ -153,6 +153,8 @@ detail_facts (struct table *t, const json_t *detail)
   const json_t *guest = json_object_get (detail, "guest");
   const json_t *errors = json_object_get (detail, "errors");
   const json_t *scrub = json_object_get (detail, "scrub");
+  const json_t *verify = json_object_get (detail, "verify");
+  const json_t *repair = json_object_get (detail, "repair");
   uint64_t a, b, c;
 
   if (get_uint (detail, "clients", &a))
@@ -167,6 +169,17 @@ detail_facts (struct table *t, const json_t *detail)
       get_uint (scrub, "total_bytes", &b) && get_uint (scrub, "errors", &c))
     fact_printf (t, "scrub", "%s, %.0f%%, %" PRIu64 " bad blocks",
                  get_string (scrub, "state"), b ? 100. * a / b : 100, c);
+  if (get_string (verify, "state") && get_uint (verify, "done_bytes", &a) &&
+      get_uint (verify, "total_bytes", &b) &&
+      get_uint (verify, "differing", &c))
+    fact_printf (t, "verify", "%s, %.0f%%, %" PRIu64 " blocks differ%s%s",
+                 get_string (verify, "state"), b ? 100. * a / b : 100, c,
+                 get_string (verify, "reason") ? ": " : "",
+                 get_string (verify, "reason") ? : "");
+  if (get_uint (repair, "damaged", &a) && get_uint (repair, "found", &b) &&
+      get_uint (repair, "repaired", &c) && b > 0)
+    fact_printf (t, "repair", "%" PRIu64 " blocks damaged now, %" PRIu64
+                 " found, %" PRIu64 " repaired", a, b, c);
   if (get_string (detail, "failure"))
     fact (t, "failure", get_string (detail, "failure"));
 }

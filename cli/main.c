@@ -60,6 +60,10 @@ const struct cli_command cli_commands[] = {
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },
+  { "disk", "verify", "DISK", "compare both sides of a disk's pair",
+    "At the primary's site, while guests go on.  'disk show' says how far it\n"
+    "is and what was found.",
+    disk_verify_options, disk_verify, NULL },
 
   { "pair", "create", NULL, "make a pair of a disk here and one at a peer",
     "Nothing is copied before 'pair start'.  The content of the peer's disk\n"
@@ -80,8 +84,9 @@ const struct cli_command cli_commands[] = {
     "primary goes on.\nWhat is given up is shown first, and saved.  Then "
     "'pair start' copies what differs.",
     pair_reprotect_options, pair_reprotect, NULL },
-  { "pair", "modify", "PAIR", "change name, description or RPO of a pair",
-    "Only of one that is created or stopped.",
+  { "pair", "modify", "PAIR", "change name, RPO, mode or link of a pair",
+    "Name, description and RPO only of one that is created or stopped; how\n"
+    "data gets to the copy also while it does.",
     pair_modify_options, pair_modify, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
     NULL, pair_wait_only_options, pair_delete, NULL },

@@ -19,6 +19,7 @@ const struct cli_option pair_create_options[] = {
   { "peer-zone", "ZONE", false, "its zone (default: the peer's own)" },
   { "name", "NAME", false, "name of the pair" },
   { "rpo", "TIME", false, "how old the copy may become: 30s, 15m" },
+  MODE_OPTIONS,
   { "wait", NULL, false, "wait until it is created" },
   { NULL, NULL, false, NULL }
 };
@@ -77,8 +78,9 @@ find_peer (const json_t *site, const char *region, struct failure *f)
 /* Call CreateDiskReplicaPair with what the user and the site say. */
 static json_t *
 create_between (struct cli *cli, const json_t *site, const json_t *disk,
-                struct failure *f)
+                const struct mode_options *mode, struct failure *f)
 {
+  struct param m[MODE_PARAMS];
   const json_t *peer = find_peer (site, args_value (cli, "peer-region"), f);
   const char *zone = args_value (cli, "peer-zone");
   const char *rpo = args_value (cli, "rpo");
@@ -98,6 +100,7 @@ create_between (struct cli *cli, const json_t *site, const json_t *disk,
   if (rpo)
     duration_parse (rpo, &seconds);
   snprintf (rpo_text, sizeof rpo_text, "%.0f", seconds);
+  mode_options_params (mode, m);
 
   const struct param params[] = {
     { "SourceZoneId", get_string (site, "ZoneId") },
@@ -107,6 +110,7 @@ create_between (struct cli *cli, const json_t *site, const json_t *disk,
     { "DestinationDiskId", args_value (cli, "peer-disk") },
     { "PairName", args_value (cli, "name") },
     { "RPO", rpo ? rpo_text : NULL },
+    m[0], m[1], m[2], m[3], m[4], m[5],
     { NULL, NULL }
   };
   return client_change (cli, "CreateDiskReplicaPair", params, f);
@@ -119,6 +123,7 @@ pair_create (struct cli *cli)
   const char *rpo = args_value (cli, "rpo"), *name = args_value (cli, "name");
   json_t *site, *disk = NULL, *o = NULL, *pair = NULL;
   const char *id;
+  struct mode_options mode;
   struct failure f;
   double seconds = 1;
   int r;
@@ -126,12 +131,14 @@ pair_create (struct cli *cli)
   if (rpo && (!duration_parse (rpo, &seconds) || seconds < 1 ||
               seconds > rint (seconds) || seconds < rint (seconds)))
     return usage_error (cli, "'--rpo %s' is not a time of whole seconds", rpo);
+  if (!mode_options_get (cli, &mode))
+    return EXIT_USAGE;
 
   site = client_read (cli, "DescribeSite", NULL, &f);
   if (site)
     disk = disk_find (cli, disk_name, &f);
   if (disk)
-    o = create_between (cli, site, disk, &f);
+    o = create_between (cli, site, disk, &mode, &f);
   json_decref (site);
   json_decref (disk);
   if (o == NULL)
@@ -295,6 +302,8 @@ loss_facts (struct table *t, const json_t *loss)
                  "after that is not counted", seconds_format (seconds, text));
   else
     fact (t, "primary heard", "unknown");
+  if (rpo_zero_text (loss))
+    fact (t, "rpo zero", rpo_zero_text (loss));
   fact (t, "failover took", get_double (loss, "FailoverSeconds", &seconds)
         ? seconds_format (seconds, text) : "unknown");
 }
@@ -483,6 +492,7 @@ pair_facts (struct table *t, const json_t *pair, const json_t *progress,
             "DestinationDiskId");
   fact (t, "rpo", get_double (pair, "RPO", &seconds)
         ? seconds_format (seconds, text) : NULL);
+  mode_facts (t, pair);
   point_fact (t, pair);
   lag_fact (t, pair);
   link_fact (t, pair);

@@ -141,6 +141,25 @@ next_of (const json_t *pair, const char *status)
     : text_printf ("pairctl pair show %s", name);
 }
 
+static bool
+is_split (const json_t *pair)
+{
+  const char *relation =
+    get_string (json_object_get (pair, "Divergence"), "Relation");
+
+  return relation && strcmp (relation, "split-brain") == 0;
+}
+
+static bool
+waits_for_copy (const json_t *pair)
+{
+  const char *state = get_string (pair, "ModeState");
+
+  return state && (strcmp (state, "suspended") == 0 ||
+                   strcmp (state, "leaving") == 0 ||
+                   strcmp (state, "abandoning") == 0);
+}
+
 static void
 look_at_pair (struct status *s, const json_t *pair)
 {
@@ -154,9 +173,15 @@ look_at_pair (struct status *s, const json_t *pair)
   double lag, rpo;
   bool b;
 
-  if (state_is_wrong (status))
+  if (is_split (pair))
+    attention (s, CRITICAL, "pair", name, next, "%s",
+               message ? message : "split brain");
+  else if (state_is_wrong (status))
     attention (s, CRITICAL, "pair", name, next, "%s%s%s", status,
                message ? ": " : "", message ? message : "");
+  else if (is_active (status) && waits_for_copy (pair))
+    attention (s, CRITICAL, "pair", name, next,
+               "flushes wait for the copy, which is away");
   else if (is_active (status) && is_link_down (link))
     attention (s, CRITICAL, "pair", name, next,
                "it shall replicate and no data flows: the link is %s%s%s",
@@ -348,12 +373,24 @@ rank (const struct status *s, const json_t *pair)
   return state_is_moving (status) ? 1 : strcmp (status, "normal") ? 2 : 3;
 }
 
+/* "async", or how a synchronous pair is. */
+static const char *
+mode_word (const json_t *pair)
+{
+  const char *mode = get_string (pair, "ReplicationMode");
+  const char *state = get_string (pair, "ModeState");
+
+  return mode && strcmp (mode, "sync") == 0 && state &&
+    strcmp (state, "off") != 0 ? state : mode;
+}
+
 static void
 pair_row (struct table *t, const json_t *pair)
 {
   table_text (t, pair_name (pair));
   table_text (t, get_string (pair, "Status"));
   table_text (t, get_string (pair, "Site"));
+  table_text (t, mode_word (pair));
   table_seconds (t, pair, "LagSeconds");
   table_size (t, pair, "LagBytes");
   table_age (t, pair, "LastRecoverPoint");
@@ -367,7 +404,8 @@ print_pairs (const struct status *s, size_t max)
   static const struct column columns[] = {
     { "PAIR", false, true, 0 },
     { "STATUS", false, false, 0 },
-    { "SITE", false, false, 4 },
+    { "SITE", false, false, 5 },
+    { "MODE", false, false, 4 },
     { "LAG", true, false, 0 },
     { "BEHIND", true, false, 2 },
     { "POINT", true, false, 1 },

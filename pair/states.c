@@ -16,6 +16,7 @@ enum {
   NEED_SOURCE_FREE = 2,         /* source not attached */
   NEED_DESTINATION_FREE = 4,    /* destination not attached */
   NEED_PAUSE = 8,               /* half an RPO since the last one-shot */
+  NEED_LINK_ONLY = 32,          /* nothing but how the link works */
   BY_COPY = 16,                 /* syncing instead of initial_syncing when
                                    only the difference is copied */
 };
@@ -87,6 +88,11 @@ static const struct cell cells[PAIR_EVENT_COUNT][PAIR_STATUS_COUNT] = {
   [PAIR_VERB_MODIFY] = {
     [PAIR_CREATED] = STAY (MODIFY, 0),
     [PAIR_STOPPED] = STAY (MODIFY, 0),
+    [PAIR_INITIAL_SYNCING] = STAY (MODIFY, NEED_LINK_ONLY),
+    [PAIR_MANUAL_SYNCING] = STAY (MODIFY, NEED_LINK_ONLY),
+    [PAIR_SYNCING] = STAY (MODIFY, NEED_LINK_ONLY),
+    [PAIR_NORMAL] = STAY (MODIFY, NEED_LINK_ONLY),
+    [PAIR_FAILOVERED] = STAY (MODIFY, NEED_LINK_ONLY),
   },
   [PAIR_VERB_DELETE] = {
     [PAIR_CREATED] = TO (DELETING, DELETE, 0),
@@ -265,6 +271,10 @@ check_needs (enum pair_status status, enum pair_event verb, unsigned needs,
     return refuse (status, API_INVALID_STATUS,
                    "there is nothing to fail over to before a first "
                    "synchronization is complete");
+  if ((needs & NEED_LINK_ONLY) && !facts->changes_link_only)
+    return refuse (status, API_INVALID_STATUS,
+                   "stop the pair first: while it runs only the mode and the "
+                   "link can be changed");
   if ((needs & NEED_PAUSE) && !paused_enough (facts))
     return refuse (status, API_MANUAL_SYNC_LIMIT, NULL);
   return (struct pair_transition) { .outcome = PAIR_OUTCOME_UNSET };

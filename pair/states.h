@@ -190,6 +190,7 @@ struct pair_facts {
   bool had_oneshot;           /* a one-shot call was accepted before, ... */
   uint64_t seconds_since_oneshot;       /* ... this long ago */
   uint32_t rpo_seconds;       /* effective: the group's for a member */
+  bool changes_link_only;     /* a modify of nothing but how data gets there */
 };
 
 enum pair_outcome {

@@ -54,6 +54,9 @@ extern int op_disk_status (struct call *call);
 extern int op_disk_digest (struct call *call);
 extern int op_disk_scrub (struct call *call);
 
+/* control-verify.c */
+extern int op_disk_verify (struct call *call);
+
 /* control-pair.c */
 extern int op_pair_set (struct call *call);
 extern int op_pair_clear (struct call *call);

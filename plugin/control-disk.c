@@ -153,14 +153,14 @@ op_disk_scrub (struct call *call)
       call_number (call, "rate_bps", &rate_bps) == -1)
     return -1;
   if (strcmp (action, "stop") == 0) {
-    scrub_stop (&call->disk->scrub);
+    scrub_stop (&call->disk->scrub, true);
     return 0;
   }
   if (strcmp (action, "start") != 0)
     return call_refuse (call, "bad-request", EINVAL,
                         "field 'action' must be 'start' or 'stop'");
-  if (scrub_start (&call->disk->scrub, call->disk->volume, rate_bps,
-                   &call->error) == -1)
+  if (scrub_start (&call->disk->scrub, call->disk->volume, call->disk->dirfd,
+                   rate_bps, &call->error) == -1)
     return call_failed (call);
   return 0;
 }

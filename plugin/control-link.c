@@ -95,6 +95,17 @@ op_link_start (struct call *call)
   return 0;
 }
 
+/* Settings are for both: a secondary has them when it is primary. */
+static int
+check_settable (struct call *call)
+{
+  struct volume_status status;
+
+  volume_get_status (call->disk->volume, &status);
+  return call_check_role (call, status.role == VOLUME_ROLE_SECONDARY ?
+                          VOLUME_ROLE_SECONDARY : VOLUME_ROLE_PRIMARY);
+}
+
 /* How fast the link may send; durable, and the link goes on. */
 int
 op_link_limit (struct call *call)
@@ -103,7 +114,7 @@ op_link_limit (struct call *call)
   struct linkfile link = disk->link;
 
   if (call_number (call, "limit_bps", &link.options.limit_bps) == -1 ||
-      call_check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+      check_settable (call) == -1)
     return -1;
   if (disk_set_link (disk, &link, &call->error) == -1)
     return call_failed (call);
@@ -144,13 +155,40 @@ get_word (struct call *call, const char *key, const char *no,
   return 0;
 }
 
+/* A whole number of seconds, MIN to MAX; not given: *RET stays. */
 static int
-get_mode (struct call *call, struct sync_settings *mode)
+get_seconds (struct call *call, const char *key, unsigned min, unsigned max,
+             unsigned *ret)
 {
+  uint64_t seconds;
+
+  if (json_object_get (call->request, key) == NULL)
+    return 0;
+  if (call_number (call, key, &seconds) == -1)
+    return -1;
+  if (seconds < min || seconds > max)
+    return call_refuse (call, "bad-request", EINVAL,
+                        "field '%s' must be from %u to %u", key, min, max);
+  *ret = seconds;
+  return 0;
+}
+
+static int
+get_mode (struct call *call, struct linkfile *link)
+{
+  struct sync_settings *mode = &link->mode;
+  unsigned proof = 0;
+
   if (get_word (call, "mode", "async", "sync", &mode->is_sync) == -1 ||
       get_word (call, "on_peer_loss", "degrade", "suspend",
-                &mode->suspends) == -1)
+                &mode->suspends) == -1 ||
+      get_seconds (call, "proof_seconds", SYNC_PROOF_MS_MIN / 1000,
+                   SYNC_PROOF_MS_MAX / 1000, &proof) == -1 ||
+      get_seconds (call, "interval_seconds", 0, LINK_INTERVAL_MAX,
+                   &link->interval_seconds) == -1)
     return -1;
+  if (proof != 0)
+    mode->proof_ms = proof * 1000;
   return 0;
 }
 
@@ -161,27 +199,29 @@ op_link_mode (struct call *call)
   struct disk *disk = call->disk;
   const json_t *force = json_object_get (call->request, "force");
   struct linkfile link = disk->link;
-  struct volume_status status;
+  struct sync_status sync;
   bool is_told;
 
   if (force != NULL && !json_is_boolean (force))
     return call_refuse (call, "bad-request", EINVAL,
                         "field 'force' must be true or false");
-  volume_get_status (disk->volume, &status);
-  if (status.role != VOLUME_ROLE_SECONDARY &&
-      call_check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+  if (check_settable (call) == -1)
     return -1;
-  if (get_mode (call, &link.mode) == -1)
+  if (get_mode (call, &link) == -1)
     return -1;
   if (disk_set_link (disk, &link, &call->error) == -1)
     return call_failed (call);
   replication_configure_sync (disk);
+  replication_set_interval (disk);
   replication_kick_sender (disk);
   is_told = sync_wait_told (disk->replication.sync, CONTROL_TELL_MS);
   if (!is_told && json_is_true (force) &&
       sync_force (disk->replication.sync, &call->error) == -1)
     return call_failed (call);
+  sync_get_status (disk->replication.sync, &sync);
   json_object_set_new (call->answer, "told", json_boolean (is_told));
+  json_object_set_new (call->answer, "hold_ms",
+                       json_integer ((json_int_t) sync.hold_ms));
   return 0;
 }
 
@@ -216,7 +256,7 @@ op_replica_stop (struct call *call)
     return -1;
   if (receiver_stop_and_rollback (call->disk->replication.receiver,
                                   &call->error) == -1 ||
-      sync_hear (call->disk->replication.sync, REPLICA_PROMISE_NONE,
+      sync_hear (call->disk->replication.sync, REPLICA_PROMISE_NONE, 0,
                  &call->error) == -1)
     return call_failed (call);
   return 0;

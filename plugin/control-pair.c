@@ -237,9 +237,10 @@ settle_promotion (struct call *call, uint64_t fence)
       .seconds = after.loss_seconds,
       .heard_seconds_ago = after.was_heard ? after.heard_ms_ago / 1e3 : -1,
       .dropped_staged = before.is_staged,
-      .is_zero_proven = sync_is_zero_proven (disk->replication.sync),
     };
   }
+  /* What was proven then may have lapsed meanwhile. */
+  link.promoted_loss.zero = sync_prove_zero (disk->replication.sync, NULL);
   link.accepts = false;
   if (disk_set_link (disk, &link, &call->error) == -1)
     return call_failed (call);

@@ -14,6 +14,8 @@
 
 #include "cleanup.h"
 #include "disks.h"
+#include "scrubfile.h"
+#include "steps.h"
 #include "syncfile.h"
 
 /* Guards the list, and refs, guests and is_barred of every disk in it. */
@@ -32,6 +34,7 @@ disk_free (struct disk *disk)
     return;
   scrub_release (&disk->scrub);
   salvage_release (&disk->salvage);
+  verify_release (&disk->verify);
   replication_release (&disk->replication);
   pthread_mutex_destroy (&disk->ops_lock);
   if (disk->dirfd >= 0)
@@ -55,14 +58,29 @@ disk_new (const char *dir, const char *name, struct error *err)
   replication_init (&disk->replication);
   scrub_init (&disk->scrub);
   salvage_init (&disk->salvage);
+  verify_init (&disk->verify);
   disk->dirfd = -1;
   return disk;
+}
+
+/* A step within the request that this thread serves. */
+static void
+inner_step_ended (const char *step)
+{
+  char name[64];
+
+  if (step_scope () == NULL)
+    return;
+  snprintf (name, sizeof name, "%s.%s", step_scope (), step);
+  step_ended (name);
 }
 
 void
 disk_role_changed (struct disk *disk)
 {
   struct volume_status status;
+
+  inner_step_ended ("role");
 
   volume_get_status (disk->volume, &status);
   atomic_store (&disk->serves_guests, status.role != VOLUME_ROLE_SECONDARY);
@@ -99,6 +117,7 @@ disk_set_link (struct disk *disk, const struct linkfile *link,
 
   if (r == -1)
     return -1;
+  inner_step_ended ("link-file");
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
   disk->link = *link;
   return 0;
@@ -132,6 +151,10 @@ disk_start (struct disk *disk,
   error = (struct error) ERROR_INIT;
   if (replication_start (disk, &error) == -1)
     fn (disk->name, &error);
+  error = (struct error) ERROR_INIT;
+  if (disk->dirfd >= 0 &&
+      scrub_resume (&disk->scrub, disk->volume, disk->dirfd, &error) == -1)
+    fn (disk->name, &error);
 }
 
 /* Close the volume; DISK stays. */
@@ -142,7 +165,8 @@ disk_stop (struct disk *disk, struct error *err)
 
   if (volume == NULL)
     return 0;
-  scrub_stop (&disk->scrub);
+  scrub_stop (&disk->scrub, false);
+  verify_stop (&disk->verify);
   replication_stop (disk);
   disk->volume = NULL;
   return volume_close (volume, err);
@@ -436,6 +460,8 @@ disk_delete (struct disk *disk, struct error *err)
   r = disk_stop (disk, err);
   if (r == 0)
     r = syncfile_store (disk->dirfd, &(struct sync_record) { 0 }, err);
+  if (r == 0 && scrubfile_remove (disk->dirfd) == -1)
+    r = error_set_errno (err, errno, "cannot delete the scrub's file");
   if (r == 0)
     r = linkfile_remove (disk->dirfd, err);
   if (r == 0)

@@ -23,6 +23,7 @@
 #include "replication.h"
 #include "salvage.h"
 #include "scrub.h"
+#include "verify.h"
 #include "volume.h"
 
 struct disk {
@@ -55,6 +56,7 @@ struct disk {
   struct replication replication;
   struct scrub scrub;
   struct salvage salvage;
+  struct verify verify;
 };
 
 /* Look at all volumes under DIR without opening them (before the fork, while

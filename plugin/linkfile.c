@@ -18,7 +18,7 @@
 
 #define LINK_FILE "link"
 #define LINK_FILE_MAX 16384
-#define LINK_VERSION 1
+#define LINK_VERSION 2
 
 static json_t *
 promotion_to_json (const struct linkfile *link)
@@ -35,8 +35,8 @@ link_to_json (const struct linkfile *link)
   char secret[2 * LINK_SECRET_SIZE + 1];
 
   hex_encode (link->secret, LINK_SECRET_SIZE, secret);
-  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, s:{s:b, s:b}, s:o, "
-                    "s:b, s:o}",
+  return json_pack ("{s:i, s:o, s:s, s:s, s:b, s:b, "
+                    "s:{s:b, s:b, s:i, s:i}, s:o, s:b, s:o}",
                     "version", LINK_VERSION,
                     "pair", uuid_to_json (&link->pair),
                     "secret", secret,
@@ -46,6 +46,8 @@ link_to_json (const struct linkfile *link)
                     "mode",
                     "sync", link->mode.is_sync,
                     "suspend", link->mode.suspends,
+                    "proof_ms", (int) link->mode.proof_ms,
+                    "interval", (int) link->interval_seconds,
                     "options", options_to_json (&link->options),
                     "accept", link->accepts,
                     "promoted", link->promoted_fence ?
@@ -81,17 +83,21 @@ link_from_json (json_t *json, struct linkfile *link)
 {
   const char *secret, *uri;
   const json_t *pair, *promoted, *options;
-  int version, is_on, is_oneshot, accepts, is_sync, suspends;
+  int version, is_on, is_oneshot, accepts, is_sync, suspends, proof_ms,
+    interval;
 
   if (json_unpack (json, "{s:i, s:o, s:s, s:s, s:b, s:b, "
-                   "s:{s:b, s:b}, s:o, s:b, s:o}",
+                   "s:{s:b, s:b, s:i, s:i}, s:o, s:b, s:o}",
                    "version", &version, "pair", &pair, "secret", &secret,
                    "uri", &uri, "on", &is_on, "oneshot", &is_oneshot,
                    "mode", "sync", &is_sync, "suspend", &suspends,
+                   "proof_ms", &proof_ms, "interval", &interval,
                    "options", &options, "accept", &accepts,
                    "promoted", &promoted) == -1)
     return false;
   if (version != LINK_VERSION || strlen (uri) > LINK_URI_MAX ||
+      proof_ms < 0 || proof_ms > SYNC_PROOF_MS_MAX ||
+      interval < 0 || interval > LINK_INTERVAL_MAX ||
       strlen (secret) != 2 * LINK_SECRET_SIZE ||
       !hex_decode (secret, 2 * LINK_SECRET_SIZE, link->secret))
     return false;
@@ -102,6 +108,8 @@ link_from_json (json_t *json, struct linkfile *link)
   link->is_oneshot = is_oneshot;
   link->mode.is_sync = is_sync;
   link->mode.suspends = suspends;
+  link->mode.proof_ms = proof_ms;
+  link->interval_seconds = interval;
   link->accepts = accepts;
   return uuid_or_null (pair, &link->pair) &&
          options_from_json (options, &link->options, NULL) == 0 &&

@@ -20,6 +20,7 @@
 #include "volume.h"
 
 #define LINK_URI_MAX 1024
+#define LINK_INTERVAL_MAX 43200      /* seconds: of the longest RPO the half */
 #define LINK_SECRET_SIZE 32
 
 /* What a promotion left behind, as far as this side can know. */
@@ -28,7 +29,7 @@ struct link_loss {
   double seconds;
   double heard_seconds_ago;  /* negative: never heard of the primary */
   bool dropped_staged;
-  bool is_zero_proven;       /* no acknowledged flush was lost */
+  enum sync_proof zero;      /* was no acknowledged flush lost? */
 };
 
 struct linkfile {
@@ -41,6 +42,7 @@ struct linkfile {
   bool is_on;                /* link.start was called, link.stop was not */
   bool is_oneshot;
   struct sync_settings mode; /* either role: what it is when primary */
+  unsigned interval_seconds; /* the same: between commits; 0: continuously */
   struct replica_options options;
 
   /* secondary */

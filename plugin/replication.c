@@ -11,8 +11,11 @@
 #include "cleanup.h"
 #include "disks.h"
 #include "log.h"
+#include "repairer.h"
 #include "replication.h"
 #include "syncfile.h"
+
+#define PAGE_MS 2000            /* for repair and verification */
 
 void
 replication_init (struct replication *r)
@@ -75,6 +78,49 @@ replication_configure_sync (struct disk *disk)
                   !disk->link.is_oneshot);
 }
 
+/* In sync mode all goes at once; a one-shot is one interval by itself. */
+static unsigned
+interval_ms (const struct disk *disk)
+{
+  return disk->link.mode.is_sync || disk->link.is_oneshot ? 0
+    : disk->link.interval_seconds * 1000;
+}
+
+int
+replication_errand (struct disk *disk, struct errand_config *ret,
+                    char uri[LINK_URI_MAX + 1], struct error *err)
+{
+  struct linkfile link;
+
+  disk_get_link (disk, &link);
+  if (!link.is_set || !link.is_on)
+    return error_set (err, ENOTCONN, "the link is off");
+  memset (ret, 0, sizeof *ret);
+  strcpy (uri, link.uri);
+  ret->uri = uri;
+  ret->pair = link.pair;
+  memcpy (ret->secret, link.secret, sizeof ret->secret);
+  ret->options = link.options;
+  ret->page_ms = PAGE_MS;
+  explicit_bzero (&link.secret, sizeof link.secret);
+  return 0;
+}
+
+static struct repairer *
+start_repairer (struct disk *disk, struct error *err)
+{
+  const struct replica_log log = { log_line, disk };
+  struct errand_config config;
+  char uri[LINK_URI_MAX + 1];
+  struct repairer *repairer;
+
+  if (replication_errand (disk, &config, uri, err) == -1)
+    return NULL;
+  repairer = repairer_start (disk->volume, &config, &log, err);
+  explicit_bzero (&config.secret, sizeof config.secret);
+  return repairer;
+}
+
 int
 replication_start_sender (struct disk *disk, struct error *err)
 {
@@ -82,6 +128,7 @@ replication_start_sender (struct disk *disk, struct error *err)
     .uri = disk->link.uri,
     .pair = disk->link.pair,
     .oneshot = disk->link.is_oneshot,
+    .interval_ms = interval_ms (disk),
     .sync = disk->replication.sync,
     .options = disk->link.options,
     .log = { log_line, disk },
@@ -89,12 +136,18 @@ replication_start_sender (struct disk *disk, struct error *err)
   struct sender *sender;
 
   replication_configure_sync (disk);
+  config.repairer = start_repairer (disk, err);
+  if (config.repairer == NULL)
+    return -1;
   memcpy (config.secret, disk->link.secret, sizeof config.secret);
   sender = sender_start (disk->volume, &config, err);
-  if (sender == NULL)
+  if (sender == NULL) {
+    repairer_stop (config.repairer);
     return -1;
+  }
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
   disk->replication.sender = sender;
+  disk->replication.repairer = config.repairer;
   return 0;
 }
 
@@ -102,12 +155,43 @@ void
 replication_stop_sender (struct disk *disk)
 {
   struct sender *sender;
+  struct repairer *repairer;
 
   pthread_mutex_lock (&disk->replication.lock);
   sender = disk->replication.sender;
+  repairer = disk->replication.repairer;
   disk->replication.sender = NULL;
+  disk->replication.repairer = NULL;
   pthread_mutex_unlock (&disk->replication.lock);
+  repairer_quit (repairer);      /* the sender may wait for it */
   sender_stop (sender);
+  repairer_stop (repairer);
+}
+
+int
+replication_mend (struct disk *disk, const uint64_t *block, size_t count,
+                  uint64_t *ret_id, struct error *err)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender == NULL)
+    return error_set (err, ENOTCONN, "the link is off");
+  return sender_mend (disk->replication.sender, block, count, ret_id, err);
+}
+
+enum sender_mend
+replication_mend_state (struct disk *disk, uint64_t id)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  return disk->replication.sender == NULL ? SENDER_MEND_GONE :
+    sender_mend_state (disk->replication.sender, id);
+}
+
+void
+replication_mend_cancel (struct disk *disk)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_mend_cancel (disk->replication.sender);
 }
 
 void
@@ -191,6 +275,14 @@ replication_stop (struct disk *disk)
   replication_stop_sender (disk);
   stop_receiver (disk);
   salvage_stop (&disk->salvage);
+}
+
+void
+replication_set_interval (struct disk *disk)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
+  if (disk->replication.sender != NULL)
+    sender_set_interval (disk->replication.sender, interval_ms (disk));
 }
 
 void

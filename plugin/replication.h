@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "errand.h"
 #include "error.h"
+#include "linkfile.h"
 #include "replica.h"
 
 struct disk;
@@ -22,6 +24,7 @@ struct replication {
   pthread_mutex_t lock;      /* keeps the two below from being freed; never
                                 held while waiting for disk or network */
   struct sender *sender;
+  struct repairer *repairer; /* with each sender */
   struct receiver *receiver;
   struct sync *sync;         /* set once, before the volume is used; NULL:
                                 the disk cannot be in a pair */
@@ -49,6 +52,21 @@ extern void replication_kick_sender (struct disk *disk);
 
 /* Bytes a second from now on, 0: no limit.  The link file is the caller's. */
 extern void replication_set_limit (struct disk *disk, uint64_t limit_bps);
+
+/* Commit as often as the link file says, from now on. */
+extern void replication_set_interval (struct disk *disk);
+
+/* See sender_mend.  ENOTCONN: there is no sender. */
+extern int replication_mend (struct disk *disk, const uint64_t *block,
+                             size_t count, uint64_t *ret_id,
+                             struct error *err);
+extern enum sender_mend replication_mend_state (struct disk *disk,
+                                                uint64_t id);
+extern void replication_mend_cancel (struct disk *disk);
+
+/* How to reach the peer.  ENOTCONN: the link is not on. */
+extern int replication_errand (struct disk *disk, struct errand_config *ret,
+                               char uri[LINK_URI_MAX + 1], struct error *err);
 
 /* False: there is no sender, or no receiver. */
 extern bool replication_sender_status (struct disk *disk,

@@ -1,7 +1,10 @@
 /* A scrub of one disk: a thread that verifies all that is live at a set rate.
  *
- * start and stop are called by one thread at a time (a disk's ops_lock is
- * held), the status by any.
+ * What it has done is written down now and then (scrubfile.h), so that it goes
+ * on after a restart.
+ *
+ * start, resume and stop are called by one thread at a time (a disk's ops_lock
+ * is held), the status by any.
  */
 
 #ifndef PAIRDISK_SCRUB_H
@@ -39,6 +42,9 @@ struct scrub {
   uint64_t began_ns, ended_ns;
   struct scrub_status status;
   struct volume *volume;
+  int dirfd;                 /* of the disk's directory */
+  uint64_t block;            /* the next one to look at */
+  uint64_t stored_ns;
   pthread_t thread;
   bool has_thread;
 };
@@ -47,11 +53,17 @@ extern void scrub_init (struct scrub *s);
 extern void scrub_release (struct scrub *s);
 
 /* Begin anew; one that is running goes on with the new rate. */
-extern int scrub_start (struct scrub *s, struct volume *volume,
+extern int scrub_start (struct scrub *s, struct volume *volume, int dirfd,
                         uint64_t rate_bps, struct error *err);
 
-/* Stop it and wait until it has; nothing if none is running. */
-extern void scrub_stop (struct scrub *s);
+/* Take up one that a restart interrupted; nothing if there was none. */
+extern int scrub_resume (struct scrub *s, struct volume *volume, int dirfd,
+                         struct error *err);
+
+/* Stop it and wait until it has; nothing if none is running.  FORGETS: it is
+ * not to be taken up again.
+ */
+extern void scrub_stop (struct scrub *s, bool forgets);
 
 /* False: none since the start. */
 extern bool scrub_get_status (struct scrub *s, struct scrub_status *ret);

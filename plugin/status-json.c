@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto.h"
+#include "proof-json.h"
 #include "status-json.h"
 
 #define NUMBER(n) ((json_int_t) (n))
@@ -66,8 +67,7 @@ point_to_json (const struct volume_point *point)
                     "bytes", NUMBER (point->bytes));
 }
 
-/* False also for a negative number. */
-static bool
+bool
 number_from_json (const json_t *json, uint64_t *ret)
 {
   if (!json_is_integer (json) || json_integer_value (json) < 0)
@@ -90,21 +90,35 @@ point_from_json (const json_t *json, struct volume_point *ret)
 json_t *
 loss_to_json (const struct link_loss *loss)
 {
-  return json_pack ("{s:I, s:I, s:f, s:o, s:b, s:s}",
+  return json_pack ("{s:I, s:I, s:f, s:o, s:b, s:s, s:s?}",
                     "writes", NUMBER (loss->writes),
                     "bytes", NUMBER (loss->bytes),
                     "seconds", loss->seconds,
                     "heard_seconds_ago", loss->heard_seconds_ago < 0 ?
                     json_null () : json_real (loss->heard_seconds_ago),
                     "dropped_staged", loss->dropped_staged,
-                    "rpo_zero", loss->is_zero_proven ? "proven" : "unknown");
+                    "rpo_zero", sync_proof_name (loss->zero),
+                    "rpo_zero_reason", sync_proof_reason (loss->zero));
+}
+
+static enum sync_proof
+proof_from_json (const json_t *loss)
+{
+  const char *name = json_string_value (json_object_get (loss, "rpo_zero"));
+  const char *reason =
+    json_string_value (json_object_get (loss, "rpo_zero_reason"));
+
+  if (name != NULL && strcmp (name, sync_proof_name (SYNC_PROVEN)) == 0)
+    return SYNC_PROVEN;
+  return reason != NULL &&
+    strcmp (reason, sync_proof_reason (SYNC_UNKNOWN_LAPSED)) == 0 ?
+    SYNC_UNKNOWN_LAPSED : SYNC_UNKNOWN_ASYNC;
 }
 
 bool
 loss_from_json (const json_t *json, struct link_loss *ret)
 {
   const json_t *heard = json_object_get (json, "heard_seconds_ago");
-  const char *zero;
 
   if (!number_from_json (json_object_get (json, "writes"), &ret->writes) ||
       !number_from_json (json_object_get (json, "bytes"), &ret->bytes))
@@ -114,8 +128,7 @@ loss_from_json (const json_t *json, struct link_loss *ret)
     json_number_value (heard) : -1;
   ret->dropped_staged =
     json_is_true (json_object_get (json, "dropped_staged"));
-  zero = json_string_value (json_object_get (json, "rpo_zero"));
-  ret->is_zero_proven = zero != NULL && strcmp (zero, "proven") == 0;
+  ret->zero = proof_from_json (json);
   return true;
 }
 
@@ -137,7 +150,7 @@ link_to_json (struct disk *disk)
   }
   return json_pack ("{s:s, s:o, s:b, s:o, s:i, s:I, s:I, s:I, s:I, "
                     "s:{s:I, s:I, s:f}, s:o, s:b, s:I, s:I, "
-                    "s:b, s:I, s:I, s:I, s:o, s:s?, s:o, s:o}",
+                    "s:b, s:I, s:i, s:I, s:I, s:o, s:s?, s:o, s:o, s:o}",
                     "state", sender_state_name (s.state),
                     "reason", text_to_json (s.reason),
                     "oneshot", s.oneshot,
@@ -159,6 +172,8 @@ link_to_json (struct disk *disk)
                     "tls", options_want_tls (&link.options) ||
                     strncmp (link.uri, "nbds", 4) == 0,
                     "connections", NUMBER (s.connections),
+                    "dead_seconds", (int)
+                    (link.options.dead_seconds ? : OPTIONS_DEAD_SECONDS),
                     "limit_bps", NUMBER (s.limit_bps),
                     "data_bytes", NUMBER (s.data_bytes),
                     "compression", s.data_wire_bytes == 0 ? json_null () :
@@ -167,17 +182,22 @@ link_to_json (struct disk *disk)
                     "eta_seconds", s.has_eta ?
                     json_real (s.eta_seconds) : json_null (),
                     "retry_ms", s.waits_for == WAITS_RETRY ?
-                    json_integer (NUMBER (s.retry_ms)) : json_null ());
+                    json_integer (NUMBER (s.retry_ms)) : json_null (),
+                    "next_ms", s.waits_for == WAITS_INTERVAL ?
+                    json_integer (NUMBER (s.next_ms)) : json_null ());
 }
 
 static json_t *
 source_to_json (struct disk *disk)
 {
   struct receiver_status s;
+  enum sync_proof proof;
+  uint64_t left_ms;
 
   if (!replication_receiver_status (disk, &s))
     return json_null ();
-  return json_pack ("{s:b, s:b, s:o, s:o, s:i, s:s}",
+  proof = sync_prove_zero (disk->replication.sync, &left_ms);
+  return json_pack ("{s:b, s:b, s:o, s:o, s:i, s:s, s:s?, s:o}",
                     "accept", s.accept,
                     "connected", s.connected,
                     "heard_ms_ago", s.was_heard ?
@@ -185,26 +205,34 @@ source_to_json (struct disk *disk)
                     "known", s.has_known ?
                     point_to_json (&s.known) : json_null (),
                     "progress", (int) s.progress,
-                    "rpo_zero",
-                    sync_is_zero_proven (disk->replication.sync) ?
-                    "proven" : "unknown");
+                    "rpo_zero", sync_proof_name (proof),
+                    "rpo_zero_reason", sync_proof_reason (proof),
+                    "rpo_zero_ms", proof == SYNC_PROVEN ?
+                    json_integer (NUMBER (left_ms)) : json_null ());
 }
 
 static json_t *
 mode_to_json (struct disk *disk)
 {
   struct sync_status s;
+  struct linkfile link;
 
   if (disk->replication.sync == NULL)
     return json_null ();
+  disk_get_link (disk, &link);
   sync_get_status (disk->replication.sync, &s);
-  return json_pack ("{s:s, s:s, s:s, s:I, s:I, s:o}",
+  return json_pack ("{s:s, s:s, s:i, s:i, s:I, s:s, s:I, s:I, s:I, s:o}",
                     "mode", s.settings.is_sync ? "sync" : "async",
                     "on_peer_loss",
                     s.settings.suspends ? "suspend" : "degrade",
+                    "proof_seconds",
+                    (int) (s.settings.proof_ms ? : SYNC_PROOF_MS) / 1000,
+                    "interval_seconds", (int) link.interval_seconds,
+                    "limit_bps", NUMBER (link.options.limit_bps),
                     "state", sync_state_name (s.state),
                     "waiting", NUMBER (s.waiting),
                     "held_seq", NUMBER (s.held_seq),
+                    "hold_ms", NUMBER (s.hold_ms),
                     "degraded_ns", s.degraded_ns ?
                     json_integer (NUMBER (s.degraded_ns)) : json_null ());
 }
@@ -326,7 +354,8 @@ disk_to_json (struct disk *disk)
 
   return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}",
+                    "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, "
+                    "s:o, s:o}",
                     "disk", disk->name,
                     "uuid", uuid_to_json (&v.uuid),
                     "size", NUMBER (v.size),
@@ -355,6 +384,9 @@ disk_to_json (struct disk *disk)
                     "reads", NUMBER (v.guest_reads),
                     "flushes", NUMBER (v.flushes),
                     "scrub", scrub_to_json (disk),
+                    "repair", disk->volume == NULL ? json_null () :
+                    repair_to_json (disk),
+                    "verify", verify_to_json (disk),
                     "discard", discard_to_json (disk, &v),
                     "link", v.role == VOLUME_ROLE_PRIMARY ?
                     link_to_json (disk) : json_null (),

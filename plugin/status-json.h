@@ -14,6 +14,9 @@
 
 /* 64 bits as 16 hex digits: generations, digests, ids. */
 extern json_t *hex_to_json (uint64_t value);
+/* False also for a negative number. */
+extern bool number_from_json (const json_t *json, uint64_t *ret);
+
 extern bool hex_from_json (const json_t *json, uint64_t *ret);
 
 extern json_t *point_to_json (const struct volume_point *point);

@@ -10,11 +10,12 @@
 
 #include "cleanup.h"
 #include "fileio.h"
+#include "status-json.h"
 #include "syncfile.h"
 
 #define SYNC_FILE "sync"
 #define SYNC_FILE_MAX 4096
-#define SYNC_VERSION 1
+#define SYNC_VERSION 2
 
 static bool
 promise_from_json (const json_t *json, enum replica_promise *ret)
@@ -29,20 +30,80 @@ promise_from_json (const json_t *json, enum replica_promise *ret)
   return false;
 }
 
+static const char *const abandoned_names[] = {
+  [SYNC_ABANDONED_NONE] = "none",
+  [SYNC_ABANDONED_PEER] = "peer",
+  [SYNC_ABANDONED_FORMER] = "former",
+};
+
+static bool
+abandoned_from_json (const json_t *json, enum sync_abandoned *ret)
+{
+  const char *name = json_string_value (json);
+
+  for (unsigned i = 0; name != NULL && i <= SYNC_ABANDONED_MAX; i++)
+    if (strcmp (name, abandoned_names[i]) == 0) {
+      *ret = i;
+      return true;
+    }
+  return false;
+}
+
+/* Null: none. */
+static json_t *
+lease_to_json (const struct lease *lease)
+{
+  if (lease->ms == 0)
+    return json_null ();
+  return json_pack ("{s:o, s:I, s:I, s:I}",
+                    "boot", uuid_to_json (&lease->from.boot),
+                    "boot_ns", (json_int_t) lease->from.boot_ns,
+                    "wall_ns", (json_int_t) lease->from.wall_ns,
+                    "ms", (json_int_t) lease->ms);
+}
+
+static bool
+lease_from_json (const json_t *json, struct lease *ret)
+{
+  const char *boot = json_string_value (json_object_get (json, "boot"));
+
+  if (json_is_null (json))
+    return true;
+  memset (ret, 0, sizeof *ret);
+  if (boot != NULL && !uuid_parse (boot, &ret->from.boot))
+    return false;
+  return number_from_json (json_object_get (json, "boot_ns"),
+                           &ret->from.boot_ns) &&
+    number_from_json (json_object_get (json, "wall_ns"),
+                      &ret->from.wall_ns) &&
+    number_from_json (json_object_get (json, "ms"), &ret->ms) &&
+    ret->ms <= SYNC_PROOF_MS_MAX;
+}
+
 static bool
 record_from_json (const json_t *json, struct sync_record *ret)
 {
   const json_t *version = json_object_get (json, "version");
-  const json_t *degraded = json_object_get (json, "degraded_ns");
 
   if (!json_is_integer (version) ||
       json_integer_value (version) != SYNC_VERSION ||
-      !json_is_integer (degraded) || json_integer_value (degraded) < 0)
+      !number_from_json (json_object_get (json, "degraded_ns"),
+                         &ret->degraded_ns) ||
+      !number_from_json (json_object_get (json, "lease_ms"),
+                         &ret->lease_ms) ||
+      ret->lease_ms > SYNC_PROOF_MS_MAX ||
+      !abandoned_from_json (json_object_get (json, "abandoned"),
+                            &ret->abandoned) ||
+      !lease_from_json (json_object_get (json, "heard_lease"), &ret->lease))
     return false;
-  ret->degraded_ns = json_integer_value (degraded);
   return promise_from_json (json_object_get (json, "given"), &ret->given) &&
     promise_from_json (json_object_get (json, "heard"), &ret->heard);
 }
+
+/* Nothing is known: all may have been promised, and nothing is proven. */
+static const struct sync_record worst = {
+  .given = REPLICA_PROMISE_SUSPEND, .lease_ms = SYNC_PROOF_MS_MAX
+};
 
 int
 syncfile_load (int dirfd, struct sync_record *ret, struct error *err)
@@ -57,7 +118,7 @@ syncfile_load (int dirfd, struct sync_record *ret, struct error *err)
   if (text == NULL && errno == ENOENT)
     return 0;
   if (text == NULL) {
-    ret->given = REPLICA_PROMISE_SUSPEND;
+    *ret = worst;
     return error_set_errno (err, errno, "cannot read file \"%s\"", SYNC_FILE);
   }
 
@@ -66,7 +127,7 @@ syncfile_load (int dirfd, struct sync_record *ret, struct error *err)
   json_decref (json);
   if (is_good)
     return 0;
-  *ret = (struct sync_record) { .given = REPLICA_PROMISE_SUSPEND };
+  *ret = worst;
   error_set (err, EINVAL, "file \"%s\" is damaged", SYNC_FILE);
   return error_hint (err, "flushes may wait for the peer: set the mode again");
 }
@@ -90,13 +151,18 @@ syncfile_store (int dirfd, const struct sync_record *record,
   int r;
 
   if (record->given == REPLICA_PROMISE_NONE &&
-      record->heard == REPLICA_PROMISE_NONE && record->degraded_ns == 0)
+      record->heard == REPLICA_PROMISE_NONE &&
+      record->abandoned == SYNC_ABANDONED_NONE && record->degraded_ns == 0)
     r = syncfile_remove (dirfd);
   else {
-    json = json_pack ("{s:i, s:s, s:s, s:I}", "version", SYNC_VERSION,
+    json = json_pack ("{s:i, s:s, s:s, s:I, s:s, s:I, s:o}",
+                      "version", SYNC_VERSION,
                       "given", replica_promise_name (record->given),
                       "heard", replica_promise_name (record->heard),
-                      "degraded_ns", (json_int_t) record->degraded_ns);
+                      "degraded_ns", (json_int_t) record->degraded_ns,
+                      "abandoned", abandoned_names[record->abandoned],
+                      "lease_ms", (json_int_t) record->lease_ms,
+                      "heard_lease", lease_to_json (&record->lease));
     if (json != NULL)
       text = json_dumps (json, JSON_INDENT (2));
     json_decref (json);

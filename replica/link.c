@@ -28,7 +28,7 @@
 #include "replica-internal.h"
 
 struct page_op {
-  uint8_t page[WIRE_PAGE_SIZE];
+  uint8_t page[WIRE_PROOF_SIZE];
   bool is_done;
   int errnum;
 };
@@ -40,7 +40,7 @@ struct link_conn {
   struct nbd_handle *nbd;
   struct page_op op;                /* one page at a time */
   struct page_op ping;
-  bool is_pinging;
+  bool is_pinging, is_asking;
   unsigned in_flight;               /* frames */
   size_t outstanding;               /* bytes of them */
   int unsent;                       /* in the socket's queue when last seen */
@@ -54,6 +54,8 @@ struct link {
   unsigned nconns;
   unsigned pages;                   /* the connection they go through */
   struct link_slot slot[LINK_WINDOW];
+  struct page_op question;
+  bool was_asked;                   /* and the answer not taken yet */
   unsigned in_flight;
   bool was_woken;
   uint64_t looked_ns;
@@ -145,6 +147,18 @@ pinged (void *opaque, int *error)
   c->is_pinging = false;
   c->ping.errnum = errno_of_completion (error);
   c->life_ns = clock_mono_ns ();
+  return 1;
+}
+
+static int
+answered (void *opaque, int *error)
+{
+  struct link *l = opaque;
+
+  l->conn[0].is_asking = false;
+  l->question.is_done = true;
+  l->question.errnum = errno_of_completion (error);
+  l->conn[0].life_ns = clock_mono_ns ();
   return 1;
 }
 
@@ -390,7 +404,8 @@ static bool
 is_busy (const struct link *l)
 {
   for (unsigned i = 0; i < l->nconns; i++)
-    if (l->conn[i].in_flight > 0 || l->conn[i].is_pinging)
+    if (l->conn[i].in_flight > 0 || l->conn[i].is_pinging ||
+        l->conn[i].is_asking)
       return true;
   return false;
 }
@@ -417,7 +432,8 @@ link_close (struct link *l)
     struct link_conn *c = &l->conn[i];
 
     /* Tells the server when nothing is under way; does not wait for it. */
-    if (c->in_flight == 0 && !c->is_pinging && conn_is_alive (c))
+    if (c->in_flight == 0 && !c->is_pinging && !c->is_asking &&
+        conn_is_alive (c))
       nbd_aio_disconnect (c->nbd, 0);
     nbd_close (c->nbd);
   }
@@ -451,37 +467,92 @@ page_result (struct link *l, const char *what, struct error *err)
   return 0;
 }
 
-int
-link_read_page (struct link *l, uint64_t offset, void *page,
-                struct error *err)
+static int
+read_page (struct link *l, uint64_t offset, void *page, size_t size,
+           struct error *err)
 {
   struct link_conn *c = &l->conn[l->pages];
   nbd_completion_callback cb = { .callback = page_completed,
                                  .user_data = &c->op };
 
   c->op.is_done = false;
-  if (nbd_aio_pread (c->nbd, c->op.page, WIRE_PAGE_SIZE, offset, cb, 0) == -1)
+  if (nbd_aio_pread (c->nbd, c->op.page, size, offset, cb, 0) == -1)
     return error_from_nbd (err, "cannot read a page");
   if (page_result (l, "read a page of the peer", err) == -1)
     return -1;
-  memcpy (page, c->op.page, WIRE_PAGE_SIZE);
+  memcpy (page, c->op.page, size);
   return 0;
+}
+
+static int
+write_page (struct link *l, uint64_t offset, const void *page, size_t size,
+            struct error *err)
+{
+  struct link_conn *c = &l->conn[l->pages];
+  nbd_completion_callback cb = { .callback = page_completed,
+                                 .user_data = &c->op };
+
+  c->op.is_done = false;
+  memcpy (c->op.page, page, size);
+  if (nbd_aio_pwrite (c->nbd, c->op.page, size, offset, cb, 0) == -1)
+    return error_from_nbd (err, "cannot write a page");
+  return page_result (l, "write a page to the peer", err);
+}
+
+int
+link_read_page (struct link *l, uint64_t offset, void *page,
+                struct error *err)
+{
+  return read_page (l, offset, page, WIRE_PAGE_SIZE, err);
 }
 
 int
 link_write_page (struct link *l, uint64_t offset, const void *page,
                  struct error *err)
 {
-  struct link_conn *c = &l->conn[l->pages];
-  nbd_completion_callback cb = { .callback = page_completed,
-                                 .user_data = &c->op };
+  return write_page (l, offset, page, WIRE_PAGE_SIZE, err);
+}
 
-  c->op.is_done = false;
-  memcpy (c->op.page, page, WIRE_PAGE_SIZE);
-  if (nbd_aio_pwrite (c->nbd, c->op.page, WIRE_PAGE_SIZE, offset, cb,
-                      0) == -1)
-    return error_from_nbd (err, "cannot write a page");
-  return page_result (l, "write a page to the peer", err);
+int
+link_read_proof (struct link *l, uint64_t offset, void *page,
+                 struct error *err)
+{
+  return read_page (l, offset, page, WIRE_PROOF_SIZE, err);
+}
+
+int
+link_write_proof (struct link *l, uint64_t offset, const void *page,
+                  struct error *err)
+{
+  return write_page (l, offset, page, WIRE_PROOF_SIZE, err);
+}
+
+int
+link_ask (struct link *l, uint64_t offset, struct error *err)
+{
+  struct link_conn *c = &l->conn[0];
+  nbd_completion_callback cb = { .callback = answered, .user_data = l };
+
+  if (l->was_asked)
+    return 0;
+  l->was_asked = c->is_asking = true;
+  l->question.is_done = false;
+  if (nbd_aio_pread (c->nbd, l->question.page, WIRE_PROOF_SIZE, offset, cb,
+                     0) == -1)
+    return error_from_nbd (err, "cannot read a page");
+  return 0;
+}
+
+int
+link_answer (struct link *l, void *page)
+{
+  if (!l->was_asked || !l->question.is_done)
+    return 0;
+  l->was_asked = false;
+  if (l->question.errnum != 0)
+    return -1;
+  memcpy (page, l->question.page, WIRE_PROOF_SIZE);
+  return 1;
 }
 
 /* ------------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "replica.h"
+#include "wire-proof.h"
 #include "wire.h"
 
 #define LINK_WINDOW 8               /* frames in flight */
@@ -84,6 +85,22 @@ extern int link_read_page (struct link *l, uint64_t offset, void *page,
                            struct error *err);
 extern int link_write_page (struct link *l, uint64_t offset,
                             const void *page, struct error *err);
+
+/* The same with a page of WIRE_PROOF_SIZE. */
+extern int link_read_proof (struct link *l, uint64_t offset, void *page,
+                            struct error *err);
+extern int link_write_proof (struct link *l, uint64_t offset,
+                             const void *page, struct error *err);
+
+/* Ask for a page of WIRE_PROOF_SIZE and go on; one at a time, through the
+ * first connection.
+ */
+extern int link_ask (struct link *l, uint64_t offset, struct error *err);
+
+/* 1: PAGE is filled; 0: nothing was asked, or there is no answer yet; -1: it
+ * was refused.
+ */
+extern int link_answer (struct link *l, void *page);
 
 /* Is the connection of the pages usable still? */
 extern bool link_is_alive (struct link *l);

@@ -53,6 +53,47 @@ check_certificates (const char *dir, struct error *err)
   return check_key (path, err);
 }
 
+/* FNV-1a: there is nobody to make two of these alike on purpose. */
+static uint64_t
+mix (uint64_t hash, uint64_t value)
+{
+  for (unsigned i = 0; i < 8; i++, value >>= 8)
+    hash = (hash ^ (value & 0xff)) * UINT64_C (0x100000001b3);
+  return hash;
+}
+
+static uint64_t
+stamp_file (uint64_t hash, const char *path)
+{
+  struct stat st;
+
+  if (stat (path, &st) == -1)
+    return mix (hash, 0);
+  hash = mix (mix (hash, st.st_dev), st.st_ino);
+  hash = mix (mix (hash, st.st_size), st.st_mtim.tv_sec);
+  return mix (hash, st.st_mtim.tv_nsec);
+}
+
+uint64_t
+options_keys_stamp (const struct replica_options *options)
+{
+  static const char *const names[] =
+    { "ca-cert.pem", "ca-crl.pem", "client-cert.pem", "client-key.pem" };
+  uint64_t hash = UINT64_C (0xcbf29ce484222325);
+  char path[OPTIONS_PATH_MAX + 32];
+
+  if (!options_want_tls (options))
+    return 0;
+  if (options->psk_file[0])
+    hash = stamp_file (hash, options->psk_file);
+  for (size_t i = 0; options->certificates[0] &&
+         i < sizeof names / sizeof names[0]; i++) {
+    snprintf (path, sizeof path, "%s/%s", options->certificates, names[i]);
+    hash = stamp_file (hash, path);
+  }
+  return hash | 1;
+}
+
 int
 options_check (const struct replica_options *options, struct error *err)
 {

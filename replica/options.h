@@ -43,4 +43,9 @@ extern bool options_want_tls (const struct replica_options *options);
 extern int options_check (const struct replica_options *options,
                           struct error *err);
 
+/* Which files the keys are in now, for telling whether they have changed since.
+ * Never 0 with TLS, always 0 without.
+ */
+extern uint64_t options_keys_stamp (const struct replica_options *options);
+
 #endif /* PAIRDISK_OPTIONS_H */

@@ -1,10 +1,12 @@
 /* The receiver's parts: receiver.c (life, status, connections, refusals),
- * receiver-pages.c (handshake and sessions), receiver-stream.c (frames).
+ * receiver-pages.c (handshake and sessions), receiver-stream.c (frames),
+ * receiver-proof.c (repair and verification).
  *
- * One thread at a time is in the volume ("busy").
+ * One thread at a time is in the volume ("busy"), beside those that only read
+ * it ("readers").
  *
- * Invariants: only the thread that set busy uses r->v (receiver_get_status
- * excepted: its caller owns the volume).  flushed <= next; next is the end of
+ * Invariants: only the thread that set busy, and readers, use r->v
+ * (receiver_get_status excepted: its caller owns the volume).  flushed <= next; next is the end of
  * the last applied frame.  A session that ended never comes back: its id is
  * random and set to 0, and all waits look at it.
  */
@@ -35,6 +37,7 @@ struct receiver {
   struct volume *v;              /* NULL: let go of */
   bool accept;
   bool busy;
+  unsigned readers;
 
   uint64_t session;              /* 0: none */
   uint64_t next, flushed;        /* stream offsets */
@@ -86,13 +89,6 @@ extern int receiver_refuse_cause (struct receiver_conn *c, struct error *err,
 /* The one place where an errno of the volume becomes a code of the wire. */
 extern enum wire_result_code receiver_code_of_errno (int errnum);
 
-/* The primary promises so much from now on; IS_LIMIT: at most so much.  Durable
- * on return.  In the volume, without the lock.
- */
-extern int receiver_hear_promise (struct receiver *r,
-                                  enum replica_promise promise, bool is_limit,
-                                  struct error *err);
-
 extern bool receiver_conn_is_authenticated (struct receiver_conn *c);
 
 /* Is C one of the connections of the session there is? */
@@ -111,6 +107,12 @@ extern int receiver_write_auth (struct receiver_conn *c, const void *page,
                                 struct error *err);
 extern int receiver_write_session (struct receiver_conn *c, const void *page,
                                    struct error *err);
+
+/* Repair and verification (receiver-proof.c): pages of WIRE_PROOF_SIZE. */
+extern int receiver_read_proof (struct receiver_conn *c, void *page,
+                                uint64_t offset, struct error *err);
+extern int receiver_write_unit (struct receiver_conn *c, const void *page,
+                                uint64_t block, struct error *err);
 
 /* Frames (receiver-stream.c).  OFFSET is that in the stream. */
 extern int receiver_write_frame (struct receiver_conn *c, const void *buf,

@@ -211,7 +211,7 @@ prepare_session (struct receiver *r, const struct wire_session *session,
       volume_set_role (r->v, VOLUME_ROLE_SECONDARY, &r->config.pair,
                        session->fence, err) == -1)
     return -1;
-  if (receiver_hear_promise (r, session->promise, true, err) == -1)
+  if (sync_hear_session (r->config.sync, session->promise, err) == -1)
     return -1;
   if (session->kind == WIRE_SESSION_STREAM) {
     /* It holds what is shown here: that is how it came to stream. */
@@ -296,7 +296,7 @@ receiver_write_session (struct receiver_conn *c, const void *page,
   struct error cause = ERROR_INIT;
   enum wire_result_code code = WIRE_RESULT_OK;
   struct wire_session session;
-  bool is_resumed = false;
+  bool is_resumed = false, is_first;
   int rc;
 
   if (!receiver_conn_is_authenticated (c))
@@ -311,6 +311,7 @@ receiver_write_session (struct receiver_conn *c, const void *page,
     pthread_mutex_unlock (&r->lock);
     return -1;
   }
+  is_first = c->joined == 0;
   pthread_mutex_unlock (&r->lock);
 
   rc = open_session (r, &session, &is_resumed, &code, &cause);
@@ -326,7 +327,7 @@ receiver_write_session (struct receiver_conn *c, const void *page,
   else
     receiver_refuse_locked (c, err, code, cause.message);
   pthread_mutex_unlock (&r->lock);
-  if (rc == 0)
+  if (rc == 0 && is_first)
     log_session (r, &session, is_resumed);
   return rc;
 }

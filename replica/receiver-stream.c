@@ -48,30 +48,21 @@ apply_generations (struct volume *v, const struct frame *frame,
   return volume_generations_set (v, &table, err);
 }
 
-int
-receiver_hear_promise (struct receiver *r, enum replica_promise promise,
-                       bool is_limit, struct error *err)
-{
-  if (is_limit)
-    return sync_hear_at_most (r->config.sync, promise, err);
-
-  /* Records may come before they are durable at the primary. */
-  if (promise != REPLICA_PROMISE_NONE &&
-      volume_set_ahead (r->v, true, err) == -1)
-    return -1;
-  return sync_hear (r->config.sync, promise, err);
-}
-
 static int
 apply_promise (struct receiver *r, const struct frame *frame,
                const void *payload, struct error *err)
 {
-  enum replica_promise promise;
+  struct frame_promise promise;
 
   if (frame_promise_decode (payload, frame->length, &promise, err) == -1 ||
       volume_receive_flush (r->v, err) == -1)
     return -1;
-  return receiver_hear_promise (r, promise, false, err);
+
+  /* Records may come before they are durable at the primary. */
+  if (promise.promise != REPLICA_PROMISE_NONE &&
+      volume_set_ahead (r->v, true, err) == -1)
+    return -1;
+  return sync_hear (r->config.sync, promise.promise, promise.lease_ms, err);
 }
 
 /* In the volume, without the lock. */

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "receiver-internal.h"
 #include "replica-internal.h"
+#include "wire-proof.h"
 
 #define GAP_MS 10000
 
@@ -91,6 +92,8 @@ receiver_free (struct receiver *r)
   receiver_end_session_locked (r);
   if (receiver_enter_volume_locked (r)) {
     r->v = NULL;
+    while (r->readers > 0)
+      pthread_cond_wait (&r->changed, &r->lock);
     receiver_leave_volume_locked (r);
   }
   pthread_mutex_unlock (&r->lock);
@@ -328,6 +331,9 @@ receiver_conn_read (struct receiver_conn *c, void *buf, uint32_t count,
                               .pair = c->keys.pair };
   struct wire_result result;
 
+  if (count == WIRE_PROOF_SIZE)
+    return check_tls (c, err) == -1 ? -1 :
+      receiver_read_proof (c, buf, offset, err);
   if (count != WIRE_PAGE_SIZE)
     return error_set (err, EINVAL, "only whole pages can be read here");
   if (offset != WIRE_RESULT_OFFSET && check_tls (c, err) == -1)
@@ -361,6 +367,9 @@ receiver_conn_write (struct receiver_conn *c, const void *buf,
 {
   if (check_tls (c, err) == -1)
     return -1;
+  if (count == WIRE_PROOF_SIZE && wire_is_unit_offset (offset))
+    return receiver_write_unit (c, buf, (offset - WIRE_UNIT_OFFSET) /
+                                WIRE_PAGE_SIZE, err);
   if (offset >= WIRE_STREAM_OFFSET)
     return receiver_write_frame (c, buf, count, offset - WIRE_STREAM_OFFSET,
                                  fua, err);

@@ -46,6 +46,7 @@ sender_wait_name (enum sender_wait wait)
   case WAITS_PEER: return "peer";
   case WAITS_LIMIT: return "limit";
   case WAITS_MAP: return "map";
+  case WAITS_INTERVAL: return "interval";
   case WAITS_RETRY: return "retry";
   }
   return NULL;

@@ -54,6 +54,8 @@ struct replica_log {
 /* ------------------------------------------------------------------ */
 /* Sender.                                                              */
 
+struct repairer;
+
 enum sender_state {
   SENDER_UNSET = 0,
   SENDER_OFF,         /* stopped */
@@ -78,7 +80,9 @@ struct sender_config {
   uint8_t secret[REPLICA_SECRET_SIZE];
   struct uuid pair;
   bool oneshot;             /* done when what is durable now is committed */
+  unsigned interval_ms;     /* between commits; 0: as soon as it can be */
   struct sync *sync;        /* of the disk; outlives the sender */
+  struct repairer *repairer;/* of the disk, NULL: none; outlives it, too */
   struct replica_options options;
   struct replica_log log;
   unsigned connect_ms;      /* 5000: connection and each page */
@@ -96,6 +100,7 @@ enum sender_wait {
   WAITS_PEER,           /* as many frames are under way as may be */
   WAITS_LIMIT,          /* the bandwidth limit */
   WAITS_MAP,            /* a new generation is not in the map here yet */
+  WAITS_INTERVAL,       /* the next commit: see next_ms */
   WAITS_RETRY,          /* the next try: see reason */
 };
 
@@ -121,6 +126,7 @@ struct sender_status {
   bool has_eta;
   double eta_seconds;       /* until the copy is done, or else the lag gone */
   uint64_t retry_ms;        /* WAITS_RETRY: until the next try */
+  uint64_t next_ms;         /* WAITS_INTERVAL: until the next commit begins */
   unsigned connections;     /* of this session */
   uint64_t lag_writes, lag_bytes;   /* without peer_committed: all there is */
   double lag_seconds;       /* age of the oldest record not committed there */
@@ -151,6 +157,28 @@ extern void sender_get_status (struct sender *s, struct sender_status *ret);
 
 /* Bytes a second from now on, 0 for no limit.  Any thread. */
 extern void sender_set_limit (struct sender *s, uint64_t limit_bps);
+
+/* From now on.  Any thread.  With an interval the peer shows nothing new until
+ * it is over; then what changed in it is shipped as a delta, each block once,
+ * and committed as a whole.
+ */
+extern void sender_set_interval (struct sender *s, unsigned interval_ms);
+
+/* Bring COUNT blocks, in order, to the peer though it has taken them before:
+ * they differ there.  The copies there are replaced in one step, by a delta,
+ * with the next session that would only stream; the one there is ends for it.
+ * A later call replaces an earlier one.
+ */
+extern int sender_mend (struct sender *s, const uint64_t *block, size_t count,
+                        uint64_t *ret_id, struct error *err);
+
+/* GONE: it is not known here, or was given up. */
+enum sender_mend { SENDER_MEND_GONE = 0, SENDER_MEND_PENDING,
+                   SENDER_MEND_DONE };
+extern enum sender_mend sender_mend_state (struct sender *s, uint64_t id);
+
+/* Forget those that no session took up yet. */
+extern void sender_mend_cancel (struct sender *s);
 
 /* End a back-off now: the other side is known to be ready. */
 extern void sender_kick (struct sender *s);

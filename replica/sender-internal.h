@@ -21,7 +21,9 @@ enum session_end {
   SESSION_LOST,        /* connection or peer: try again with back-off */
   SESSION_REFUSED,     /* things must change first: try again slowly */
   SESSION_FENCED,
+  SESSION_RENEWED,     /* by our own doing, to begin anew at once */
   SESSION_DONE,        /* one-shot finished */
+  SESSION_AGAIN,       /* to begin with a delta: at once */
   SESSION_STOPPED
 };
 
@@ -33,6 +35,7 @@ struct sender {
   atomic_bool stop;
   atomic_bool kicked;
   _Atomic uint64_t limit_bps;
+  atomic_uint interval_ms;
   pthread_t thread;
   struct watcher *watcher;
   uint64_t target_seq;           /* of a one-shot */
@@ -44,6 +47,12 @@ struct sender {
   uint64_t session_ns;           /* monotonic start, 0: none */
   uint64_t acked_bytes;          /* frames completed */
   uint64_t retry_ns;             /* monotonic, of the next try */
+  uint64_t next_ns;              /* ... of the next interval's commit */
+  struct mend {                  /* blocks found to differ at the peer */
+    uint64_t *block;             /* in order */
+    size_t count;                /* 0: none */
+    uint64_t id, done_id;
+  } mend;
   struct rate {                  /* of the last seconds */
     uint64_t start_ns;
     uint64_t acked, done, committed, appended;   /* bytes at start_ns */
@@ -62,6 +71,9 @@ extern void sender_note_lag (struct sender *s);
 extern void sender_begin_rate (struct sender *s);
 
 extern void sender_set_wait (struct sender *s, enum sender_wait wait);
+
+/* WAITS_INTERVAL, until this time. */
+extern void sender_set_rest (struct sender *s, uint64_t until_ns);
 
 /* The peer has committed POINT. */
 extern void sender_note_committed (struct sender *s,

@@ -108,6 +108,15 @@ sender_set_wait (struct sender *s, enum sender_wait wait)
   s->status.waits_for = wait;
 }
 
+void
+sender_set_rest (struct sender *s, uint64_t until_ns)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
+
+  s->status.waits_for = WAITS_INTERVAL;
+  s->next_ns = until_ns;
+}
+
 /* Half of the new, half of the old: what was a moment ago counts, too. */
 static void
 measure (double *bps, uint64_t now, uint64_t *before, double seconds)
@@ -215,6 +224,8 @@ sender_get_status (struct sender *s, struct sender_status *ret)
     ret->connected_ms = (now - s->session_ns) / NS_PER_MSEC;
   if (ret->waits_for == WAITS_RETRY)
     ret->retry_ms = minus (s->retry_ns, now) / NS_PER_MSEC;
+  if (ret->waits_for == WAITS_INTERVAL)
+    ret->next_ms = minus (s->next_ns, now) / NS_PER_MSEC;
   set_eta (s, ret);
 }
 
@@ -287,7 +298,12 @@ sender_thread (void *opaque)
       sender_set_state (s, SENDER_REFUSED, err.message);
       pause_ms (s, s->config.refused_ms);
       break;
+    case SESSION_RENEWED:
+      sync_stopped (s->config.sync);
+      log_line (&s->config.log, REPLICA_LOG_INFO, "%s", err.message);
+      break;
     case SESSION_STOPPED:
+    case SESSION_AGAIN:
       break;
     case SESSION_LOST:
     case SESSION_END_UNSET:
@@ -313,6 +329,7 @@ sender_free (struct sender *s)
 {
   pthread_mutex_destroy (&s->status_lock);
   explicit_bzero (s->config.secret, sizeof s->config.secret);
+  free (s->mend.block);
   free (s->uri);
   free (s);
 }
@@ -354,6 +371,7 @@ sender_new (struct volume *v, const struct sender_config *config,
   set_defaults (&s->config);
   s->config.uri = s->config.export = NULL;
   atomic_init (&s->limit_bps, config->options.limit_bps);
+  atomic_init (&s->interval_ms, config->interval_ms);
   s->status.oneshot = config->oneshot;
   s->status.state = SENDER_CONNECTING;
   pthread_mutex_init (&s->status_lock, NULL);
@@ -410,6 +428,13 @@ void
 sender_set_limit (struct sender *s, uint64_t limit_bps)
 {
   atomic_store (&s->limit_bps, limit_bps);
+  wake (s);
+}
+
+void
+sender_set_interval (struct sender *s, unsigned interval_ms)
+{
+  atomic_store (&s->interval_ms, interval_ms);
   wake (s);
 }
 

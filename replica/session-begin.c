@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "clock.h"
+#include "handshake.h"
 #include "replica-internal.h"
 #include "session-internal.h"
 
@@ -18,43 +20,15 @@
 /* Handshake.                                                           */
 
 static enum session_end
-say_hello (struct session *n, struct wire_keys *keys, struct error *err)
+shake_hands (struct session *n, struct wire_keys *keys, struct error *err)
 {
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_hello hello;
+  const struct sender_config *config = &n->s->config;
+  bool is_refused;
 
-  if (link_read_page (n->link, WIRE_HELLO_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  if (wire_hello_decode (page, &hello, err) == -1)
-    return SESSION_REFUSED;
-  if (hello.version_min > WIRE_VERSION || hello.version_max < WIRE_VERSION) {
-    error_set (err, EPROTO, "the peer speaks protocol versions %u to %u, "
-               "this side %u", hello.version_min, hello.version_max,
-               WIRE_VERSION);
-    return SESSION_REFUSED;
-  }
-  if (!uuid_equal (&hello.pair, &n->s->config.pair)) {
-    error_set (err, EPROTO, "the peer answers for another pair");
-    return SESSION_REFUSED;
-  }
-  memcpy (keys->server_nonce, hello.nonce, sizeof hello.nonce);
-  return SESSION_END_UNSET;
-}
-
-static enum session_end
-authenticate (struct session *n, struct wire_keys *keys, struct error *err)
-{
-  uint8_t page[WIRE_PAGE_SIZE];
-  struct wire_auth auth = { .version = WIRE_VERSION };
-
-  keys->pair = n->s->config.pair;
-  memcpy (keys->secret, n->s->config.secret, sizeof keys->secret);
-  random_bytes (keys->client_nonce, sizeof keys->client_nonce);
-  memcpy (auth.nonce, keys->client_nonce, sizeof auth.nonce);
-  wire_auth_encode (&auth, keys, page);
-  if (link_write_page (n->link, WIRE_AUTH_OFFSET, page, err) == -1)
-    return session_end_of_failure (n, err);
-  return SESSION_END_UNSET;
+  if (handshake (n->link, &config->pair, config->secret, keys, &is_refused,
+                 err) == 0)
+    return SESSION_END_UNSET;
+  return is_refused ? SESSION_REFUSED : session_end_of_failure (n, err);
 }
 
 static enum session_end
@@ -102,7 +76,7 @@ can_resume (struct session *n, const struct volume_status *status)
   uint64_t have = peer->stage_last > peer->stage_start ?
     peer->stage_last : peer->stage_start;
 
-  return peer->stage_is_active &&
+  return peer->stage_is_active && n->mending == NULL &&
     peer->stage_since == n->since &&
     have <= status->durable.seq &&
     have + 1 >= n->self_view.journal_from &&
@@ -172,7 +146,8 @@ decide (struct session *n, const struct volume_status *status,
     n->self_view.loser_keeps = n->peer.keeps_seq;
   }
   decision = pair_decide (&n->self_view, &n->peer_view);
-  log_decision (n, &decision);
+  if (!n->is_cycle || decision.action != PAIR_ACTION_STREAM)
+    log_decision (n, &decision);
 
   switch (decision.action) {
   case PAIR_ACTION_DROP_STREAM:
@@ -183,6 +158,13 @@ decide (struct session *n, const struct volume_status *status,
     }
     /* fall through */
   case PAIR_ACTION_STREAM:
+    n->peer_differs = session_take_mend (n);
+    if (n->peer_differs ||
+        (session_interval_ms (n) > 0 && n->peer.committed.seq > 0 &&
+         n->peer.committed.seq < status->committed.seq)) {
+      plan_stage (n, n->peer.committed.seq, status);
+      return SESSION_END_UNSET;
+    }
     n->phase = PHASE_STREAM;
     n->first_seq = decision.from.seq + 1;
     n->last = n->peer.committed;
@@ -228,7 +210,7 @@ open_session (struct session *n, const struct volume_status *status,
     .salt = volume_content_salt (n->s->v),
     .appended = status->appended,
     .next_seq = n->peer.next_seq,
-    .stage_id = n->phase == PHASE_STREAM ? 0 :
+    .stage_id = n->phase == PHASE_STREAM ? 0 : n->mending != NULL ? n->id :
       view_stage_id (&n->self_view, &n->s->config.pair, n->since, n->start),
     .stage_since = n->since,
     .stage_start = n->start,
@@ -287,24 +269,32 @@ add_connections (struct session *n, struct error *err)
          link_connections (n->link) < n->s->config.options.connections) {
     if (link_add (n->link, err) == -1)
       return session_end_of_failure (n, err);
-    end = say_hello (n, &keys, err);
-    if (end == SESSION_END_UNSET)
-      end = authenticate (n, &keys, err);
+    end = shake_hands (n, &keys, err);
     explicit_bzero (&keys, sizeof keys);
   }
   link_use (n->link, 0);
   return end;
 }
 
+static void
+forget_stage (struct session *n)
+{
+  n->offset = n->block = n->since = n->start = n->uncovered = 0;
+  n->peer_differs = false;
+  free (n->mending);
+  n->mending = NULL;
+  n->mending_count = 0;
+  memset (&n->changed, 0, sizeof n->changed);
+}
+
 enum session_end
-session_begin (struct session *n, struct error *err)
+session_agree (struct session *n, struct error *err)
 {
   struct volume_status status;
   enum session_end end;
 
-  if ((end = say_hello (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = authenticate (n, &n->keys, err)) != SESSION_END_UNSET ||
-      (end = read_status (n, err)) != SESSION_END_UNSET)
+  forget_stage (n);
+  if ((end = read_status (n, err)) != SESSION_END_UNSET)
     return end;
   if (settled_status (n, &status, err) == -1)
     return session_end_of_failure (n, err);
@@ -324,9 +314,36 @@ session_begin (struct session *n, struct error *err)
     error_set (err, EAGAIN, "the peer was told of this side's fence");
     return SESSION_LOST;
   }
-  if ((end = add_connections (n, err)) != SESSION_END_UNSET)
-    return end;
-  volume_pin (n->s->v, n->first_seq - 1);
-  n->cursor = volume_cursor_open (n->s->v, n->first_seq, err);
+  n->is_committed = n->phase == PHASE_STREAM;
+  n->level_ns = clock_mono_ns ();
+  return SESSION_END_UNSET;
+}
+
+enum session_end
+session_open_cursor (struct session *n, uint64_t first_seq,
+                     struct error *err)
+{
+  volume_pin (n->s->v, first_seq - 1);
+  n->cursor = volume_cursor_open (n->s->v, first_seq, err);
   return n->cursor == NULL ? SESSION_LOST : SESSION_END_UNSET;
+}
+
+void
+session_close_cursor (struct session *n)
+{
+  if (n->cursor != NULL)
+    volume_cursor_close (n->cursor);
+  n->cursor = NULL;
+}
+
+enum session_end
+session_begin (struct session *n, struct error *err)
+{
+  enum session_end end;
+
+  if ((end = shake_hands (n, &n->keys, err)) != SESSION_END_UNSET ||
+      (end = session_agree (n, err)) != SESSION_END_UNSET ||
+      (end = add_connections (n, err)) != SESSION_END_UNSET)
+    return end;
+  return session_open_cursor (n, n->first_seq, err);
 }

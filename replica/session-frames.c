@@ -75,6 +75,10 @@ ask_changed (struct session *n, struct error *err)
   if (n->block >= session_blocks (n) ||
       (n->block >= n->changed.from && n->block < n->changed.end))
     return 0;
+  if (n->mending != NULL) {
+    session_fill_mend (n);
+    return 0;
+  }
   if (link_read_page (n->link, WIRE_CHANGED_OFFSET + n->block *
                       WIRE_PAGE_SIZE, page, err) == -1 ||
       wire_changed_decode (page, &n->changed, err) == -1)
@@ -142,7 +146,7 @@ send_commit (struct session *n, struct link_slot *slot, struct error *err)
   slot->point = n->last;
   if (send_frame (n, slot, FRAME_STAGE_COMMIT, len, true, err) == -1)
     return -1;
-  n->phase = PHASE_STREAM;
+  n->phase = session_interval_ms (n) > 0 ? PHASE_REST : PHASE_STREAM;
   session_note_progress (n);
   return 1;
 }
@@ -239,6 +243,8 @@ session_send_next (struct session *n, struct error *err)
 {
   struct link_slot *slot;
 
+  if (n->phase == PHASE_REST)
+    return 0;
   if (n->held != NULL)
     return send_held (n, err);
   slot = link_free_slot (n->link);
@@ -275,19 +281,21 @@ int
 session_send_promise (struct session *n, struct error *err)
 {
   struct link_slot *slot = link_free_slot (n->link);
+  struct frame_promise promise;
   struct volume_point appended;
   uint64_t behind;
 
-  if (slot == NULL || n->phase != PHASE_STREAM || !n->is_committed)
+  if (slot == NULL || !n->is_committed)
     return 0;
   volume_get_points (n->s->v, &appended, NULL);
   behind = minus (appended.bytes, n->last.bytes);
   if (!sync_step (n->s->config.sync, behind <= NEAR_BYTES, appended_seq,
-                  n->s->v, &slot->promise))
+                  n->s->v, &promise.promise, &promise.lease_ms))
     return 0;
+  slot->promise = promise.promise;
   slot->commits = false;
   return send_frame (n, slot, FRAME_PROMISE,
-                     frame_promise_encode (slot->promise, payload_of (slot)),
+                     frame_promise_encode (&promise, payload_of (slot)),
                      true, err);
 }
 

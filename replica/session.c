@@ -6,6 +6,7 @@
  *   CATCHUP  stream records after start_seq      one at or after E is sent,
  *                                                then the commit of the stage
  *   STREAM   stream records                      the connection is lost
+ *   REST     nothing                             the interval is over: SCAN
  *
  * A scan shows blocks as they are when they are looked at, so what is staged
  * fits together only at a point at or after E: the commit is of the last
@@ -33,6 +34,7 @@
 #include "session-internal.h"
 
 #define CLOSE_MS 500             /* for answers on their way, at the end */
+#define KEYS_MS 1000             /* between looks at the files of the keys */
 
 /* ------------------------------------------------------------------ */
 /* Refusals.                                                            */
@@ -97,7 +99,7 @@ session_end_of_failure (struct session *n, struct error *err)
 enum sender_state
 session_state (const struct session *n)
 {
-  if (n->is_committed)
+  if (n->is_committed || n->is_cycle)
     return SENDER_STREAM;
   return n->since == 0 ? SENDER_INITIAL : SENDER_DELTA;
 }
@@ -147,6 +149,10 @@ reap (struct session *n, struct error *err)
     sender_note_committed (s, &slot->point);
     if (!n->is_committed) {
       n->is_committed = true;
+      if (n->mending != NULL)
+        session_mended (n);
+      if (n->is_cycle)
+        continue;
       log_line (&s->config.log, REPLICA_LOG_INFO,
                 "the peer committed its copy at seq %" PRIu64,
                 slot->point.seq);
@@ -170,6 +176,21 @@ keep_alive (struct session *n, struct error *err)
   return 0;
 }
 
+/* Who changes keys wants the old ones to be used no more. */
+static bool
+has_new_keys (struct session *n, struct error *err)
+{
+  uint64_t now = clock_mono_ns ();
+
+  if (n->keys_stamp == 0 || now - n->keys_ns < KEYS_MS * NS_PER_MSEC)
+    return false;
+  n->keys_ns = now;
+  if (options_keys_stamp (&n->s->config.options) == n->keys_stamp)
+    return false;
+  error_set (err, EAGAIN, "the keys of the link have changed: it begins anew");
+  return true;
+}
+
 static bool
 is_done (struct session *n)
 {
@@ -179,6 +200,16 @@ is_done (struct session *n)
     return false;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->status_lock);
   return s->status.peer_committed.seq >= s->target_seq;
+}
+
+static void
+rest (struct session *n, unsigned *ret_ms)
+{
+  uint64_t now = clock_mono_ns (), until = session_end_of_rest (n);
+
+  sender_set_rest (n->s, until);
+  if (until < now + *ret_ms * NS_PER_MSEC)
+    *ret_ms = minus (until, now) / NS_PER_MSEC + 1;
 }
 
 /* Send what there is and what may be sent.  RET_MS: look again after that. */
@@ -203,6 +234,10 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
     if (limited_ns < *ret_ms * NS_PER_MSEC)
       *ret_ms = limited_ns / NS_PER_MSEC + 1;
   }
+  else if (n->phase == PHASE_REST) {
+    rest (n, ret_ms);
+    return 0;
+  }
   else if (n->held != NULL && n->is_unsettled) {
     wait = WAITS_MAP;
     *ret_ms = SESSION_SETTLE_MS;
@@ -216,6 +251,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
 static enum session_end
 work (struct session *n, struct error *err)
 {
+  enum session_end end;
+
   for (;;) {
     unsigned wait_ms;
 
@@ -225,11 +262,19 @@ work (struct session *n, struct error *err)
       return session_end_of_failure (n, err);
     if (is_done (n))
       return SESSION_DONE;
+    if (has_new_keys (n, err))
+      return SESSION_RENEWED;
+    if (session_mend_is_due (n) && n->phase == PHASE_STREAM && n->is_committed)
+      return SESSION_AGAIN;
     session_set_ahead (n);
+    if ((end = session_keep_interval (n, err)) != SESSION_END_UNSET)
+      return atomic_load (&n->s->stop) ? SESSION_STOPPED : end;
     if (send_all (n, &wait_ms, err) == -1 ||
-        session_send_promise (n, err) == -1 || keep_alive (n, err) == -1)
+        session_send_promise (n, err) == -1 ||
+        session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
-    if (!n->is_ahead && n->held == NULL && link_free_slot (n->link) != NULL)
+    if (!n->is_ahead && n->held == NULL && n->phase != PHASE_REST &&
+        link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
     if (link_poll (n->link, wait_ms, err) == -1)
@@ -246,7 +291,6 @@ note_open (struct session *n)
   s->status.connects++;
   s->status.connections = link_connections (n->link);
   pthread_mutex_unlock (&s->status_lock);
-  n->is_committed = n->phase == PHASE_STREAM;
   n->sent_ns = clock_mono_ns ();
   pace_init (&n->pace, atomic_load (&s->limit_bps), n->sent_ns);
   session_note_progress (n);
@@ -269,6 +313,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
     return SESSION_LOST;
   }
   n->s = s;
+  n->keys_stamp = options_keys_stamp (&s->config.options);
+  n->keys_ns = clock_mono_ns ();
   n->link = link_open (&config, err);
   if (n->link == NULL)
     end = atomic_load (&s->stop) ? SESSION_STOPPED :
@@ -279,12 +325,12 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   }
   volume_ship_on (s->v, false);
   *ret_was_open = n->was_open;
-  if (n->cursor != NULL)
-    volume_cursor_close (n->cursor);
+  session_close_cursor (n);
   if (n->link != NULL && end != SESSION_LOST)
     link_settle (n->link, CLOSE_MS);
   link_close (n->link);
   explicit_bzero (&n->keys, sizeof n->keys);
+  free (n->mending);
   free (n);
   return end;
 }

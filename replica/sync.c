@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -20,6 +21,8 @@
 #include "sync.h"
 
 #define LOOK_MS 50               /* between looks at who waits for a flush */
+#define RENEW_MS_MIN 100         /* between promises, an eighth of the lease */
+#define RENEW_MS_MAX 30000
 
 struct sync {
   struct sync_config config;     /* its record is not used */
@@ -42,6 +45,14 @@ struct sync {
   enum replica_promise acked;
   bool is_fenced;
   uint64_t held_seq, waiting;
+
+  uint64_t lease_end_ns;         /* monotonic: nobody relies on it then */
+  uint32_t sent_lease_ms;
+  uint64_t renew_ns;             /* monotonic */
+
+  /* The secondary's: when it answered the last promise or session. */
+  bool has_answered;
+  struct moment answered;
 };
 
 const char *
@@ -54,8 +65,43 @@ sync_state_name (enum sync_state state)
   case SYNC_SUSPENDED: return "suspended";
   case SYNC_DEGRADED: return "degraded";
   case SYNC_LEAVING: return "leaving";
+  case SYNC_ABANDONING: return "abandoning";
   }
   return "unknown";
+}
+
+const char *
+sync_proof_name (enum sync_proof proof)
+{
+  return proof == SYNC_PROVEN ? "proven" : "unknown";
+}
+
+const char *
+sync_proof_reason (enum sync_proof proof)
+{
+  switch (proof) {
+  case SYNC_PROVEN: return NULL;
+  case SYNC_UNKNOWN_ASYNC: return "no-promise";
+  case SYNC_UNKNOWN_LAPSED: return "lapsed";
+  }
+  return "no-promise";
+}
+
+/* When a lease that is told now is over at the peer, by a clock that may go
+ * wrong by an eighth.
+ */
+static uint64_t
+end_of_lease (uint64_t lease_ms)
+{
+  return clock_mono_ns () + (lease_ms + lease_ms / 8) * NS_PER_MSEC;
+}
+
+/* May somebody rely on a promise which is not kept? */
+static bool
+is_abandoning_locked (const struct sync *s)
+{
+  return s->record.abandoned != SYNC_ABANDONED_NONE && !s->is_fenced &&
+    clock_mono_ns () < s->lease_end_ns;
 }
 
 struct sync *
@@ -69,7 +115,9 @@ sync_new (const struct sync_config *config, struct error *err)
   }
   s->config = *config;
   s->record = config->record;
-  atomic_init (&s->is_required, s->record.given != REPLICA_PROMISE_NONE);
+  atomic_init (&s->is_required, s->record.given != REPLICA_PROMISE_NONE ||
+               s->record.abandoned != SYNC_ABANDONED_NONE);
+  s->lease_end_ns = end_of_lease (s->record.lease_ms);
   pthread_mutex_init (&s->store_lock, NULL);
   pthread_mutex_init (&s->lock, NULL);
   cond_init_monotonic (&s->held_moved);
@@ -114,9 +162,19 @@ static void
 set_required_locked (struct sync *s)
 {
   atomic_store (&s->is_required, s->is_entering ||
-                s->record.given != REPLICA_PROMISE_NONE);
+                s->record.given != REPLICA_PROMISE_NONE ||
+                s->record.abandoned != SYNC_ABANDONED_NONE);
   pthread_cond_broadcast (&s->held_moved);
   pthread_cond_broadcast (&s->given_moved);
+}
+
+static bool
+is_same_record (const struct sync_record *a, const struct sync_record *b)
+{
+  return a->given == b->given && a->heard == b->heard &&
+    a->degraded_ns == b->degraded_ns && a->abandoned == b->abandoned &&
+    a->lease_ms == b->lease_ms && a->lease.ms == b->lease.ms &&
+    a->lease.from.boot_ns == b->lease.from.boot_ns;
 }
 
 /* Make RECORD the one in force once it is durable. */
@@ -128,8 +186,7 @@ change_record (struct sync *s, const struct sync_record *record,
 
   if (err == NULL)
     err = &local;
-  if ((record->given != s->record.given || record->heard != s->record.heard ||
-       record->degraded_ns != s->record.degraded_ns) &&
+  if (!is_same_record (record, &s->record) &&
       s->config.store (s->config.opaque, record, err) == -1) {
     say (s, true, "%s: the promise to the peer stays '%s'", err->message,
          replica_promise_name (s->record.given));
@@ -141,13 +198,17 @@ change_record (struct sync *s, const struct sync_record *record,
   return 0;
 }
 
-static int
-set_given (struct sync *s, enum replica_promise given, struct error *err)
+/* What a peer may rely on when RECORD promises less and it is not told. */
+static void
+abandon (struct sync *s, struct sync_record *record,
+         enum sync_abandoned abandoned)
 {
-  struct sync_record record = s->record;
+  bool is_relied_on = (s->record.given == REPLICA_PROMISE_SUSPEND ||
+                       s->record.abandoned != SYNC_ABANDONED_NONE) &&
+    !s->is_fenced && clock_mono_ns () < s->lease_end_ns;
 
-  record.given = given;
-  return change_record (s, &record, err);
+  record->abandoned = is_relied_on ? abandoned : SYNC_ABANDONED_NONE;
+  record->lease_ms = is_relied_on ? s->record.lease_ms : 0;
 }
 
 /* The peer is lost and flushes go on without it: first this is durable and
@@ -206,47 +267,78 @@ sync_wait_told (struct sync *s, unsigned timeout_ms)
 int
 sync_force (struct sync *s, struct error *err)
 {
-  bool is_connected;
+  struct sync_record record;
+  bool is_degrading;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
-  if (s->record.given <= s->target)
+  record = s->record;
+  if (record.given <= s->target)
     return 0;
-  say (s, true, "the peer could not be told that it may rely on '%s' no "
-       "longer: if it is promoted it may claim that nothing was lost",
-       replica_promise_name (s->record.given));
   pthread_mutex_lock (&s->lock);
-  is_connected = s->is_connected;
+  is_degrading = s->target != REPLICA_PROMISE_NONE && !s->is_connected;
+  abandon (s, &record, SYNC_ABANDONED_PEER);
   pthread_mutex_unlock (&s->lock);
-  if (s->target == REPLICA_PROMISE_NONE || is_connected)
-    return set_given (s, s->target, err);
-  degrade (s);
-  return 0;
+  record.given = is_degrading ? REPLICA_PROMISE_NONE : s->target;
+  if (is_degrading)
+    record.degraded_ns = clock_wall_ns ();
+  say (s, true, "the peer could not be told that it may rely on '%s' no "
+       "longer%s", replica_promise_name (s->record.given),
+       record.abandoned ? ": flushes wait until it does not any more" : "");
+  return change_record (s, &record, err);
 }
 
 int
 sync_reset (struct sync *s, struct error *err)
 {
-  static const struct sync_record none;
+  struct sync_record record = { .given = REPLICA_PROMISE_NONE };
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-    s->is_entering = s->is_fenced = false;
+    abandon (s, &record, SYNC_ABANDONED_FORMER);
+    s->is_entering = s->is_fenced = s->has_answered = false;
     s->target = REPLICA_PROMISE_NONE;
   }
-  return change_record (s, &none, err);
+  return change_record (s, &record, err);
 }
 
 /* ------------------------------------------------------------------ */
 /* The guest's side.                                                    */
+
+/* Nobody relies any more on what was abandoned: that is all it was for. */
+static void
+end_abandoned (struct sync *s)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  record = s->record;
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+
+    if (is_abandoning_locked (s))
+      return;
+  }
+  record.abandoned = SYNC_ABANDONED_NONE;
+  change_record (s, &record, NULL);
+}
+
+static bool
+must_wait_locked (const struct sync *s, uint64_t seq)
+{
+  if (is_abandoning_locked (s))
+    return true;
+  return (s->is_entering || s->record.given != REPLICA_PROMISE_NONE) &&
+    s->held_seq < seq;
+}
 
 static int
 wait_locked (struct sync *s, uint64_t seq, bool (*is_gone) (void))
 {
   bool gone;
 
-  while (atomic_load (&s->is_required) && s->held_seq < seq) {
+  while (must_wait_locked (s, seq)) {
     if (s->is_fenced) {
       errno = ESHUTDOWN;
       return -1;
@@ -274,14 +366,24 @@ sync_is_required (struct sync *s)
 int
 sync_wait (struct sync *s, uint64_t seq, bool (*is_gone) (void))
 {
+  bool is_over;
   int r;
 
   if (!atomic_load (&s->is_required))
     return 0;
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  pthread_mutex_lock (&s->lock);
   s->waiting++;
   r = wait_locked (s, seq, is_gone);
   s->waiting--;
+  is_over = s->record.abandoned != SYNC_ABANDONED_NONE &&
+    !is_abandoning_locked (s);
+  pthread_mutex_unlock (&s->lock);
+  if (is_over) {
+    int errnum = errno;
+
+    end_abandoned (s);
+    errno = errnum;
+  }
   return r;
 }
 
@@ -296,9 +398,20 @@ sync_session_promise (struct sync *s)
   return s->record.given < s->target ? s->record.given : s->target;
 }
 
+/* The peer that a promise was given to knows of less: none is abandoned. */
+static void
+set_told (struct sync_record *record, enum replica_promise promise)
+{
+  if (record->abandoned == SYNC_ABANDONED_PEER)
+    record->abandoned = SYNC_ABANDONED_NONE;
+  if (promise < record->given)
+    record->given = promise;
+}
+
 void
 sync_begin (struct sync *s, enum replica_promise said, bool is_copy)
 {
+  struct sync_record record;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
   {
@@ -311,8 +424,9 @@ sync_begin (struct sync *s, enum replica_promise said, bool is_copy)
   /* The page takes back what it does not say. */
   if (is_copy && s->record.given == REPLICA_PROMISE_DEGRADE)
     degrade (s);
-  else if (said < s->record.given)
-    set_given (s, said, NULL);
+  record = s->record;
+  set_told (&record, said);
+  change_record (s, &record, NULL);
 }
 
 void
@@ -359,28 +473,80 @@ may_tell (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
   return s->held_seq >= s->entry_seq;
 }
 
+static uint32_t
+lease_wanted (const struct sync *s)
+{
+  if (s->target != REPLICA_PROMISE_SUSPEND)
+    return 0;
+  return s->settings.proof_ms != 0 ? s->settings.proof_ms : SYNC_PROOF_MS;
+}
+
+static bool
+has_nothing_to_tell_locked (const struct sync *s)
+{
+  if (s->is_sending)
+    return true;
+  if (!s->is_acked)
+    return s->target == REPLICA_PROMISE_NONE &&
+      s->record.given == REPLICA_PROMISE_NONE;
+  return s->acked == s->target && s->record.given >= s->acked &&
+    (s->target != REPLICA_PROMISE_SUSPEND ||
+     (s->sent_lease_ms == lease_wanted (s) &&
+      clock_mono_ns () < s->renew_ns));
+}
+
+static uint64_t
+next_renewal (uint32_t lease_ms)
+{
+  uint64_t ms = lease_ms / 8;
+
+  ms = ms < RENEW_MS_MIN ? RENEW_MS_MIN : ms > RENEW_MS_MAX ? RENEW_MS_MAX
+    : ms;
+  return clock_mono_ns () + ms * NS_PER_MSEC;
+}
+
+/* What will be told is given first, and for how long. */
+static int
+give (struct sync *s, uint32_t lease_ms)
+{
+  struct sync_record record = s->record;
+
+  if (record.given < s->target)
+    record.given = s->target;
+  if (record.lease_ms < lease_ms)
+    record.lease_ms = lease_ms;
+  return change_record (s, &record, NULL);
+}
+
 bool
 sync_step (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
-           void *opaque, enum replica_promise *ret_promise)
+           void *opaque, enum replica_promise *ret_promise,
+           uint32_t *ret_lease_ms)
 {
+  uint64_t end_ns;
+  uint32_t lease_ms;
+
   /* Nothing to do: that is nearly always so. */
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-    if (s->is_sending ||
-        (s->is_acked ? s->acked == s->target :
-         s->target == REPLICA_PROMISE_NONE &&
-         s->record.given == REPLICA_PROMISE_NONE))
+    if (has_nothing_to_tell_locked (s))
       return false;
   }
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
-  if (!may_tell (s, is_near, appended, opaque) ||
-      (s->record.given < s->target && set_given (s, s->target, NULL) == -1))
+  lease_ms = lease_wanted (s);
+  if (!may_tell (s, is_near, appended, opaque) || give (s, lease_ms) == -1)
     return false;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  end_ns = end_of_lease (lease_ms);
+  if (s->lease_end_ns < end_ns)
+    s->lease_end_ns = end_ns;
+  s->sent_lease_ms = lease_ms;
+  s->renew_ns = next_renewal (lease_ms);
   s->is_entering = false;
   s->is_sending = true;
   *ret_promise = s->target;
+  *ret_lease_ms = lease_ms;
   return true;
 }
 
@@ -388,22 +554,26 @@ void
 sync_told (struct sync *s, enum replica_promise promise)
 {
   struct sync_record record;
+  bool is_news;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
+    is_news = !s->is_acked || s->acked != promise;
     s->is_sending = false;
     s->is_acked = true;
     s->acked = promise;
     record = s->record;
   }
   /* Unless a still stronger one is on its way: only then is it less. */
-  if (promise < record.given)
-    record.given = promise;
+  set_told (&record, promise);
+  if (record.abandoned == SYNC_ABANDONED_NONE)
+    record.lease_ms = promise == REPLICA_PROMISE_SUSPEND ? s->sent_lease_ms
+      : 0;
   if (promise != REPLICA_PROMISE_NONE)
     record.degraded_ns = 0;
-  if (change_record (s, &record, NULL) == 0)
+  if (change_record (s, &record, NULL) == 0 && is_news)
     say (s, false, promise == REPLICA_PROMISE_NONE ?
          "flushes no longer wait for the peer" :
          "in sync: flushes wait for the peer (%s when it is lost)",
@@ -464,36 +634,64 @@ sync_fenced (struct sync *s)
 /* ------------------------------------------------------------------ */
 /* The secondary's side.                                                */
 
+/* RECORD is what will be heard; the next lease counts from now. */
+static int
+hear (struct sync *s, const struct sync_record *record, struct error *err)
+{
+  if (change_record (s, record, err) == -1)
+    return -1;
+  s->has_answered = true;
+  moment_now (&s->answered);
+  return 0;
+}
+
 int
-sync_hear (struct sync *s, enum replica_promise promise, struct error *err)
+sync_hear (struct sync *s, enum replica_promise promise, uint32_t lease_ms,
+           struct error *err)
 {
   struct sync_record record;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
   record = s->record;
   record.heard = promise;
-  return change_record (s, &record, err);
+  memset (&record.lease, 0, sizeof record.lease);
+  if (promise == REPLICA_PROMISE_SUSPEND && s->has_answered) {
+    record.lease.from = s->answered;
+    record.lease.ms = lease_ms;
+  }
+  return hear (s, &record, err);
 }
 
 int
-sync_hear_at_most (struct sync *s, enum replica_promise promise,
+sync_hear_session (struct sync *s, enum replica_promise promise,
                    struct error *err)
 {
   struct sync_record record;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
 
   record = s->record;
-  if (promise < record.heard)
+  if (promise < record.heard) {
     record.heard = promise;
-  return change_record (s, &record, err);
+    memset (&record.lease, 0, sizeof record.lease);
+  }
+  return hear (s, &record, err);
 }
 
-bool
-sync_is_zero_proven (struct sync *s)
+enum sync_proof
+sync_prove_zero (struct sync *s, uint64_t *ret_left_ms)
 {
+  struct moment now;
+  uint64_t left_ms;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-  return s->record.heard == REPLICA_PROMISE_SUSPEND;
+  moment_now (&now);
+  left_ms = s->record.heard != REPLICA_PROMISE_SUSPEND ? 0 :
+    lease_left_ms (&s->record.lease, &now);
+  if (ret_left_ms != NULL)
+    *ret_left_ms = left_ms;
+  return left_ms > 0 ? SYNC_PROVEN :
+    s->record.heard == REPLICA_PROMISE_SUSPEND ? SYNC_UNKNOWN_LAPSED :
+    SYNC_UNKNOWN_ASYNC;
 }
 
 /* ------------------------------------------------------------------ */
@@ -501,6 +699,8 @@ sync_is_zero_proven (struct sync *s)
 static enum sync_state
 state_locked (const struct sync *s)
 {
+  if (is_abandoning_locked (s))
+    return SYNC_ABANDONING;
   if (s->target < s->record.given && s->target == REPLICA_PROMISE_NONE)
     return SYNC_LEAVING;
   if (s->target == REPLICA_PROMISE_NONE)
@@ -522,4 +722,6 @@ sync_get_status (struct sync *s, struct sync_status *ret)
   ret->held_seq = s->held_seq;
   ret->waiting = s->waiting;
   ret->degraded_ns = s->record.degraded_ns;
+  ret->hold_ms = ret->state != SYNC_ABANDONING ? 0 :
+    minus (s->lease_end_ns, clock_mono_ns ()) / NS_PER_MSEC;
 }

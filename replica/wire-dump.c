@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "wire-proof.h"
 #include "wire.h"
 
 static void
@@ -121,7 +122,7 @@ dump_payload (const struct frame *frame, const void *payload, FILE *fp)
   struct frame_cursor cursor;
   struct frame_commit commit;
   struct volume_generations table;
-  enum replica_promise promise;
+  struct frame_promise promise;
 
   if (frame->type == FRAME_STAGE_CURSOR &&
       frame_cursor_decode (payload, frame->length, &cursor, NULL) == 0)
@@ -137,7 +138,8 @@ dump_payload (const struct frame *frame, const void *payload, FILE *fp)
     dump_generations (fp, &table);
   if (frame->type == FRAME_PROMISE &&
       frame_promise_decode (payload, frame->length, &promise, NULL) == 0)
-    fprintf (fp, "  promise: %s\n", replica_promise_name (promise));
+    fprintf (fp, "  promise: %s for %" PRIu32 " ms\n",
+             replica_promise_name (promise.promise), promise.lease_ms);
 }
 
 static void
@@ -168,6 +170,8 @@ wire_dump (const void *buf, size_t len, FILE *fp, struct error *err)
     dump_payload (&frame, (const uint8_t *) buf + FRAME_HEADER_SIZE, fp);
     return 0;
   }
+  if (len == WIRE_PROOF_SIZE && wire_proof_dump (buf, fp))
+    return 0;
   if (len == WIRE_PAGE_SIZE) {
     if (dump_handshake (buf, fp))
       return 0;

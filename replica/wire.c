@@ -658,23 +658,25 @@ frame_generations_decode (const void *buf, size_t len,
 }
 
 uint32_t
-frame_promise_encode (enum replica_promise promise, void *buf)
+frame_promise_encode (const struct frame_promise *promise, void *buf)
 {
   struct packer k = { buf, (uint8_t *) buf + FRAME_SMALL_MAX, false };
 
-  put_u32 (&k, promise);
-  put_u32 (&k, 0);
+  put_u32 (&k, promise->promise);
+  put_u32 (&k, promise->lease_ms);
   return k.p - (uint8_t *) buf;
 }
 
 int
-frame_promise_decode (const void *buf, size_t len, enum replica_promise *ret,
+frame_promise_decode (const void *buf, size_t len, struct frame_promise *ret,
                       struct error *err)
 {
   struct packer k = { (uint8_t *) buf, (uint8_t *) buf + len, false };
 
-  *ret = get_bounded (&k, 0, REPLICA_PROMISE_MAX);
-  get_bounded (&k, 0, 0);
+  ret->promise = get_bounded (&k, 0, REPLICA_PROMISE_MAX);
+  ret->lease_ms = get_bounded (&k, 0,
+                               ret->promise == REPLICA_PROMISE_SUSPEND ?
+                               SYNC_PROOF_MS_MAX : 0);
   return payload_done (&k, "promise", err);
 }
 

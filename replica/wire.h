@@ -210,6 +210,11 @@ struct frame_commit {
   struct volume_generations generations;
 };
 
+struct frame_promise {
+  enum replica_promise promise;
+  uint32_t lease_ms;             /* suspend: see sync.h; else 0 */
+};
+
 extern uint32_t frame_cursor_encode (const struct frame_cursor *cursor,
                                      void *buf);
 extern int frame_cursor_decode (const void *buf, size_t len,
@@ -224,10 +229,10 @@ extern int frame_generations_decode (const void *buf, size_t len,
                                      struct volume_generations *ret,
                                      struct error *err);
 
-extern uint32_t frame_promise_encode (enum replica_promise promise,
+extern uint32_t frame_promise_encode (const struct frame_promise *promise,
                                       void *buf);
 extern int frame_promise_decode (const void *buf, size_t len,
-                                 enum replica_promise *ret,
+                                 struct frame_promise *ret,
                                  struct error *err);
 
 /* ------------------------------------------------------------------ */

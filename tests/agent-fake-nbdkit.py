@@ -116,7 +116,10 @@ def status(name):
             "durable": point(d["seq"]), "committed": point(committed),
             "stage": None, "errors": {"checksum": 0, "read": 0},
             "guest": {"writes": d["seq"], "reads": 0, "flushes": 0},
-            "link": link, "source": source}
+            "link": link, "source": source,
+            "mode": {**d["mode"], "state": "off", "waiting": 0, "held_seq": 0,
+                     "hold_ms": 0, "degraded_ns": None}
+            if role != "standalone" else None}
 
 
 def op_ping(_):
@@ -130,7 +133,10 @@ def op_disk_create(r):
         "uuid": str(uuid.uuid4()), "size": r["size"], "role": "standalone",
         "pair": None, "fence": 0, "fenced": False, "secret": None, "seq": 0,
         "committed": None, "peer_committed": None, "link": None,
-        "oneshot": False, "accept": False, "promoted": None}
+        "oneshot": False, "accept": False, "promoted": None,
+        "mode": {"mode": "async", "on_peer_loss": "degrade",
+                 "proof_seconds": 300, "interval_seconds": 0,
+                 "limit_bps": 0}}
     return {}
 
 
@@ -223,6 +229,18 @@ def op_link_start(r):
 def op_link_stop(r):
     need_role(r, "primary")["link"] = None
     volatile(r["disk"]).update(link="off", reason=None)
+    return {}
+
+
+def op_link_mode(r):
+    d = find(r["disk"])
+    d["mode"].update({k: r[k] for k in r if k in d["mode"] and
+                      k != "limit_bps"})
+    return {"told": True, "hold_ms": 0}
+
+
+def op_link_limit(r):
+    find(r["disk"])["mode"]["limit_bps"] = r["limit_bps"]
     return {}
 
 

@@ -5,10 +5,12 @@
 #include <xxhash.h>
 
 #include "fuzz.h"
+#include "wire-proof.h"
 #include "wire.h"
 
 #define PAGE_HASH_OFFSET 4088u
 #define FRAME_HASH_OFFSET 72u
+#define PROOF_HASH_OFFSET (WIRE_PROOF_SIZE - 8)
 
 /* For wire_dump; the real one would bring the whole volume with it. */
 const char *
@@ -66,7 +68,7 @@ look_at_payload (const uint8_t *p, size_t len)
   struct volume_generations table;
   struct frame_cursor cursor;
   struct frame_commit commit;
-  enum replica_promise promise;
+  struct frame_promise promise;
 
   frame_cursor_decode (p, len, &cursor, NULL);
   if (frame_commit_decode (p, len, &commit, NULL) == 0)
@@ -74,7 +76,8 @@ look_at_payload (const uint8_t *p, size_t len)
   if (frame_generations_decode (p, len, &table, NULL) == 0)
     check_table (&table);
   if (frame_promise_decode (p, len, &promise, NULL) == 0)
-    FUZZ_CHECK (promise <= REPLICA_PROMISE_MAX);
+    FUZZ_CHECK (promise.promise <= REPLICA_PROMISE_MAX &&
+                promise.lease_ms <= SYNC_PROOF_MS_MAX);
 }
 
 static void
@@ -93,10 +96,32 @@ look_at_frame (const uint8_t *p, size_t size)
 }
 
 static void
+look_at_proof (const uint8_t *page)
+{
+  static struct wire_wanted wanted;
+  static struct wire_unit unit;
+  static struct wire_sums sums;
+  struct wire_keys keys;
+
+  memset (&keys, 0x5a, sizeof keys);
+  FUZZ_CHECK (wire_wanted_decode (page, &keys, &wanted, NULL) == -1);
+  FUZZ_CHECK (wire_unit_decode (page, &keys, &unit, NULL) == -1);
+  FUZZ_CHECK (wire_sums_decode (page, &keys, &sums, NULL) == -1);
+  if (wire_wanted_decode (page, NULL, &wanted, NULL) == 0)
+    FUZZ_CHECK (wanted.count <= VOLUME_WANTS_MAX);
+  if (wire_unit_decode (page, NULL, &unit, NULL) == 0)
+    FUZZ_CHECK (unit.length <= VOLUME_UNIT_MAX);
+  if (wire_sums_decode (page, NULL, &sums, NULL) == 0)
+    FUZZ_CHECK (sums.count <= VOLUME_SUMS_MAX);
+}
+
+static void
 look (const uint8_t *p, size_t size, FILE *null)
 {
   if (size == WIRE_PAGE_SIZE)
     look_at_page (p);
+  if (size == WIRE_PROOF_SIZE)
+    look_at_proof (p);
   look_at_frame (p, size);
   look_at_payload (p, size);
   wire_dump (p, size, null, NULL);
@@ -117,6 +142,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (size == WIRE_PAGE_SIZE) {
     hash = htole64 (XXH3_64bits (p, PAGE_HASH_OFFSET));
     memcpy (p + PAGE_HASH_OFFSET, &hash, sizeof hash);
+    look (p, size, null);
+  }
+  else if (size == WIRE_PROOF_SIZE) {
+    hash = htole64 (XXH3_64bits (p, PROOF_HASH_OFFSET));
+    memcpy (p + PROOF_HASH_OFFSET, &hash, sizeof hash);
     look (p, size, null);
   }
   else if (size >= FRAME_HEADER_SIZE) {

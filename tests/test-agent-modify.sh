@@ -34,12 +34,45 @@ for bad in PairName=x PairName=1st PairName=http://x "PairName=a b" \
 done
 refused 'one wrong, one right: neither' '400 .*RPO' modify PairName=third RPO=0
 is 'indeed' "$(pair_value a "$pair" PairName)" second.name
+# How data gets there: at both sites, also while it does.
+mode_is () { [ "$(disk_value "$1" "$2" "mode.$3")" = "$4" ]; }
+ok 'mode and link' modify ReplicationMode=sync OnPeerLoss=suspend \
+  Connections=4 DeadSeconds=9 ProofSeconds=60
+is 'the mode' "$(pair_value a "$pair" ReplicationMode)" sync
+is 'on peer loss' "$(pair_value a "$pair" OnPeerLoss)" suspend
+is 'connections' "$(pair_value a "$pair" Connections)" 4
+is 'dead seconds' "$(pair_value a "$pair" DeadSeconds)" 9
+is 'proof seconds' "$(pair_value a "$pair" ProofSeconds)" 60
+ok 'the other site knows' wait_for 30 field_is b ReplicationMode sync
+for site in a b; do
+  disk=disk_$site
+  ok "the plugin of $site, too" wait_for 30 mode_is $site "${!disk}" mode sync
+  ok "and more" wait_for 30 mode_is $site "${!disk}" proof_seconds 60
+done
+for bad in ReplicationMode=quick OnPeerLoss=shout CommitInterval=x \
+  CommitInterval=43201 Connections=0 Connections=9 DeadSeconds=1 \
+  DeadSeconds=601 ProofSeconds=1 ProofSeconds=3601 Force=yes; do
+  refused "$bad" "400 .*InvalidParameter\".*${bad%%=*}" modify "$bad"
+done
+refused 'an interval that the RPO has no room for' '400 .*CommitInterval' \
+  modify CommitInterval=4
+refused 'an RPO without room for the interval' '400 .*CommitInterval' \
+  modify CommitInterval=3 RPO=5
+ok 'as much as it has' modify CommitInterval=3
+is 'the interval' "$(pair_value a "$pair" CommitInterval)" 3
+
 refused 'no pair' '404 .*NoSuchResource' api a ModifyDiskReplicaPair \
   ReplicaPairId=pair-cn-none RPO=5
 
 pair_start >/dev/null
 wait_status a "$pair" normal
 refused 'while it runs' '403 .*OperationDenied.InvalidStatus' modify RPO=8
+refused 'nor both' '403 .*OperationDenied.InvalidStatus' \
+  modify RPO=8 ReplicationMode=async
+ok 'but the mode' modify ReplicationMode=async CommitInterval=0
+ok 'at once' wait_for 30 mode_is a "$disk_a" mode async
+ok 'at both' wait_for 30 mode_is b "$disk_b" interval_seconds 0
+is 'it runs on' "$(pair_value a "$pair" Status)" normal
 api a StopDiskReplicaPair ReplicaPairId="$pair" >/dev/null
 wait_status a "$pair" stopped
 ok 'stopped' modify RPO=8

@@ -45,6 +45,7 @@ is "part of a disk" "$(complete_words disk delete e)" "e1"
 is "pairs, by id when they have no name" "$(complete_words pair start "")" \
    "pair-cn-000000000002 x1"
 is "value of an option" "$(complete_words pair create --disk "")" "d1 e1"
+is "a mode" "$(complete_words pair modify p --mode "")" "async sync"
 is "value after an equals sign" "$(complete_words pair create --disk = "d")" d1
 is "options do not count as words" \
    "$(complete_words --timeout 5 --json pair --no-progress sto)" "stop"

@@ -39,6 +39,16 @@ bad "'0' is not a time: say 30, 0.5s, 5m or 2h" "disk list " \
     disk list --timeout 0
 bad "'99' is not an open file descriptor" "disk list " \
     disk list --progress 99
+bad "'--mode quick' is neither async nor sync" "pair modify " \
+    pair modify p --mode quick
+bad "'--on-peer-loss shout' is neither suspend nor degrade" "pair modify " \
+    pair modify p --on-peer-loss shout
+bad "'--connections 9' is not a number from 1 to 8" "pair create " \
+    pair create --disk a --peer-disk b --connections 9
+bad "'--dead-seconds 1s' is not a time of whole seconds from 2 to 600" \
+    "pair modify " pair modify p --dead-seconds 1s
+bad "'--proof 61m' is not a time of whole seconds from 2 to 3600" \
+    "pair modify " pair modify p --proof 61m
 bad "'--rpo 1.5s' is not a time of whole seconds" "pair create " \
     pair create --disk a --peer-disk b --rpo 1.5s
 bad "'--limit -1' is not a number from 0 to 500" "event list " \

@@ -33,6 +33,13 @@ ok 'all of it, nothing bad' scrub_is 's["scrub"]["errors"] == 0 and
 ok 'at a low rate it takes long' scrub start 1048576
 ok 'it runs' scrub_is 's["scrub"]["state"] == "running" and
   s["scrub"]["rate_bps"] == 1048576'
+kill_pid "$nbdkit_pid"
+nbdkit_start "$state"
+ok 'it goes on after a restart' scrub_is 's["scrub"]["state"] == "running" and
+  s["scrub"]["rate_bps"] == 1048576'
+kill_pid "$nbdkit_pid" KILL
+nbdkit_start "$state"
+ok 'and after a crash' scrub_is 's["scrub"]["state"] == "running"'
 ok 'stop' scrub stop
 ok 'it is stopped' scrub_is 's["scrub"]["state"] == "stopped" and
   s["scrub"]["done_bytes"] < s["size"]'

@@ -24,6 +24,7 @@ stands_still ()
 sites 64M
 pair
 set_mode sync suspend
+ask "$a" link.mode '"proof_seconds":3'
 is 'the link is off' "$(status "$a" d "s['mode']['state']")" off
 link_start
 ok 'in sync' wait_mode in-sync
@@ -54,9 +55,12 @@ ok 'flushes are acknowledged' wait_for 20 acked_more_than 50
 kill_b
 ok 'suspended' wait_mode suspended
 set_mode sync degrade force
-ok 'the mode is changed: degraded' wait_mode degraded 5
+is 'a force waits until the secondary can claim nothing' \
+  "$(status "$a" d "s['mode']['state']")" abandoning
+ok 'flushes wait so long' stands_still
 n=$(acked_count)
-ok 'flushes go on' wait_for 20 acked_more_than $((n + 50))
+ok 'then they go on' wait_for 20 acked_more_than $((n + 50))
+is 'degraded' "$(status "$a" d "s['mode']['state']")" degraded
 ok 'that is written down' grep -q '"given": "none"' "$a/d/sync"
 ok 'and since when' grep -qE '"degraded_ns": [1-9]' "$a/d/sync"
 start_b

@@ -109,6 +109,44 @@ pairs (void **state)
   free (b);
 }
 
+/* A store of the version before has what it had, and the rest is zero. */
+static void
+migration (void **state)
+{
+  struct record *a = calloc (1, sizeof *a);
+  struct store *s = opened;
+  sqlite3 *db;
+
+  (void) state;
+  TEXT_SET (a->id, "old");
+  a->status = PAIR_STOPPED;
+  a->rpo = 7;
+  a->sync = a->commit_interval = 1;
+  assert_int_equal (store_begin (s), 0);
+  assert_int_equal (store_pair_put (s, a), 0);
+  assert_int_equal (store_end (s, true), 0);
+  store_close (s);
+  opened = NULL;
+  assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
+  assert_int_equal (sqlite3_exec (db, "ALTER TABLE pairs DROP COLUMN sync;"
+                                  "ALTER TABLE pairs DROP COLUMN link_digest;"
+                                  "PRAGMA user_version = 2;", NULL, NULL,
+                                  NULL), SQLITE_OK);
+  sqlite3_close (db);
+  s = reopen (NULL);
+  assert_int_equal (store_begin (s), 0);
+  memset (a, 0xff, sizeof *a);
+  assert_int_equal (store_pair_get (s, "old", a), 1);
+  assert_int_equal (a->rpo, 7);
+  assert_int_equal (a->commit_interval, 1);
+  assert_int_equal (a->sync, 0);
+  assert_string_equal (a->link_digest, "");
+  assert_int_equal (store_pair_remove (s, "old"), 0);
+  assert_int_equal (store_end (s, true), 0);
+  reopen (s);
+  free (a);
+}
+
 static void
 disks (void **state)
 {
@@ -237,7 +275,8 @@ newer_schema (void **state)
   struct error err = ERROR_INIT;
   sqlite3 *db;
 
-  store_close (*state);
+  (void) state;
+  store_close (opened);
   opened = NULL;
   assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
   assert_int_equal (sqlite3_exec (db, "PRAGMA user_version = 99", NULL, NULL,
@@ -257,6 +296,7 @@ main (void)
     cmocka_unit_test (tokens),
     cmocka_unit_test (keys),
     cmocka_unit_test (nonces),
+    cmocka_unit_test (migration),
     cmocka_unit_test (newer_schema),
   };
 

@@ -345,6 +345,26 @@ every_status_and_report (void **state)
 }
 
 /* Facts under which as much as possible is allowed. */
+/* How the link works can be changed while it does. */
+static void
+test_modify_link (void **state)
+{
+  struct pair_facts f = { .at_source = true, .peer_reachable = true };
+  struct pair_transition t;
+
+  (void) state;
+  t = pair_apply (PAIR_NORMAL, PAIR_VERB_MODIFY, &f);
+  assert_int_equal (t.refusal, API_INVALID_STATUS);
+  f.changes_link_only = true;
+  t = pair_apply (PAIR_NORMAL, PAIR_VERB_MODIFY, &f);
+  assert_int_equal (t.outcome, PAIR_UNCHANGED);
+  assert_int_equal (t.work, PAIR_WORK_MODIFY);
+  t = pair_apply (PAIR_STOPPED, PAIR_VERB_MODIFY, &f);
+  assert_int_equal (t.work, PAIR_WORK_MODIFY);
+  t = pair_apply (PAIR_STOPPING, PAIR_VERB_MODIFY, &f);
+  assert_int_equal (t.refusal, API_INVALID_STATUS);
+}
+
 static const struct pair_facts fine = {
   .at_source = true,
   .at_destination = true,
@@ -531,6 +551,7 @@ main (void)
     cmocka_unit_test (values_out_of_range_are_refused),
     cmocka_unit_test (the_words_of_the_api),
     cmocka_unit_test (there_and_back_again),
+    cmocka_unit_test (test_modify_link),
   };
 
   return cmocka_run_group_tests_name ("pair-states", tests, NULL, NULL);

@@ -20,6 +20,7 @@ static struct sync *sync_mode;
 static struct sync_record stored;
 static bool store_fails, was_free;    /* flushes did not wait when it stored */
 static uint64_t newest;
+static unsigned proof_ms;
 
 static int
 store (void *opaque, const struct sync_record *record, struct error *err)
@@ -48,6 +49,7 @@ setup (void **state)
   stored = (struct sync_record) { 0 };
   store_fails = false;
   newest = 10;
+  proof_ms = 0;
   open_mode ();
   return 0;
 }
@@ -63,7 +65,7 @@ teardown (void **state)
 static void
 configure (bool is_sync, bool suspends)
 {
-  const struct sync_settings settings = { is_sync, suspends };
+  const struct sync_settings settings = { is_sync, suspends, proof_ms };
 
   sync_configure (sync_mode, &settings, true);
 }
@@ -87,7 +89,9 @@ appended (void *opaque)
 static bool
 step (enum replica_promise *ret)
 {
-  return sync_step (sync_mode, true, appended, NULL, ret);
+  uint32_t lease_ms;
+
+  return sync_step (sync_mode, true, appended, NULL, ret, &lease_ms);
 }
 
 static void
@@ -128,13 +132,15 @@ static void
 test_entering (void **state)
 {
   enum replica_promise promise;
+  uint32_t lease_ms;
 
   (void) state;
   assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
   configure (true, true);
   connect ();
   assert_int_equal (state_now (), SYNC_CATCHING_UP);
-  assert_false (sync_step (sync_mode, false, appended, NULL, &promise));
+  assert_false (sync_step (sync_mode, false, appended, NULL, &promise,
+                           &lease_ms));
   assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
 
   /* Flushes wait before anything is promised, */
@@ -264,17 +270,143 @@ test_weaker (void **state)
   assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
 }
 
+/* Who may still claim to have them all is waited for, also over a restart. */
 static void
 test_force (void **state)
 {
+  struct sync_status status;
+
   (void) state;
+  proof_ms = 2000;
   get_in_sync (true);
+  assert_int_equal (stored.lease_ms, 2000);
   sync_lost (sync_mode);
   configure (true, false);
   assert_waits (11);
   assert_int_equal (sync_force (sync_mode, NULL), 0);
-  assert_int_equal (sync_wait (sync_mode, 11, gone), 0);
+  assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  assert_waits (11);
+  assert_waits (1);               /* nobody holds anything for us */
+
+  sync_free (sync_mode);
+  stored.lease_ms = 100;
+  open_mode ();
+  configure (true, false);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  sync_get_status (sync_mode, &status);
+  assert_in_range (status.hold_ms, 1, 113);
+  assert_waits (11);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
   assert_int_equal (state_now (), SYNC_DEGRADED);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+  assert_false (sync_is_required (sync_mode));
+}
+
+/* The peer is back and hears of it: nothing is abandoned any more. */
+static void
+test_force_is_heard (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  configure (false, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  connect ();
+  assert_int_equal (state_now (), SYNC_OFF);
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+}
+
+/* The peer of a pair that is no more never hears of it. */
+static void
+test_reset (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  assert_int_equal (sync_reset (sync_mode, NULL), 0);
+  assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_FORMER);
+  assert_waits (1);
+  configure (true, true);
+  connect ();
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  sync_note_held (sync_mode, 99);
+  assert_true (step (&promise));
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_FORMER);
+  assert_waits (1);
+
+  /* What the peer was told or has no lease on is not abandoned. */
+  stored = (struct sync_record) { 0 };
+  sync_free (sync_mode);
+  open_mode ();
+  get_in_sync (false);
+  assert_int_equal (sync_reset (sync_mode, NULL), 0);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+}
+
+/* A person's word between two messages: no lease is renewed after it, and a
+ * promise given anew begins from nothing.
+ */
+static void
+test_force_in_session (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  get_in_sync (true);
+  configure (false, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  configure (true, true);
+  newest = 50;
+  assert_false (step (&promise));
+  assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
+  sync_note_held (sync_mode, 49);
+  assert_false (step (&promise));
+  sync_note_held (sync_mode, 50);
+  assert_true (step (&promise));
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.given, REPLICA_PROMISE_SUSPEND);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+  assert_waits (51);
+}
+
+/* In sync the promise is told again, and at once when it is another. */
+static void
+test_renewal (void **state)
+{
+  enum replica_promise promise;
+  uint64_t deadline;
+
+  (void) state;
+  proof_ms = 2000;
+  get_in_sync (true);
+  assert_false (step (&promise));
+  deadline = clock_mono_ns () + 10 * NS_PER_SEC;
+  while (!step (&promise))
+    assert_true (clock_mono_ns () < deadline);
+  assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+  sync_told (sync_mode, promise);
+  assert_false (step (&promise));
+  proof_ms = 3000;
+  configure (true, true);
+  assert_true (step (&promise));
+  assert_int_equal (stored.lease_ms, 3000);   /* before it is sent */
+  sync_told (sync_mode, promise);
+  proof_ms = 2000;
+  configure (true, true);
+  assert_true (step (&promise));
+  assert_int_equal (stored.lease_ms, 3000);
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.lease_ms, 2000);
 }
 
 /* The page of a new session takes back what it does not say. */
@@ -292,25 +424,98 @@ test_session_page (void **state)
   assert_int_equal (state_now (), SYNC_OFF);
 }
 
+static bool
+is_proven (void)
+{
+  return sync_prove_zero (sync_mode, NULL) == SYNC_PROVEN;
+}
+
+static int
+hear (enum replica_promise promise)
+{
+  return sync_hear (sync_mode, promise,
+                    promise == REPLICA_PROMISE_SUSPEND ? 60000 : 0, NULL);
+}
+
+static int
+hear_session (enum replica_promise promise)
+{
+  return sync_hear_session (sync_mode, promise, NULL);
+}
+
 static void
 test_heard (void **state)
 {
   (void) state;
-  assert_false (sync_is_zero_proven (sync_mode));
-  assert_int_equal (sync_hear (sync_mode, REPLICA_PROMISE_SUSPEND, NULL), 0);
-  assert_true (sync_is_zero_proven (sync_mode));
+  assert_int_equal (sync_prove_zero (sync_mode, NULL), SYNC_UNKNOWN_ASYNC);
+  assert_int_equal (hear_session (REPLICA_PROMISE_NONE), 0);
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  assert_true (is_proven ());
   sync_free (sync_mode);
   open_mode ();
-  assert_true (sync_is_zero_proven (sync_mode));
-  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_SUSPEND,
-                                       NULL), 0);
-  assert_true (sync_is_zero_proven (sync_mode));
-  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_DEGRADE,
-                                       NULL), 0);
-  assert_false (sync_is_zero_proven (sync_mode));
-  assert_int_equal (sync_hear_at_most (sync_mode, REPLICA_PROMISE_SUSPEND,
-                                       NULL), 0);
-  assert_false (sync_is_zero_proven (sync_mode));
+  assert_true (is_proven ());
+  assert_int_equal (hear_session (REPLICA_PROMISE_SUSPEND), 0);
+  assert_true (is_proven ());
+  assert_int_equal (hear_session (REPLICA_PROMISE_DEGRADE), 0);
+  assert_false (is_proven ());
+  assert_int_equal (hear_session (REPLICA_PROMISE_SUSPEND), 0);
+  assert_false (is_proven ());
+}
+
+/* A lease counts from the answer before, and is over. */
+static void
+test_lease (void **state)
+{
+  uint64_t left_ms, before_ms;
+
+  (void) state;
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  assert_int_equal (sync_prove_zero (sync_mode, NULL), SYNC_UNKNOWN_LAPSED);
+  assert_int_equal (hear_session (REPLICA_PROMISE_SUSPEND), 0);
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  assert_true (is_proven ());
+  do
+    sync_prove_zero (sync_mode, &before_ms);
+  while (before_ms > 59980);
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  sync_prove_zero (sync_mode, &left_ms);
+  assert_in_range (left_ms, 1, before_ms);      /* from the first answer */
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  sync_prove_zero (sync_mode, &left_ms);
+  assert_true (left_ms > before_ms);            /* from the second */
+
+  assert_int_equal (sync_hear (sync_mode, REPLICA_PROMISE_SUSPEND, 10, NULL),
+                    0);
+  while (is_proven ())
+    ;
+  assert_int_equal (sync_prove_zero (sync_mode, NULL), SYNC_UNKNOWN_LAPSED);
+}
+
+static void
+test_lease_clocks (void **state)
+{
+  struct lease lease = { .ms = 1000 };
+  struct moment now;
+
+  (void) state;
+  moment_now (&lease.from);
+  assert_false (uuid_is_null (&lease.from.boot));
+  now = lease.from;
+  assert_int_equal (lease_left_ms (&lease, &now), 1000);
+  now.boot_ns += 300 * NS_PER_MSEC;
+  assert_int_equal (lease_left_ms (&lease, &now), 700);
+  now.wall_ns += 900 * NS_PER_MSEC;      /* the later clock counts */
+  assert_int_equal (lease_left_ms (&lease, &now), 100);
+  now.boot_ns += 700 * NS_PER_MSEC;
+  assert_int_equal (lease_left_ms (&lease, &now), 0);
+  now = lease.from;
+  now.wall_ns--;                         /* set back */
+  assert_int_equal (lease_left_ms (&lease, &now), 0);
+  now = lease.from;
+  now.boot.byte[0]++;                   /* another boot */
+  assert_int_equal (lease_left_ms (&lease, &now), 0);
+  lease.ms = 0;
+  assert_int_equal (lease_left_ms (&lease, &lease.from), 0);
 }
 
 static void *
@@ -367,8 +572,14 @@ main (void)
     TEST (test_degrade),
     TEST (test_weaker),
     TEST (test_force),
+    TEST (test_force_is_heard),
+    TEST (test_force_in_session),
+    TEST (test_reset),
+    TEST (test_renewal),
     TEST (test_session_page),
     TEST (test_heard),
+    TEST (test_lease),
+    TEST (test_lease_clocks),
     TEST (test_many_wait_for_one),
     TEST (test_fenced),
   };

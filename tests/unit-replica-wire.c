@@ -111,6 +111,7 @@ make_messages (void **state)
   struct wire_result result = { WIRE_RESULT_NO_SPACE, "no segment is free" };
   struct frame_cursor cursor = { 4096, 262144 };
   struct frame_commit commit = { .point = point_of (520) };
+  struct frame_promise promise = { REPLICA_PROMISE_SUSPEND, 300000 };
   struct wire_status status = some_status ();
   struct wire_session session = some_session ();
   struct volume_changed changed = { 4096, 5000, 36744, { 0x81, 0, 0x10 } };
@@ -143,8 +144,7 @@ make_messages (void **state)
                                   message[8] + FRAME_HEADER_SIZE));
   seal (9, FRAME_HEARTBEAT, 0);
   seal (10, FRAME_PROMISE,
-        frame_promise_encode (REPLICA_PROMISE_DEGRADE,
-                              message[10] + FRAME_HEADER_SIZE));
+        frame_promise_encode (&promise, message[10] + FRAME_HEADER_SIZE));
 
   length[CHANGED_PAGE] = WIRE_PAGE_SIZE;
   wire_changed_encode (&changed, message[CHANGED_PAGE]);

@@ -320,8 +320,10 @@ take_units (struct volume *v, struct haul *h, const struct record *r,
     is_staged = false;
     if (!verifies (&u, v->super.content_salt)) {
       is_staged = true;
-      if (!v->is_staging || !verifies (&u, v->super.stage.salt))
+      if (!v->is_staging || !verifies (&u, v->super.stage.salt)) {
+        repair_note (v, u.block, &(struct version) { entry, u.unit.seq });
         return 2;
+      }
     }
     if (haul_add (h, &u, entry, generation, is_staged) == -1)
       return -1;
@@ -523,6 +525,37 @@ lay_down (struct volume *v, struct haul *h)
   return cold_write (v);
 }
 
+static int
+add_repaired (void *haul, uint64_t block, const struct version *version,
+              const void *unit)
+{
+  struct walked_unit u = { .stored = unit, .block = block };
+
+  if (!unit_decode_header (unit, entry_length (version->entry), &u.unit)) {
+    errno = EUCLEAN;
+    return -1;
+  }
+  return haul_add (haul, &u, version->entry, 0, false);
+}
+
+/* Units that were damaged and that somebody gave: they move, too.  IS_FAILED:
+ * nothing is written any more, and who gave them need not wait.
+ */
+static void
+lay_repaired_down (struct volume *v, struct haul *h, bool is_failed)
+{
+  uint64_t generation = shown_generation (v);
+  int r = repair_take (v, add_repaired, h);
+  size_t i;
+
+  for (i = 0; i < h->count; ++i)
+    h->moved[i].generation = generation;
+  if (r == 0)
+    r = is_failed ? -1 : lay_down (v, h);
+  haul_empty (h);
+  repair_written (v, r == 0);
+}
+
 /* ------------------------------------------------------------------ */
 /* Freeing.                                                            */
 
@@ -691,6 +724,14 @@ cleaner_thread (void *volume)
   live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
   while (!j->is_stopping) {
+    if (repair_is_queued (v)) {
+      bool is_failed = j->failed != 0;
+
+      pthread_mutex_unlock (&j->lock);
+      lay_repaired_down (v, &haul, is_failed);
+      pthread_mutex_lock (&j->lock);
+      continue;
+    }
     is_short = segments_count_free (&v->segments) < cleaner_low (v);
     tidy = seen == j->next_seq && is_worth_tidying_locked (v);
     dead = !is_short && !tidy && has_dead_locked (v);

@@ -276,7 +276,7 @@ volume_wait_durable (struct volume *v, uint64_t seq, unsigned timeout_ms)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
   wakes = j->wakes;
-  while (j->durable_point.seq <= seq && j->wakes == wakes && !j->failed)
+  while (j->durable_point.seq <= seq && j->wakes == wakes)
     if (pthread_cond_timedwait (&j->progress, &j->lock, &ts) == ETIMEDOUT)
       break;
   return j->durable_point.seq > seq;
@@ -363,12 +363,14 @@ delta_unit (struct volume *v, uint64_t since, bool peer_differs,
 {
   struct version version;
   uint32_t length;
+  bool is_known = false;
   int try;
 
   for (try = 0; try < DELTA_TRIES; ++try) {
     if (try > 0)
       lookup_settle (v);
-    if (!lookup_shown (v, block, &version))
+    is_known = lookup_shown (v, block, &version);
+    if (!is_known)
       continue;
     if (version.seq <= since && !peer_differs)
       return 0;
@@ -388,6 +390,8 @@ delta_unit (struct volume *v, uint64_t since, bool peer_differs,
       return 1;
   }
   count_up (&v->count.checksum_errors);
+  if (is_known && repair_from_source (v, block, &version, buf, ret))
+    return 1;
   return error_set (err, EIO, "block %llu fails its checksum",
                     (unsigned long long) block);
 }

@@ -84,12 +84,14 @@ read_block_again (struct volume *v, uint64_t block, void *buf)
   uint8_t stored[ROUND_UP (UNIT_STORED_MAX, GRANULE)];
   struct version version;
   struct unit unit;
+  bool is_known = false;
   int try;
 
   for (try = 0; try < READ_TRIES; ++try) {
     if (try > 0)
       lookup_settle (v);
-    if (!lookup (v, block, &version))
+    is_known = lookup (v, block, &version);
+    if (!is_known)
       continue;
     if (entry_kind (version.entry) != ENTRY_DATA) {
       memset (buf, 0, VOLUME_BLOCK_SIZE);
@@ -107,6 +109,9 @@ read_block_again (struct volume *v, uint64_t block, void *buf)
       return 0;
   }
   count_up (&v->count.checksum_errors);
+  if (is_known && repair_from_source (v, block, &version, stored, &unit) &&
+      unit_expand (stored, &unit, buf))
+    return 0;
   errno = EIO;
   return -1;
 }

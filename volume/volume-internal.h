@@ -4,13 +4,15 @@
  *
  *   role_lock        role, fence and stage calls, one at a time
  *   tables_lock      which tables are the disk and the stage: held by who
- *                    changes that, and by the cleaner while it looks
+ *                    changes that, and by who looks into the tables of a
+ *                    volume that may be secondary (cleaner, scrub, repair)
  *   checkpoint_lock  one checkpoint at a time
  *   range lock       stripes of the disk (range-lock.h)
  *   journal.lock     everything in struct journal
  *   super_lock       v->super, v->super_written and their file
  *   submit_lock      the submission side of the queue
  *   pending stripes  (pending.h)
+ *   repairs.lock     the damaged units; taken before super_lock only
  *
  * None but role_lock, checkpoint_lock, super_lock and a range lock is held
  * across a wait for the disk.
@@ -29,6 +31,7 @@
 #include "pending.h"
 #include "range-lock.h"
 #include "record.h"
+#include "repair.h"
 #include "ring.h"
 #include "segments.h"
 #include "super.h"
@@ -136,6 +139,27 @@ struct journal {
   uint64_t exhausted_live;     /* ... when so much was live */
 };
 
+/* A unit that does not verify (repair.c). */
+struct damaged {
+  uint64_t block, entry, seq;
+  uint8_t *unit;               /* given, to be written; NULL: wanted */
+  bool is_taken;               /* by the cleaner's thread, which writes it */
+};
+
+struct repairs {
+  pthread_rwlock_t source_lock;/* held for reading while in the source */
+  volume_source *source;
+  void *source_opaque;
+
+  pthread_mutex_t lock;        /* guards all below */
+  pthread_cond_t changed;      /* something was written, or could not be */
+  struct damaged list[VOLUME_WANTS_MAX];
+  unsigned count;
+  unsigned queued;             /* atomic: of these, given */
+  uint64_t found, repaired;
+  uint64_t refused, missed;    /* atomic */
+};
+
 struct volume {
   const struct volume_io *io;
   struct io_dir *dir;
@@ -166,6 +190,7 @@ struct volume {
   struct range_lock range_lock;
   struct journal journal;
   struct cold cold;
+  struct repairs repairs;
 
   char failure[240];           /* guarded by journal.lock */
   struct {                     /* atomic counters */
@@ -345,6 +370,63 @@ extern bool fetched_unit_is_valid (struct volume *v, const void *stored,
                                    uint64_t block,
                                    const struct version *version,
                                    struct unit *ret);
+
+/* --- repair.c ----------------------------------------------------- */
+
+#define REPAIR_TRIES 5           /* looks at a block that does not verify */
+
+extern void repair_init (struct volume *v);
+extern void repair_release (struct volume *v);
+
+/* The unit of BLOCK that the valid VERSION points to is damaged. */
+extern void repair_note (struct volume *v, uint64_t block,
+                         const struct version *version);
+
+/* The same, and have it from the volume's source: into STORED (room for
+ * VOLUME_UNIT_MAX), verified.  It is written anew by and by.
+ */
+extern bool repair_from_source (struct volume *v, uint64_t block,
+                                const struct version *version, void *stored,
+                                struct unit *ret);
+
+/* Look up and read BLOCK, from the medium unless its NEWEST version is wanted
+ * and that is in memory.  Returns the stored unit's length, 0 for a block
+ * without data, -1 (EIO) for one that is damaged, which is noted.
+ */
+extern int repair_read (struct volume *v, uint64_t block, bool newest,
+                        struct version *ret_version, void *stored,
+                        struct unit *ret);
+
+/* The cleaner's thread: call FN for each unit that is to be written, then say
+ * whether all of them were.
+ */
+extern bool repair_is_queued (struct volume *v);
+extern int repair_take (struct volume *v,
+                        int (*fn) (void *opaque, uint64_t block,
+                                   const struct version *version,
+                                   const void *unit),
+                        void *opaque);
+extern void repair_written (struct volume *v, bool is_written);
+
+/* --- scrub.c ------------------------------------------------------ */
+
+#define PLACED_RUN_BYTES (256u << 10)
+
+/* A unit to be read from the medium. */
+struct placed {
+  uint64_t block;
+  bool is_staged;
+  struct version version;
+};
+
+/* By where they lie in the journal. */
+extern void placed_sort (struct placed *s, unsigned count);
+
+/* How many of the COUNT sorted units from S on are read as one piece, and how
+ * long that is: more than PLACED_RUN_BYTES only if the first unit alone is.
+ */
+extern unsigned placed_run (const struct volume *v, const struct placed *s,
+                            unsigned count, uint32_t *ret_length);
 
 /* --- volume.c ----------------------------------------------------- */
 

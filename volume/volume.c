@@ -463,6 +463,7 @@ volume_free (struct volume *v)
   pthread_mutex_destroy (&v->role_lock);
   pthread_mutex_destroy (&v->checkpoint_lock);
   pthread_mutex_destroy (&v->tables_lock);
+  repair_release (v);
   pthread_mutex_destroy (&v->super_lock);
   free (v->path);
   free (v);
@@ -488,6 +489,7 @@ volume_open (const struct volume_io *io, const char *path,
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
   pthread_mutex_init (&v->tables_lock, NULL);
+  repair_init (v);
   pthread_mutex_init (&v->super_lock, NULL);
   range_lock_init (&v->range_lock);
   journal_init_locks (v);

@@ -1,0 +1,83 @@
+/* The request disk.verify: both sides of a pair compared, from the primary.
+ * See replica/verify.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "control-call.h"
+
+static int
+errand (void *opaque, struct errand_config *config, char *uri,
+        struct error *err)
+{
+  return replication_errand (opaque, config, uri, err);
+}
+
+static int
+mend (void *opaque, const uint64_t *block, size_t count, uint64_t *ret_id,
+      struct error *err)
+{
+  return replication_mend (opaque, block, count, ret_id, err);
+}
+
+static enum sender_mend
+mend_state (void *opaque, uint64_t id)
+{
+  return replication_mend_state (opaque, id);
+}
+
+static void
+mend_cancel (void *opaque)
+{
+  replication_mend_cancel (opaque);
+}
+
+static int
+start (struct call *call, uint64_t rate_bps, bool repairs)
+{
+  struct disk *disk = call->disk;
+  const struct verify_ops ops = { errand, mend, mend_state, mend_cancel,
+                                  disk };
+
+  if (call_check_role (call, VOLUME_ROLE_PRIMARY) == -1)
+    return -1;
+  if (!disk->link.is_on) {
+    call_refuse (call, "wrong-role", EPERM, "the link of disk '%s' is off",
+                 disk->name);
+    return error_hint (&call->error, "start its pair first");
+  }
+  if (verify_start (&disk->verify, disk->volume, &ops, rate_bps, repairs,
+                    &call->error) == 0)
+    return 0;
+  if (call->error.errnum != EBUSY)
+    return call_failed (call);
+  call->code = "bad-request";
+  return error_hint (&call->error, "stop it first");
+}
+
+int
+op_disk_verify (struct call *call)
+{
+  const json_t *repair = json_object_get (call->request, "repair");
+  uint64_t rate_bps = VERIFY_RATE_DEFAULT;
+  const char *action;
+
+  if (call_string (call, "action", &action) == -1)
+    return -1;
+  if (json_object_get (call->request, "rate_bps") != NULL &&
+      call_number (call, "rate_bps", &rate_bps) == -1)
+    return -1;
+  if (repair != NULL && !json_is_boolean (repair))
+    return call_refuse (call, "bad-request", EINVAL,
+                        "field 'repair' must be true or false");
+  if (strcmp (action, "start") == 0)
+    return start (call, rate_bps, json_is_true (repair));
+  if (strcmp (action, "stop") != 0)
+    return call_refuse (call, "bad-request", EINVAL,
+                        "field 'action' must be 'start' or 'stop'");
+  verify_stop (&call->disk->verify);
+  return 0;
+}

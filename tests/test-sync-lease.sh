@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# A primary that cannot tell its secondary is made to go on alone, by a force,
+# by a stop, by the end of the pair: no flush is answered alone as long as the
+# secondary says that it has them all.  Nor is one after a restart.
+source "${0%/*}/functions.sh"
+source "${0%/*}/plugin-functions.sh"
+source "${0%/*}/link-functions.sh"
+source "${0%/*}/sync-functions.sh"
+
+claim () { revive_b; status "$b" d "s['source']['rpo_zero']"; }
+reason () { status "$b" d "s['source']['rpo_zero_reason']"; }
+claims () { [ "$(claim)" = "$1" ]; }
+
+# watch_both BEFORE: more flushes than those are answered in the end, and no
+# claim is heard after the first of them.
+watch_both ()
+{
+  local alone now i
+  for ((i = 0; i < 300; i++)); do
+    alone=$(acked_count)
+    now=$(claim)
+    [ "$alone" -gt "$1" ] || continue
+    [ "$now" = unknown ]
+    return
+  done
+  echo "after $1 flushes: $(acked_count), $(status "$a" d "s['mode']")"
+  return 1
+}
+
+# loses WHAT COMMAND...: the line is cut, COMMAND has the primary go on alone.
+loses ()
+{
+  local what=$1 n
+  shift
+  ok "$what: in sync" wait_mode in-sync
+  is "$what: proven" "$(claim)" proven
+  writers_start 2
+  ok "$what: flushes are acknowledged" wait_for 20 acked_more_than 20
+  proxy freeze >/dev/null
+  ok "$what: the line is cut, flushes wait" wait_for 20 flush_waits
+  n=$(acked_count)
+  "$@"
+  ok "$what: flushes go on, and not before the claim ends" watch_both "$n"
+  is "$what: there is a reason" "$(reason)" lapsed
+  writers_stop
+  proxy thaw >/dev/null
+}
+
+sites 64M
+proxy_start
+pair
+ask "$a" link.mode '"mode":"sync","on_peer_loss":"suspend","proof_seconds":3'
+link_start '"dead_seconds":2'
+is 'async: no promise' "$(reason)" no-promise
+ok 'in sync' wait_mode in-sync
+kill_b
+start_b
+is 'a restart of the secondary does not end its claim' "$(claim)" proven
+
+loses force ask "$a" link.mode '"on_peer_loss":"degrade","force":true'
+ok 'it hears of it: no promise' wait_for 20 eval '[ "$(reason)" = no-promise ]'
+ask "$a" link.mode '"on_peer_loss":"suspend"'
+
+loses stop ask "$a" link.stop
+link_start '"dead_seconds":2'
+
+restarted ()
+{
+  ask "$a" link.stop
+  kill_a
+  wait_for 20 is_gone "$writers_pid"
+  start_a
+  [ "$(status "$a" d "s['mode']['state']")" = abandoning ] ||
+    diag "after the restart: $(status "$a" d "s['mode']")"
+  writers_start 2
+  # They count from nothing again.
+  n=0
+}
+loses 'stop and restart' restarted
+link_start '"dead_seconds":2'
+
+# The pair is no more here; the disk serves its guests on its own.
+loses clear ask "$a" pair.clear
+ask "$b" promote '"fence":2'
+is 'a failover says so' "$(loss "l['rpo_zero']")" unknown
+refused 'nonsense is refused' bad-request \
+  answers '"ok": ?true' "$b" '{"op":"link.mode","disk":"d","proof_seconds":1}'
+done_testing
