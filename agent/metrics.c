@@ -44,6 +44,9 @@
   X (PAIR_DEGRADED, "pairdisk_pair_degraded", "gauge", PAIR,            \
      "1 if the pair shall replicate and no data flows, or a "           \
      "synchronous pair goes on without its copy")                       \
+  X (PAIR_SPLIT, "pairdisk_pair_split_brain", "gauge", PAIR,            \
+     "1 if both sites wrote since the failover, and a reprotect has to " \
+     "say whose writes go; absent until both were compared")            \
   X (PAIR_RPO, "pairdisk_pair_rpo_seconds", "gauge", PAIR,              \
      "how old the copy may become")                                     \
   X (PAIR_POINT, "pairdisk_pair_recovery_point_timestamp_seconds",      \
@@ -252,6 +255,7 @@ pair_value (struct agent *agent, const struct pair_view *v,
   const json_t *link = json_object_get (v->status, "link");
   const json_t *lag = json_object_get (link, "lag"), *json = NULL;
   bool is_active = pair_status_kind (v->rec->status) == PAIR_KIND_ACTIVE;
+  bool is_known;
 
   switch (family) {
   case FAMILY_PAIR_ACTIVE:
@@ -273,6 +277,9 @@ pair_value (struct agent *agent, const struct pair_view *v,
                             strcmp (v->o.link_state, "fenced") == 0)) ||
        (!is_source (agent, v->rec) && !v->o.is_up));
     return true;
+  case FAMILY_PAIR_SPLIT:
+    *ret = reprotect_is_split (agent, v->rec, &is_known);
+    return is_known;
   case FAMILY_PAIR_RPO:
     *ret = v->rec->rpo;
     return true;
