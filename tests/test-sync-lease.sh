@@ -80,7 +80,15 @@ loses 'stop and restart' restarted
 link_start '"dead_seconds":2'
 
 # The pair is no more here; the disk serves its guests on its own.
-loses clear ask "$a" pair.clear
+ended ()
+{
+  ask "$a" pair.clear
+  is 'the end of the pair: it is told why flushes wait' \
+    "$(status "$a" d "s['role'], s['mode']['state']")" \
+    "('standalone', 'abandoning')"
+}
+loses clear ended
+is 'afterwards there is no mode' "$(status "$a" d "s['mode']")" None
 ask "$b" promote '"fence":2'
 is 'a failover says so' "$(loss "l['rpo_zero']")" unknown
 refused 'nonsense is refused' bad-request \
