@@ -15,6 +15,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "transitions.h"
 
 #define PEER_TIMEOUT_MS 1500
 #define STATUS_TIMEOUT_MS 1000
@@ -227,17 +228,35 @@ check_destination (struct agent *agent, const struct request *req,
   }
   refused = json_object_get (reply, "refused");
   status = json_object_get (reply, "status");
-  if (json_is_object (refused)) {
-    enum api_error code = api_error_find (json_text (refused, "code"));
-
-    answer_error (answer, code == API_OK ? API_OPERATION_DENIED : code,
-                  NULL, "%s", json_text (refused, "message"));
-  }
+  if (json_is_object (refused))
+    answer_error (answer, peer_refused_code (refused), NULL, "%s",
+                  json_text (refused, "message"));
   else if (!TEXT_SET (rec->destination_disk, json_text (status, "disk")) ||
            !TEXT_SET (rec->destination_device, json_text (status, "uuid")))
     answer_error (answer, API_INTERNAL, NULL, NULL);
   *ret_fence = json_u64 (status, "fence");
   json_decref (reply);
+  return answer->error == API_OK;
+}
+
+bool
+pairs_are_too_many (struct agent *agent)
+{
+  int64_t n;
+
+  store_enter (agent->store);
+  n = store_pair_count (agent->store);
+  store_leave (agent->store);
+  return n == -1 || (uint64_t) n >= agent->settings.pairs_max;
+}
+
+static bool
+check_quota (struct agent *agent, struct answer *answer)
+{
+  if (pairs_are_too_many (agent))
+    answer_error (answer, API_QUOTA_EXCEED, NULL, "this site takes part in "
+                  "%llu pairs (pairs-max): delete one that is not needed",
+                  (unsigned long long) agent->settings.pairs_max);
   return answer->error == API_OK;
 }
 
@@ -279,6 +298,7 @@ store_new_pair (struct agent *agent, const struct request *req,
   struct pair_transition t = pair_apply (PAIR_STATUS_UNSET,
                                          PAIR_VERB_CREATE, &facts);
   CLEANUP_FREE struct record *other = malloc (sizeof *other);
+  struct site_step step = { .name = "" };
   bool ok = false;
 
   if (t.outcome != PAIR_MOVED) {
@@ -298,7 +318,10 @@ store_new_pair (struct agent *agent, const struct request *req,
     else
       answer_error (answer, API_OPERATION_DENIED, NULL,
                     "the disk is in another replication pair already");
+    if (ok)
+      site_step_begins (&step, "create", "intent");
     ok = store_end (agent->store, ok) == 0 && ok;
+    site_step_ended (&step);
   }
   if (!ok && answer->error == API_OK)
     answer_error (answer, API_INTERNAL, NULL, NULL);
@@ -319,6 +342,7 @@ action_create_pair (struct agent *agent, struct request *req,
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
       !parse_flow (req, rec, answer) || !mode_parse (req, rec, answer) ||
       !mode_fits (rec, answer) || !tags_parse (req, rec, answer) ||
+      !check_quota (agent, answer) ||
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
     return;
@@ -549,6 +573,7 @@ run_verb (struct agent *agent, const struct request *req,
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
   struct gathered gathered = { .disk_fence = 0 };
+  struct site_step step = { .name = "" };
   bool ok = false;
   int r = rec ? read_pair (agent, req, rec) : -1;
 
@@ -565,8 +590,11 @@ run_verb (struct agent *agent, const struct request *req,
   if (store_begin (agent->store) == 0) {
     if (store_pair_get (agent->store, rec->id, rec) == 1)
       ok = carry_out (agent, req, verb, token, &gathered, rec, answer);
+    if (ok)
+      site_step_begins (&step, verb->kind, "intent");
     if (store_end (agent->store, ok) == -1)
       ok = false;
+    site_step_ended (&step);
   }
   if (!ok && answer->error == API_OK)
     answer_error (answer, API_INTERNAL, NULL, NULL);

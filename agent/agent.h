@@ -92,6 +92,7 @@ struct settings {
   char *data_listen, *data_address, *site_secret_file, *metrics_listen;
   char *nbdkit, *plugin;
   bool run_nbdkit, stop_plugin_on_exit;
+  uint64_t pairs_max;
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */
@@ -163,6 +164,7 @@ extern bool data_tls_verifies (const struct settings *s);
   X (TEXT, charge_type, SHARED)                                         \
   X (TEXT, resource_group, SHARED)                                      \
   X (TEXT, tags, SHARED)                                                \
+  X (TEXT, asked_by, SHARED)                                            \
   X (TEXT, owner_region, SHARED)                                        \
   X (TEXT, owner_zone, SHARED)                                          \
   X (U64, meta, SHARED)                                                 \
@@ -229,6 +231,7 @@ struct record {
   char charge_type[16];
   char resource_group[129];
   char tags[TAGS_SIZE];          /* JSON: [{"TagKey","TagValue"}], or "" */
+  char asked_by[128];            /* who made the last verb, of which client */
   char owner_region[REGION_SIZE], owner_zone[REGION_SIZE];  /* the site that
                                     took the last verb and carries it out */
   uint64_t meta;                 /* of tags and resource_group, see tags.c */
@@ -409,6 +412,9 @@ extern int store_pair_remove (struct store *s, const char *id);
 /* All pairs, newest first, as an array the caller frees.  -1: failed. */
 extern ssize_t store_pair_list (struct store *s, struct record **ret);
 
+/* How many pairs there are, tombstones apart; -1. */
+extern int64_t store_pair_count (struct store *s);
+
 /* The pair (tombstones and failed creations apart) of a disk of ours. */
 extern int store_pair_of_disk (struct store *s,
                                const struct settings *settings,
@@ -581,6 +587,9 @@ extern bool tags_filter_valid (const struct request *req,
 extern bool tags_match (const struct request *req, const struct record *rec);
 extern bool resource_group_valid (const char *str);
 
+/* actions-pair.c: has this site all the pairs that it takes? */
+extern bool pairs_are_too_many (struct agent *agent);
+
 /* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
  * left half done.
  */
@@ -623,6 +632,16 @@ extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
 extern void reprotect_describe (struct agent *agent,
                                 const struct record *rec, json_t *object);
 
+/* Failed over: did both sides write?  *RET_KNOWN is false until both
+ * histories were compared.  In words, with the next step, into RET (empty if
+ * it is none).
+ */
+extern bool reprotect_is_split (struct agent *agent,
+                                const struct record *rec, bool *ret_known);
+extern void reprotect_split_text (struct agent *agent,
+                                  const struct record *rec, char *ret,
+                                  size_t size);
+
 /* metrics.c: the text for Prometheus (the caller frees it), and the answer of
  * /healthz.
  */
@@ -662,6 +681,9 @@ extern json_t *peers_describe (struct agent *agent);
 /* POST /peer/VERB with BODY (stolen).  NULL: no valid answer in time. */
 extern json_t *peer_call (struct peer *peer, const char *verb, json_t *body,
                           unsigned timeout_ms, struct error *err);
+
+/* The code in the "refused" of its answer. */
+extern enum api_error peer_refused_code (const json_t *refused);
 
 /* Data URI of the peer's plugin, or false when never heard. */
 extern bool peer_data_uri (struct agent *agent, const char *region,
@@ -727,6 +749,10 @@ extern void work_stop (struct agent *agent);
 extern void runtimes_free (struct agent *agent);
 extern void work_wake (struct agent *agent);
 
+/* What a passing status waits for, in words; "": nothing that takes long. */
+extern void work_waits_for (struct agent *agent, const struct record *rec,
+                            char *ret, size_t size);
+
 /* Wait until our plugin is as VERSION of the record says; false: not yet. */
 extern bool work_wait_applied (struct agent *agent, const char *id,
                                uint64_t version, unsigned timeout_ms);
@@ -761,6 +787,10 @@ extern int record_move (struct agent *agent, struct record *rec,
                         enum pair_status status, bool is_verb,
                         const char *actor, const char *kind,
                         const char *message);
+
+/* In words for an event: what a reprotect gave up, and a failover lost. */
+extern void discard_text (const struct record *rec, char *ret, size_t size);
+extern void loss_text (const struct record *rec, char *ret, size_t size);
 
 /* A record came from the other site: keep the newer.  In a transaction.
  * 1: ours was replaced, 0: kept, -1.  RET is the one that counts.

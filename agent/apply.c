@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "transitions.h"
 
 #define OP_TIMEOUT_MS 10000
 #define PEER_GRACE_NS (3 * NS_PER_SEC)
@@ -43,8 +44,14 @@ struct step {
 static json_t *
 ask (struct step *s, json_t *request)
 {
+  struct site_step step;
+  json_t *reply;
+
   json_object_set_new (request, "disk", json_string (s->disk));
-  return plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
+  disk_step_begins (&step, s->agent, s->rec, json_text (request, "op"));
+  reply = plugin_call (s->agent->plugin, request, OP_TIMEOUT_MS, s->err);
+  site_step_ended (&step);
+  return reply;
 }
 
 /* A step was made, or -1. */
@@ -76,6 +83,15 @@ static bool
 is_ours (const struct step *s)
 {
   return strcmp (json_text (s->status, "pair"), s->rec->uuid) == 0;
+}
+
+/* STATUS of either site's disk: does it have ROLE by this very record? */
+static bool
+has_role (const struct step *s, const json_t *status, const char *role)
+{
+  return strcmp (json_text (status, "pair"), s->rec->uuid) == 0 &&
+    strcmp (json_text (status, "role"), role) == 0 &&
+    json_u64 (status, "fence") == s->rec->fence;
 }
 
 /* ------------------------------------------------------------------ */
@@ -126,8 +142,7 @@ static int
 give_role (struct step *s, const char *role)
 {
   const char *now = json_text (s->status, "role");
-  bool is_same = is_ours (s) && strcmp (now, role) == 0 &&
-    json_u64 (s->status, "fence") == s->rec->fence;
+  bool is_same = has_role (s, s->status, role);
   struct peer *peer = peer_find (s->agent, other_region (s->agent, s->rec));
   char secret[65];
   int r;
@@ -214,9 +229,11 @@ note_link (struct step *s, const char *uri, const char *digest)
 {
   struct agent *agent = s->agent;
   struct record *rec = malloc (sizeof *rec);
+  struct site_step step;
   struct runtime *rt;
   int r = -1;
 
+  site_step_begins (&step, transition_of (s->rec), "link-noted");
   if (rec && store_begin (agent->store) == 0) {
     r = store_pair_get (agent->store, s->rec->id, rec);
     if (r == 1) {
@@ -228,6 +245,7 @@ note_link (struct step *s, const char *uri, const char *digest)
     if (store_end (agent->store, r == 0) == -1)
       r = -1;
   }
+  site_step_ended (&step);
   free (rec);
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, s->rec->id);
@@ -373,14 +391,6 @@ accept_off (struct step *s)
       json_is_object (json_object_get (s->status, "stage")))
     return op (s, "replica.stop");
   return APPLY_DONE;
-}
-
-static bool
-has_role (const struct step *s, const json_t *status, const char *role)
-{
-  return strcmp (json_text (status, "pair"), s->rec->uuid) == 0 &&
-    strcmp (json_text (status, "role"), role) == 0 &&
-    json_u64 (status, "fence") == s->rec->fence;
 }
 
 /* It is secondary: is what it gives up saved? */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "transitions.h"
 
 bool
 is_source (const struct agent *agent, const struct record *rec)
@@ -56,6 +57,45 @@ level_of (enum pair_status status)
   }
 }
 
+void
+discard_text (const struct record *rec, char *ret, size_t size)
+{
+  const char *region = rec->discard_region, *file = rec->discard_file;
+
+  if (rec->discard_writes == 0)
+    snprintf (ret, size, "nothing is given up: the disk of region %s has no "
+              "writes that the other one lacks; asked for by %s", region,
+              rec->asked_by);
+  else
+    snprintf (ret, size, "the disk of region %s gives up %llu writes, "
+              "%s%llu bytes, made over %.1f s; %s%s; asked for by %s", region,
+              (unsigned long long) rec->discard_writes,
+              rec->discard_exact ? "" : "at least ",
+              (unsigned long long) rec->discard_bytes,
+              rec->discard_ms / 1000.0, *file ? "saved there in "
+              : "not saved", file, rec->asked_by);
+}
+
+void
+loss_text (const struct record *rec, char *ret, size_t size)
+{
+  char heard[64] = "never heard";
+
+  if (rec->loss_heard_known)
+    snprintf (heard, sizeof heard, "last heard %.1f s before",
+              rec->loss_heard_ms / 1000.0);
+  snprintf (ret, size, "lost %llu writes, %llu bytes, %.1f s of what the "
+            "source had told of%s; %s; took %.3f s; RPO zero: %s%s%s; asked for "
+            "by %s",
+            (unsigned long long) rec->loss_writes,
+            (unsigned long long) rec->loss_bytes, rec->loss_ms / 1000.0,
+            rec->loss_dropped ? ", and what was staged" : "", heard,
+            rec->failover_ms / 1000.0, zero_string (rec->loss_zero),
+            rec->loss_zero == ZERO_PROVEN ? "" : ", ",
+            rec->loss_zero == ZERO_PROVEN ? "" : zero_reason (rec->loss_zero),
+            rec->asked_by);
+}
+
 int
 record_move (struct agent *agent, struct record *rec,
              enum pair_status status, bool is_verb, const char *actor,
@@ -67,6 +107,7 @@ record_move (struct agent *agent, struct record *rec,
   rec->version++;
   if (is_verb) {
     rec->epoch++;
+    snprintf (rec->asked_by, sizeof rec->asked_by, "%s", actor);
     TEXT_SET (rec->owner_region, agent->settings.region);
     TEXT_SET (rec->owner_zone, agent->settings.zone);
   }
@@ -104,22 +145,52 @@ report_locked (struct agent *agent, struct record *rec, uint64_t version,
                       pair_event_string (event), message) == -1 ? -1 : 1;
 }
 
+/* The step that EVENT is in the transition that REC is in. */
+static void
+report_step_begins (struct site_step *s, const struct record *before,
+                    enum pair_event event)
+{
+  const char *step = "end";
+
+  switch (event) {
+  case PAIR_EVENT_CREATE_FAILED:
+  case PAIR_EVENT_STOP_FAILED:
+  case PAIR_EVENT_FAILOVER_FAILED:
+  case PAIR_EVENT_REPROTECT_FAILED:
+  case PAIR_EVENT_DELETE_FAILED:
+    step = "failed";
+    break;
+  case PAIR_EVENT_LAGGING:
+    step = "behind";
+    break;
+  default:
+    break;
+  }
+  site_step_begins (s, event == PAIR_EVENT_DISK_INVALID ? "invalid"
+                    : transition_of (before), step);
+}
+
 int
 report_event (struct agent *agent, const char *id, uint64_t version,
               enum pair_event event, const char *message,
               void (*change) (struct record *rec, void *opaque),
               void *opaque)
 {
-  struct record *rec = malloc (sizeof *rec);
+  struct record *rec = calloc (2, sizeof *rec);
+  struct site_step step = { .name = "" };
   int r = -1;
 
   if (rec && store_begin (agent->store) == 0) {
     r = store_pair_get (agent->store, id, rec);
+    rec[1] = rec[0];
     if (r == 1)
       r = report_locked (agent, rec, version, event, message, change,
                          opaque);
+    if (r == 1)
+      report_step_begins (&step, &rec[1], event);
     if (store_end (agent->store, r == 1) == -1)
       r = -1;
+    site_step_ended (&step);
   }
   free (rec);
   if (r == 1) {
@@ -127,6 +198,33 @@ report_event (struct agent *agent, const char *id, uint64_t version,
     peers_wake (agent);
   }
   return r;
+}
+
+/* What the record that now counts says was given up, if OURS did not: the
+ * other site has an event of it, this one gets one, too.
+ */
+static int
+tell_losses (struct agent *agent, const struct record *ours,
+             const struct record *now, const char *actor)
+{
+  char text[480];
+
+  if (now->has_discard && (!ours || !ours->has_discard ||
+                           strcmp (ours->discard_file, now->discard_file) ||
+                           ours->discard_writes != now->discard_writes)) {
+    discard_text (now, text, sizeof text);
+    if (event_add (agent, now->discard_writes ? LOG_LEVEL_WARNING
+                   : LOG_LEVEL_INFO, actor, "discarded", now->id,
+                   our_disk (agent, now), "", "", "%s", text) == -1)
+      return -1;
+  }
+  if (now->has_loss && (!ours || !ours->has_loss ||
+                        ours->failover_start_ms != now->failover_start_ms)) {
+    loss_text (now, text, sizeof text);
+    return event_add (agent, LOG_LEVEL_WARNING, actor, "lost", now->id,
+                      our_disk (agent, now), "", "", "%s", text);
+  }
+  return 0;
 }
 
 /* The record is the same on both sides, but a recovery point that one of
@@ -196,6 +294,7 @@ record_merge (struct agent *agent, const struct record *theirs,
     }
   }
   if (store_pair_put (agent->store, ret) == -1 ||
+      tell_losses (agent, r == 1 ? ours : NULL, ret, actor) == -1 ||
       ((r == 0 || ours->status != theirs->status) &&
        event_add (agent, level_of (theirs->status), actor, "peer-record",
                   theirs->id, our_disk (agent, theirs),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent.h"
 #include "cleanup.h"
@@ -62,6 +63,35 @@ describe_loss (const struct record *rec, json_t *json)
   json_object_set_new (json, "Loss", loss);
 }
 
+/* When what was paid for ends, seconds since 1970; 0: never.  Nothing happens
+ * then: there is nobody to pay.
+ */
+static time_t
+expiry (const struct record *rec)
+{
+  time_t created = rec->create_time;
+  struct tm tm;
+  int day;
+
+  if (rec->period == 0 || strcmp (rec->charge_type, "PREPAY") != 0 ||
+      gmtime_r (&created, &tm) == NULL)
+    return 0;
+  /* A month later is that day, or the last of the month. */
+  day = tm.tm_mday;
+  tm.tm_mday = 1;
+  tm.tm_mon += rec->period;
+  timegm (&tm);
+  do {
+    struct tm try = tm;
+
+    try.tm_mday = day--;
+    created = timegm (&try);
+    if (try.tm_mon == tm.tm_mon)
+      break;
+  } while (day > 27);
+  return created;
+}
+
 /* A failure's reason is for StatusMessage; what else there is to say, too. */
 static json_t *
 describe_pair (struct agent *agent, const struct request *req,
@@ -70,14 +100,18 @@ describe_pair (struct agent *agent, const struct request *req,
   json_t *status = pair_disk_status (agent, rec);
   json_t *tags = json_loads (rec->tags, 0, NULL), *json;
   uint64_t point = pair_recovery_point (agent, rec, status);
+  char more[480];
 
+  reprotect_split_text (agent, rec, more, sizeof more);
+  if (more[0] == '\0')
+    work_waits_for (agent, rec, more, sizeof more);
   json = json_pack (
     "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
     " s:s, s:s, s:I, s:I, s:b, s:I, s:s, s:s, s:s, s:s, s:o}",
     "ReplicaPairId", rec->id, "PairName", rec->name,
     "Description", rec->description,
     "Status", pair_status_string (rec->status),
-    "StatusMessage", rec->message,
+    "StatusMessage", rec->message[0] ? rec->message : more,
     "SourceRegion", rec->source_region, "SourceZoneId", rec->source_zone,
     "SourceDiskId", rec->source_disk,
     "DestinationRegion", rec->destination_region,
@@ -93,6 +127,8 @@ describe_pair (struct agent *agent, const struct request *req,
     "ChargeType", rec->charge_type, "ReplicaGroupId", "",
     "ReplicaGroupName", "", "ResourceGroupId", rec->resource_group,
     "Tags", tags ? tags : json_array ());
+  if (json && expiry (rec))
+    json_object_set_new (json, "ExpiredTime", json_integer (expiry (rec)));
   if (json && point)
     json_object_set_new (json, "LastRecoverPoint",
                          json_integer (point / 1000));

@@ -4,8 +4,8 @@
  * api.sock for people and programs on this machine, TCP without and with TLS
  * for the other sites and SDKs, and one for monitoring only.  Whatever comes
  * in is answered in JSON, since the vendor's clients break on anything else.
- * Only a request line or headers beyond HEADERS_MAX are answered by
- * libmicrohttpd itself (413, 414 or 431 and a page), before we hear of them.
+ * Only a request line and headers that do not fit into POOL_SIZE are answered
+ * by libmicrohttpd itself (413, 414 or 431 and a page), before we hear of them.
  */
 
 #include <config.h>
@@ -32,6 +32,7 @@
 #define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)
 #define STACK_SIZE (512 * 1024)
 #define HEADERS_MAX (128 * 1024)
+#define POOL_SIZE (1280 * 1024)  /* of a connection; used as far as needed */
 #define UPLOAD_MAX (16 * 1024 * 1024)   /* read and dropped beyond BODY_MAX */
 
 struct listener {
@@ -80,9 +81,12 @@ quiet_ask (struct quiet *q, uint64_t *ret_dropped)
   return true;
 }
 
+/* A connection that is kept has all of its memory touched by libmicrohttpd,
+ * so a stranger's is not: IS_KNOWN.
+ */
 static enum MHD_Result
 send_json (struct MHD_Connection *connection, int http, json_t *json,
-           const char *auth)
+           const char *auth, bool is_known)
 {
   char *text = json ? json_dumps (json, JSON_COMPACT) : NULL;
   struct MHD_Response *response;
@@ -100,6 +104,8 @@ send_json (struct MHD_Connection *connection, int http, json_t *json,
   MHD_add_response_header (response, "Content-Type", "application/json");
   if (auth)
     MHD_add_response_header (response, PEER_AUTH_HEADER, auth);
+  if (!is_known)
+    MHD_add_response_header (response, "Connection", "close");
   r = MHD_queue_response (connection, http, response);
   MHD_destroy_response (response);
   return r;
@@ -111,7 +117,7 @@ send_error (struct listener *l, struct MHD_Connection *connection,
 {
   return send_json (connection, api_error_info (error)->http,
                     error_body (l->http->agent, error, name, recommend),
-                    NULL);
+                    NULL, false);
 }
 
 struct query {
@@ -254,7 +260,7 @@ serve_action (struct listener *l, struct MHD_Connection *connection,
   params_release (&req.params);
   params_release (&query);
   params_release (&form);
-  return send_json (connection, http, json, NULL);
+  return send_json (connection, http, json, NULL, *ret_known);
 }
 
 static enum MHD_Result
@@ -272,7 +278,7 @@ serve_peer (struct listener *l, struct MHD_Connection *connection,
                      u->len, &http, answer_auth);
   *ret_known = answer_auth[0];
   return send_json (connection, http, json,
-                    answer_auth[0] ? answer_auth : NULL);
+                    answer_auth[0] ? answer_auth : NULL, *ret_known);
 }
 
 static enum MHD_Result
@@ -303,7 +309,7 @@ serve_health (struct listener *l, struct MHD_Connection *connection)
   bool ok;
   json_t *json = health_json (l->http->agent, &ok);
 
-  return send_json (connection, ok ? 200 : 503, json, NULL);
+  return send_json (connection, ok ? 200 : 503, json, NULL, true);
 }
 
 /* What monitoring asks.  Not over the addresses of the API: there everybody
@@ -316,11 +322,25 @@ is_monitoring (const struct listener *l, const char *method)
     strcmp (method, "GET") == 0;
 }
 
+static size_t
+header_size (struct MHD_Connection *connection)
+{
+  const union MHD_ConnectionInfo *info =
+    MHD_get_connection_info (connection,
+                             MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+  return info ? info->header_size : 0;
+}
+
 static enum MHD_Result
 serve (struct listener *l, struct MHD_Connection *connection,
        const char *url, const char *method, const struct upload *u,
        bool *ret_known)
 {
+  if (header_size (connection) > HEADERS_MAX)
+    return send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
+                       "request line and headers may have 128 KiB; a form "
+                       "body may have 1 MiB");
   if (u->is_too_big)
     return send_error (l, connection, API_INVALID_PARAMETER_FORMAT, NULL,
                        "a request body may have 1 MiB");
@@ -480,7 +500,7 @@ start_listener (struct http *h, struct listener *l, int fd, int kind,
                       MHD_OPTION_NOTIFY_CONNECTION, connected, l,
                       MHD_OPTION_CONNECTION_TIMEOUT, GUARD_KNOWN_S,
                       MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                      (size_t) HEADERS_MAX,
+                      (size_t) POOL_SIZE,
                       MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_SIZE,
                       MHD_OPTION_END);
   if (l->daemon == NULL) {

@@ -44,6 +44,9 @@
   X (PAIR_DEGRADED, "pairdisk_pair_degraded", "gauge", PAIR,            \
      "1 if the pair shall replicate and no data flows, or a "           \
      "synchronous pair goes on without its copy")                       \
+  X (PAIR_SPLIT, "pairdisk_pair_split_brain", "gauge", PAIR,            \
+     "1 if both sites wrote since the failover, and a reprotect has to " \
+     "say whose writes go; absent until both were compared")            \
   X (PAIR_RPO, "pairdisk_pair_rpo_seconds", "gauge", PAIR,              \
      "how old the copy may become")                                     \
   X (PAIR_POINT, "pairdisk_pair_recovery_point_timestamp_seconds",      \
@@ -75,7 +78,14 @@
   X (DISK_CLIENTS, "pairdisk_disk_clients", "gauge", DISK,              \
      "guests that are connected")                                       \
   X (DISK_ERRORS, "pairdisk_disk_errors_total", "counter", DISK,        \
-     "checksums that did not match and reads that failed, by kind")
+     "checksums that did not match and reads that failed, by kind")      \
+  X (DISK_DAMAGED, "pairdisk_disk_damaged_blocks", "gauge", DISK,       \
+     "blocks that are known to be damaged now")                         \
+  X (DISK_REPAIRED, "pairdisk_disk_repaired_total", "counter", DISK,    \
+     "damaged blocks that were repaired from the other side")           \
+  X (DISK_DIFFERING, "pairdisk_disk_differing_blocks", "gauge", DISK,   \
+     "blocks that the last verification found to differ and did not "   \
+     "repair")
 
 enum family {
 #define X(name, string, type, scope, help) FAMILY_##name,
@@ -245,6 +255,7 @@ pair_value (struct agent *agent, const struct pair_view *v,
   const json_t *link = json_object_get (v->status, "link");
   const json_t *lag = json_object_get (link, "lag"), *json = NULL;
   bool is_active = pair_status_kind (v->rec->status) == PAIR_KIND_ACTIVE;
+  bool is_known;
 
   switch (family) {
   case FAMILY_PAIR_ACTIVE:
@@ -266,6 +277,9 @@ pair_value (struct agent *agent, const struct pair_view *v,
                             strcmp (v->o.link_state, "fenced") == 0)) ||
        (!is_source (agent, v->rec) && !v->o.is_up));
     return true;
+  case FAMILY_PAIR_SPLIT:
+    *ret = reprotect_is_split (agent, v->rec, &is_known);
+    return is_known;
   case FAMILY_PAIR_RPO:
     *ret = v->rec->rpo;
     return true;
@@ -319,6 +333,8 @@ static void
 disk_sample (FILE *f, const json_t *disk, enum family family)
 {
   const json_t *errors = json_object_get (disk, "errors");
+  const json_t *repair = json_object_get (disk, "repair");
+  const json_t *verify = json_object_get (disk, "verify");
   bool is_failed = strcmp (json_text (disk, "state"), "ok") != 0;
 
   switch (family) {
@@ -341,6 +357,20 @@ disk_sample (FILE *f, const json_t *disk, enum family family)
     disk_line (f, disk, family, ",kind=\"checksum\"",
                json_u64 (errors, "checksum"));
     disk_line (f, disk, family, ",kind=\"read\"", json_u64 (errors, "read"));
+    break;
+  case FAMILY_DISK_DAMAGED:
+    disk_line (f, disk, family, "", json_u64 (repair, "damaged"));
+    break;
+  case FAMILY_DISK_REPAIRED:
+    disk_line (f, disk, family, "", json_u64 (repair, "repaired"));
+    break;
+  case FAMILY_DISK_DIFFERING:
+    if (json_is_object (verify))
+      disk_line (f, disk, family, "",
+                 (double) json_u64 (verify, "differing") +
+                 json_u64 (verify, "unreadable_here") +
+                 json_u64 (verify, "unreadable_there") -
+                 json_u64 (verify, "repaired"));
     break;
   default:
     break;

@@ -24,6 +24,7 @@
 #include "cleanup.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "transitions.h"
 
 #define NONCES_MAX 32768
 #define STATUS_TIMEOUT_MS 1000
@@ -179,6 +180,10 @@ check_destination (struct agent *agent, const char *id_or_name,
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,
                    id_or_name);
+  if (r == 1 && pairs_are_too_many (agent))
+    return refuse (ret, API_QUOTA_EXCEED, "the site of region %s takes part "
+                   "in %llu pairs (pairs-max)", agent->settings.region,
+                   (unsigned long long) agent->settings.pairs_max);
   if (r == 2)
     return refuse (ret, API_OPERATION_DENIED,
                    "disk %s is in replication pair %s", disk.id, rec->id);
@@ -263,6 +268,7 @@ static int
 merge_record (struct agent *agent, const struct record *theirs,
               const char *actor, struct record *ret)
 {
+  struct site_step step = { .name = "" };
   int r;
 
   if (store_begin (agent->store) == -1)
@@ -277,9 +283,12 @@ merge_record (struct agent *agent, const struct record *theirs,
   }
   if (r != -1)
     r = record_merge (agent, theirs, actor, ret);
-  if (store_end (agent->store, r != -1) == -1 || r == -1)
-    return -1;
-  return 1;
+  if (r == 1)
+    site_step_begins (&step, transition_of (ret), "told");
+  if (store_end (agent->store, r != -1) == -1)
+    r = -1;
+  site_step_ended (&step);
+  return r == -1 ? -1 : 1;
 }
 
 static bool

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "transitions.h"
 
 #define CALL_TIMEOUT_MS 2500
 #define HELLO_MS 2000
@@ -465,12 +466,22 @@ hello (struct peer *p)
 /* ------------------------------------------------------------------ */
 /* Exchange of records.                                                 */
 
+enum api_error
+peer_refused_code (const json_t *refused)
+{
+  enum api_error code = api_error_find (json_text (refused, "code"));
+
+  /* Two have one code; sites do not ask each other about tags. */
+  return code == API_OK ? API_OPERATION_DENIED
+    : code == API_QUOTA_EXCEED_TAGS ? API_QUOTA_EXCEED : code;
+}
+
 static void
 take_refusal (struct agent *agent, const struct record *rec,
               const json_t *refused)
 {
   struct runtime *rt;
-  enum api_error code = api_error_find (json_text (refused, "code"));
+  enum api_error code = peer_refused_code (refused);
 
   /* What passes by itself is no refusal: ask again. */
   if (code == API_SERVICE_UNAVAILABLE || code == API_INTERNAL)
@@ -478,9 +489,10 @@ take_refusal (struct agent *agent, const struct record *rec,
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, rec->id);
   if (rt) {
-    rt->refused_code = code == API_OK ? API_OPERATION_DENIED : code;
-    snprintf (rt->refused, sizeof rt->refused, "%s",
-              json_text (refused, "message"));
+    rt->refused_code = code;
+    snprintf (rt->refused, sizeof rt->refused, "%s", code == API_QUOTA_EXCEED
+              ? pair_reason_string (PAIR_REASON_QUOTA_EXCEED)
+              : json_text (refused, "message"));
   }
   pthread_mutex_unlock (&agent->lock);
 }
@@ -515,6 +527,7 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
   struct record *theirs = both, *ours = both + 1;
   const json_t *refused = json_object_get (reply, "refused");
   char actor[REGION_SIZE + 8];
+  struct site_step step = { .name = "" };
   int r;
 
   snprintf (actor, sizeof actor, "peer %s", p->region);
@@ -528,7 +541,12 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
                  p->region, sent->id);
   else if (store_begin (agent->store) == 0) {
     r = record_merge (agent, theirs, actor, ours);
-    if (store_end (agent->store, r >= 0) == 0 && r >= 0)
+    if (r == 1)
+      site_step_begins (&step, transition_of (ours), "told");
+    if (store_end (agent->store, r >= 0) == -1)
+      r = -1;
+    site_step_ended (&step);
+    if (r >= 0)
       take_ack (agent, ours, theirs, reply);
   }
   free (both);

@@ -113,11 +113,42 @@ forget_comparison (struct agent *agent, const struct record *rec)
   rt->told_split = false;
 }
 
+bool
+reprotect_is_split (struct agent *agent, const struct record *rec,
+                    bool *ret_known)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+
+  *ret_known = !is_apart (rec->status) || (rt && rt->comparison);
+  return is_apart (rec->status) && rt && rt->told_split;
+}
+
+void
+reprotect_split_text (struct agent *agent, const struct record *rec,
+                      char *ret, size_t size)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+
+  ret[0] = '\0';
+  if (is_apart (rec->status) && rt && rt->told_split)
+    snprintf (ret, size, "split brain: %llu writes in region %s and %llu in "
+              "region %s are unknown to the other side; 'pairctl pair "
+              "reprotect' says whose are given up",
+              (unsigned long long)
+              json_u64 (json_object_get (rt->comparison, "self"), "writes"),
+              agent->settings.region, (unsigned long long)
+              json_u64 (rt->comparison, "peer_writes"),
+              other_region (agent, rec));
+}
+
 static json_t *
 compare (struct agent *agent, const struct record *rec, const json_t *ours,
          const json_t *theirs)
 {
   struct control_error err;
+  char text[480];
   json_t *ret = known_comparison (agent, rec, ours, theirs);
 
   if (ret)
@@ -125,15 +156,11 @@ compare (struct agent *agent, const struct record *rec, const json_t *ours,
   ret = ask_plugin (agent, our_disk (agent, rec), "pair.compare", theirs,
                     true, &err);
   if (ret &&
-      remember_comparison (agent, rec, ours, theirs, ret))
-    event_note (agent, LOG_LEVEL_WARNING, "worker", "split-brain", rec->id,
-                our_disk (agent, rec), "split brain: %llu writes here and "
-                "%llu in region %s are unknown to the other side; "
-                "'pairctl pair reprotect' says whose are given up",
-                (unsigned long long)
-                json_u64 (json_object_get (ret, "self"), "writes"),
-                (unsigned long long) json_u64 (ret, "peer_writes"),
-                other_region (agent, rec));
+      remember_comparison (agent, rec, ours, theirs, ret)) {
+    reprotect_split_text (agent, rec, text, sizeof text);
+    event_note (agent, LOG_LEVEL_ERROR, "worker", "split-brain", rec->id,
+                our_disk (agent, rec), "%s", text);
+  }
   return ret;
 }
 

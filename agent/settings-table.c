@@ -110,6 +110,12 @@ const struct setting settings_table[] = {
     "the nbdkit plugin, a path or an installed name",
     "A path is needed when the plugin is not where nbdkit looks for plugins.",
     "/usr/local/lib/nbdkit/plugins/nbdkit-pairdisk-plugin.so" },
+  { "pairs-max", SETTING_NUMBER, AT (pairs_max), "1000", false, "N",
+    "how many replication pairs this site takes part in",
+    "A call that would make one more is refused with "
+    "OperationDenied.QuotaExceed. 1000 is more than one agent was tried with; "
+    "0 takes none.",
+    NULL },
   { "run-nbdkit", SETTING_BOOL, AT (run_nbdkit), "yes", false, "BOOL",
     "start nbdkit, and start it again when it dies",
     "With no, somebody else runs nbdkit for this site directory, such as "

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum setting_type { SETTING_TEXT = 1, SETTING_BOOL, SETTING_REGION,
-                    SETTING_PEER };
+                    SETTING_PEER, SETTING_NUMBER };
 
 struct setting {
   const char *name;

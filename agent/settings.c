@@ -89,6 +89,20 @@ set_bool (struct settings *s, const struct setting *key, const char *value,
   return 0;
 }
 
+#define NUMBER_MAX 1000000u
+
+static int
+set_number (struct settings *s, const struct setting *key,
+            const char *value, struct error *err)
+{
+  uint64_t *field = (uint64_t *) ((char *) s + key->offset);
+
+  if (!uint_parse (value, NUMBER_MAX, field))
+    return error_set (err, EINVAL, "%s '%s' is not a whole number up to %u",
+                      key->name, value, NUMBER_MAX);
+  return 0;
+}
+
 static int
 set_key (struct settings *s, const char *name, size_t len, const char *value,
          struct error *err)
@@ -99,6 +113,7 @@ set_key (struct settings *s, const char *name, size_t len, const char *value,
     if (strlen (k->name) != len || memcmp (k->name, name, len) != 0)
       continue;
     switch (k->type) {
+    case SETTING_NUMBER: return set_number (s, k, value, err);
     case SETTING_BOOL: return set_bool (s, k, value, err);
     case SETTING_PEER: return add_peer (s, value, err);
     default: return set_text (s, k, value, err);

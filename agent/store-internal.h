@@ -6,6 +6,7 @@
 #define PAIRDISK_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <sqlite3.h>
 
@@ -19,6 +20,20 @@ extern int store_fail (struct store *s, const char *what);
 
 /* NULL: failed and logged. */
 extern sqlite3_stmt *store_prepare (struct store *s, const char *sql);
+
+/* A row of STMT into RET, which has room for one. */
+typedef void store_read_fn (sqlite3_stmt *stmt, void *ret);
+
+/* The first row, and finalize.  1 found, 0 not, -1 (also for STMT NULL). */
+extern int store_one (struct store *s, sqlite3_stmt *stmt,
+                      store_read_fn *read, void *ret, const char *what);
+
+/* All rows, at most MAX, as an array of elements of SIZE bytes that the
+ * caller frees, into the pointer that RET_LIST points to; and finalize.
+ */
+extern ssize_t store_many (struct store *s, sqlite3_stmt *stmt,
+                           store_read_fn *read, size_t size, size_t max,
+                           void *ret_list, const char *what);
 
 /* Step once and finalize. */
 extern int store_run (struct store *s, sqlite3_stmt *stmt, const char *what);

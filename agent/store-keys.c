@@ -16,8 +16,9 @@
 #define KEY_COLUMNS "id, secret, role, is_active, description, create_time"
 
 static void
-read_key (sqlite3_stmt *stmt, struct access_key *ret)
+read_key (sqlite3_stmt *stmt, void *opaque)
 {
+  struct access_key *ret = opaque;
   char role[16];
 
   memset (ret, 0, sizeof *ret);
@@ -35,18 +36,11 @@ store_key_get (struct store *s, const char *id, struct access_key *ret)
 {
   sqlite3_stmt *stmt = store_prepare (s, "SELECT " KEY_COLUMNS
                                       " FROM access_keys WHERE id = ?");
-  int r;
 
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, id);
-  r = sqlite3_step (stmt);
-  if (r == SQLITE_ROW)
-    read_key (stmt, ret);
-  else if (r != SQLITE_DONE)
-    store_fail (s, "read an access key");
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
+  return store_one (s, stmt, read_key, ret, "read an access key");
 }
 
 int
@@ -82,27 +76,20 @@ store_key_remove (struct store *s, const char *id)
 ssize_t
 store_key_list (struct store *s, struct access_key **ret)
 {
-  sqlite3_stmt *stmt = store_prepare (s, "SELECT " KEY_COLUMNS
-                                      " FROM access_keys "
-                                      "ORDER BY create_time, rowid");
-  struct access_key *list = calloc (KEYS_MAX, sizeof *list);
-  size_t n = 0;
-  int r = SQLITE_NOMEM;
-
-  if (stmt && list) {
-    while ((r = sqlite3_step (stmt)) == SQLITE_ROW && n < KEYS_MAX)
-      read_key (stmt, &list[n++]);
-  }
-  sqlite3_finalize (stmt);
-  if (r != SQLITE_DONE && r != SQLITE_ROW) {
-    free (list);
-    return store_fail (s, "list access keys");
-  }
-  *ret = list;
-  return n;
+  return store_many (s, store_prepare (s, "SELECT " KEY_COLUMNS
+                                       " FROM access_keys "
+                                       "ORDER BY create_time, rowid"),
+                     read_key, sizeof **ret, KEYS_MAX, ret,
+                     "list access keys");
 }
 
 /* ------------------------------------------------------------------ */
+
+static void
+read_count (sqlite3_stmt *stmt, void *ret)
+{
+  *(int *) ret = sqlite3_column_int (stmt, 0);
+}
 
 static int
 count_nonces (struct store *s, const char *key)
@@ -111,14 +98,9 @@ count_nonces (struct store *s, const char *key)
                                       "WHERE key = ?");
   int n = -1;
 
-  if (stmt == NULL)
-    return -1;
-  store_bind_text (stmt, 1, key);
-  if (sqlite3_step (stmt) == SQLITE_ROW)
-    n = sqlite3_column_int (stmt, 0);
-  else
-    store_fail (s, "count nonces");
-  sqlite3_finalize (stmt);
+  if (stmt)
+    store_bind_text (stmt, 1, key);
+  store_one (s, stmt, read_count, &n, "count nonces");
   return n;
 }
 

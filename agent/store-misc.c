@@ -21,8 +21,10 @@
 #define DISK_COLUMNS "id, name, state, size, capacity, create_time"
 
 static void
-read_disk (sqlite3_stmt *stmt, struct disk *ret)
+read_disk (sqlite3_stmt *stmt, void *opaque)
 {
+  struct disk *ret = opaque;
+
   memset (ret, 0, sizeof *ret);
   store_column_text (stmt, 0, ret->id, sizeof ret->id);
   store_column_text (stmt, 1, ret->name, sizeof ret->name);
@@ -38,18 +40,11 @@ store_disk_get (struct store *s, const char *id_or_name, struct disk *ret)
   sqlite3_stmt *stmt =
     store_prepare (s, "SELECT " DISK_COLUMNS " FROM disks "
                    "WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC");
-  int r;
 
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, id_or_name);
-  r = sqlite3_step (stmt);
-  if (r == SQLITE_ROW)
-    read_disk (stmt, ret);
-  else if (r != SQLITE_DONE)
-    store_fail (s, "read a disk");
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
+  return store_one (s, stmt, read_disk, ret, "read a disk");
 }
 
 int
@@ -84,34 +79,10 @@ store_disk_remove (struct store *s, const char *id)
 ssize_t
 store_disk_list (struct store *s, struct disk **ret)
 {
-  sqlite3_stmt *stmt =
-    store_prepare (s, "SELECT " DISK_COLUMNS " FROM disks "
-                   "ORDER BY create_time DESC, rowid DESC");
-  struct disk *list = NULL;
-  size_t n = 0, room = 0;
-  int r = SQLITE_ERROR;
-
-  if (stmt == NULL)
-    return -1;
-  while ((r = sqlite3_step (stmt)) == SQLITE_ROW) {
-    if (n == room) {
-      size_t more = room ? 2 * room : 16;
-      struct disk *new = reallocarray (list, more, sizeof *list);
-
-      if (new == NULL)
-        break;
-      list = new;
-      room = more;
-    }
-    read_disk (stmt, &list[n++]);
-  }
-  sqlite3_finalize (stmt);
-  if (r != SQLITE_DONE) {
-    free (list);
-    return store_fail (s, "list disks");
-  }
-  *ret = list;
-  return n;
+  return store_many (s, store_prepare (s, "SELECT " DISK_COLUMNS " FROM disks "
+                                       "ORDER BY create_time DESC, "
+                                       "rowid DESC"), read_disk,
+                     sizeof **ret, SIZE_MAX, ret, "list disks");
 }
 
 /* ------------------------------------------------------------------ */
@@ -140,8 +111,10 @@ store_event_add (struct store *s, const struct event *event)
 }
 
 static void
-read_event (sqlite3_stmt *stmt, struct event *ret)
+read_event (sqlite3_stmt *stmt, void *opaque)
 {
+  struct event *ret = opaque;
+
   memset (ret, 0, sizeof *ret);
   ret->id = sqlite3_column_int64 (stmt, 0);
   ret->time_ms = sqlite3_column_int64 (stmt, 1);
@@ -161,10 +134,7 @@ store_event_list (struct store *s, const struct event_filter *filter,
 {
   unsigned max = filter->max < EVENTS_LIST_MAX ? filter->max
     : EVENTS_LIST_MAX;
-  struct event *list = calloc (max ? max : 1, sizeof *list);
   sqlite3_stmt *stmt;
-  size_t n = 0;
-  int r;
 
   /* After an id: the next ones.  Without: the newest.  Oldest first both
    * ways, as a log is read.
@@ -175,28 +145,51 @@ store_event_list (struct store *s, const struct event_filter *filter,
     : "SELECT * FROM (SELECT * FROM events WHERE id > ?1 AND "
       "(?2 = '' OR pair = ?2) AND (?3 = '' OR disk = ?3) "
       "ORDER BY id DESC LIMIT ?4) ORDER BY id");
-  if (list == NULL || stmt == NULL) {
-    sqlite3_finalize (stmt);
-    free (list);
+  if (stmt == NULL)
     return -1;
-  }
   sqlite3_bind_int64 (stmt, 1, filter->after);
   store_bind_text (stmt, 2, filter->pair ? filter->pair : "");
   store_bind_text (stmt, 3, filter->disk ? filter->disk : "");
   sqlite3_bind_int (stmt, 4, max);
-  while ((r = sqlite3_step (stmt)) == SQLITE_ROW && n < max)
-    read_event (stmt, &list[n++]);
-  sqlite3_finalize (stmt);
-  if (r != SQLITE_DONE && r != SQLITE_ROW) {
-    free (list);
-    return store_fail (s, "list events");
-  }
-  *ret = list;
-  return n;
+  return store_many (s, stmt, read_event, sizeof **ret, max, ret,
+                     "list events");
 }
 
 /* ------------------------------------------------------------------ */
 /* Tokens and facts.                                                    */
+
+struct text_row {
+  char *digest;                  /* NULL: not wanted */
+  char *text;
+};
+
+/* What is wanted of a token, or a fact; the text is the last column. */
+static void
+read_text (sqlite3_stmt *stmt, void *opaque)
+{
+  struct text_row *row = opaque;
+
+  if (row->digest)
+    store_column_text (stmt, 0, row->digest, 65);
+  row->text =
+    strdup ((const char *) sqlite3_column_text (stmt,
+                                                sqlite3_column_count (stmt)
+                                                - 1));
+}
+
+static int
+get_text (struct store *s, sqlite3_stmt *stmt, char *ret_digest,
+          char **ret_text, const char *what)
+{
+  struct text_row row = { .digest = ret_digest };
+  int r = store_one (s, stmt, read_text, &row, what);
+
+  if (r == 1 && row.text == NULL)
+    return store_fail (s, what);
+  if (r == 1)
+    *ret_text = row.text;
+  return r;
+}
 
 int
 store_token_get (struct store *s, const char *key, char ret_digest[65],
@@ -205,22 +198,12 @@ store_token_get (struct store *s, const char *key, char ret_digest[65],
   sqlite3_stmt *stmt =
     store_prepare (s, "SELECT digest, answer FROM tokens "
                    "WHERE key = ? AND time_ms > ?");
-  int r;
 
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, key);
   sqlite3_bind_int64 (stmt, 2, wall_ms () - TOKEN_LIFE_MS);
-  r = sqlite3_step (stmt);
-  if (r == SQLITE_ROW) {
-    store_column_text (stmt, 0, ret_digest, 65);
-    *ret_answer = strdup ((const char *) sqlite3_column_text (stmt, 1));
-    if (*ret_answer == NULL)
-      r = SQLITE_NOMEM;
-  }
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0
-    : store_fail (s, "read a token");
+  return get_text (s, stmt, ret_digest, ret_answer, "read a token");
 }
 
 int
@@ -245,20 +228,11 @@ store_fact_get (struct store *s, const char *name, char **ret)
 {
   sqlite3_stmt *stmt =
     store_prepare (s, "SELECT value FROM facts WHERE name = ?");
-  int r;
 
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, name);
-  r = sqlite3_step (stmt);
-  if (r == SQLITE_ROW) {
-    *ret = strdup ((const char *) sqlite3_column_text (stmt, 0));
-    if (*ret == NULL)
-      r = SQLITE_NOMEM;
-  }
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0
-    : store_fail (s, "read a fact");
+  return get_text (s, stmt, NULL, ret, "read a fact");
 }
 
 int

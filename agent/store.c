@@ -25,7 +25,7 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define SCHEMA_OLDEST 2         /* that is brought to ours: only pairs differ */
 #define SQL_SIZE 4096
 
@@ -76,6 +76,55 @@ store_run (struct store *s, sqlite3_stmt *stmt, const char *what)
 
   sqlite3_finalize (stmt);
   return r == SQLITE_DONE || r == SQLITE_ROW ? 0 : store_fail (s, what);
+}
+
+int
+store_one (struct store *s, sqlite3_stmt *stmt, store_read_fn *read,
+           void *ret, const char *what)
+{
+  int r;
+
+  if (stmt == NULL)
+    return -1;
+  r = sqlite3_step (stmt);
+  if (r == SQLITE_ROW)
+    read (stmt, ret);
+  else if (r != SQLITE_DONE)
+    store_fail (s, what);
+  sqlite3_finalize (stmt);
+  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
+}
+
+ssize_t
+store_many (struct store *s, sqlite3_stmt *stmt, store_read_fn *read,
+            size_t size, size_t max, void *ret_list, const char *what)
+{
+  char *list = NULL;
+  size_t n = 0, room = 0;
+  int r = SQLITE_DONE;
+
+  if (stmt == NULL)
+    return -1;
+  while (n < max && (r = sqlite3_step (stmt)) == SQLITE_ROW) {
+    if (n == room) {
+      size_t more = room ? 2 * room : 8;
+      char *new = reallocarray (list, more, size);
+
+      if (new == NULL)
+        break;
+      list = new;
+      room = more;
+    }
+    read (stmt, list + n * size);
+    n++;
+  }
+  sqlite3_finalize (stmt);
+  if (r != SQLITE_DONE && n < max) {
+    free (list);
+    return store_fail (s, what);
+  }
+  memcpy (ret_list, &list, sizeof list);
+  return n;
 }
 
 void
@@ -314,8 +363,9 @@ store_end (struct store *s, bool commit)
 /* Pairs.                                                               */
 
 static void
-read_record (sqlite3_stmt *stmt, struct record *ret)
+read_record (sqlite3_stmt *stmt, void *opaque)
 {
+  struct record *ret = opaque;
   const struct record_field *f;
   char status[24];
   int i = 0;
@@ -345,19 +395,6 @@ select_pairs (struct store *s, const char *rest)
   return store_prepare (s, sql);
 }
 
-static int
-get_record (struct store *s, sqlite3_stmt *stmt, struct record *ret)
-{
-  int r = sqlite3_step (stmt);
-
-  if (r == SQLITE_ROW)
-    read_record (stmt, ret);
-  else if (r != SQLITE_DONE)
-    store_fail (s, "read a pair");
-  sqlite3_finalize (stmt);
-  return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
-}
-
 int
 store_pair_get (struct store *s, const char *id, struct record *ret)
 {
@@ -366,7 +403,7 @@ store_pair_get (struct store *s, const char *id, struct record *ret)
   if (stmt == NULL)
     return -1;
   store_bind_text (stmt, 1, id);
-  return get_record (s, stmt, ret);
+  return store_one (s, stmt, read_record, ret, "read a pair");
 }
 
 int
@@ -413,32 +450,25 @@ store_pair_remove (struct store *s, const char *id)
 ssize_t
 store_pair_list (struct store *s, struct record **ret)
 {
-  sqlite3_stmt *stmt =
-    select_pairs (s, "ORDER BY create_time DESC, rowid DESC");
-  struct record *list = NULL;
-  size_t n = 0, room = 0;
-  int r = SQLITE_ERROR;
+  return store_many (s, select_pairs (s, "ORDER BY create_time DESC, "
+                                      "rowid DESC"), read_record,
+                     sizeof **ret, SIZE_MAX, ret, "list pairs");
+}
 
-  if (stmt == NULL)
-    return -1;
-  while ((r = sqlite3_step (stmt)) == SQLITE_ROW) {
-    if (n == room) {
-      size_t more = room ? 2 * room : 8;
-      struct record *new = reallocarray (list, more, sizeof *list);
+static void
+read_count (sqlite3_stmt *stmt, void *ret)
+{
+  *(int64_t *) ret = sqlite3_column_int64 (stmt, 0);
+}
 
-      if (new == NULL)
-        break;
-      list = new;
-      room = more;
-    }
-    read_record (stmt, &list[n++]);
-  }
-  sqlite3_finalize (stmt);
-  if (r != SQLITE_DONE) {
-    free (list);
-    return store_fail (s, "list pairs");
-  }
-  *ret = list;
+int64_t
+store_pair_count (struct store *s)
+{
+  int64_t n = -1;
+
+  store_one (s, store_prepare (s, "SELECT count (*) FROM pairs WHERE status "
+                               "<> 'deleted'"), read_count, &n,
+             "count pairs");
   return n;
 }
 
@@ -457,5 +487,5 @@ store_pair_of_disk (struct store *s, const struct settings *settings,
   store_bind_text (stmt, 1, settings->region);
   store_bind_text (stmt, 2, settings->zone);
   store_bind_text (stmt, 3, disk);
-  return get_record (s, stmt, ret);
+  return store_one (s, stmt, read_record, ret, "read a pair");
 }

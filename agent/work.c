@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "peer-internal.h"
 #include "clock.h"
+#include "transitions.h"
 
 #define TICK_MS 200
 #define STEPS_MAX 5              /* without a rest */
@@ -26,6 +27,7 @@
 #define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
 #define PEER_GONE_MS 3000
 #define TAKE_OVER_MS 5000
+#define WAITS_MS 2000            /* so long it is not worth a word */
 #define POINT_SAVE_MS 30000
 #define HOUSEKEEPING_NS (2 * NS_PER_SEC)
 #define PRUNE_NS (3600 * NS_PER_SEC)
@@ -186,6 +188,37 @@ get_progress (struct agent *agent, const struct record *rec, bool applied,
     ret->is_owner = true;
 }
 
+void
+work_waits_for (struct agent *agent, const struct record *rec, char *ret,
+                size_t size)
+{
+  const char *other = other_region (agent, rec);
+  struct progress p;
+  bool applied;
+
+  ret[0] = '\0';
+  if (pair_status_kind (rec->status) != PAIR_KIND_PASSING)
+    return;
+  pthread_mutex_lock (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+
+  applied = rt && rt->applied_version == rec->version;
+  pthread_mutex_unlock (&agent->lock);
+  get_progress (agent, rec, applied, &p);
+  if (p.epoch_age_ms < WAITS_MS)
+    return;
+  if (p.trouble[0])
+    snprintf (ret, size, "waits for nbdkit here: %.400s", p.trouble);
+  else if (p.peer_gone)
+    snprintf (ret, size, "waits for the site of region %s, which cannot be "
+              "reached", other);
+  else if (!p.peer_done)
+    snprintf (ret, size, "waits for the site of region %s to do its part",
+              other);
+  else if (!applied)
+    snprintf (ret, size, "waits for nbdkit here");
+}
+
 /* ------------------------------------------------------------------ */
 /* Ends of passing statuses.                                            */
 
@@ -282,15 +315,7 @@ end_failovering (struct agent *agent, const struct record *rec,
       return;
     *copy = *rec;
     set_loss (copy, promoted);
-    snprintf (why, sizeof why, "lost %llu writes, %llu bytes, %.1f s of what "
-              "the source had told of; last heard %.1f s before; took %.3f s; RPO zero: %s%s%s",
-              (unsigned long long) copy->loss_writes,
-              (unsigned long long) copy->loss_bytes, copy->loss_ms / 1000.0,
-              copy->loss_heard_ms / 1000.0, copy->failover_ms / 1000.0,
-              zero_string (copy->loss_zero),
-              copy->loss_zero == ZERO_PROVEN ? "" : ", ",
-              copy->loss_zero == ZERO_PROVEN ? ""
-              : zero_reason (copy->loss_zero));
+    loss_text (copy, why, sizeof why);
     free (copy);
     report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVERED, why,
                   set_loss, promoted);
@@ -333,20 +358,17 @@ end_reprotecting (struct agent *agent, const struct record *rec,
                   const struct progress *p, const json_t *status)
 {
   json_t *discard = loser_discard (agent, rec, status);
+  struct record *copy;
   char why[480] = "";
 
   if (p->applied && p->peer_done) {
-    if (json_u64 (discard, "writes") > 0)
-      snprintf (why, sizeof why, "the disk of region %s gives up %llu writes, "
-                "%llu bytes, made over %.1f s; %s%.200s",
-                rec->reprotect == REPROTECT_CANCEL ? rec->destination_region
-                : rec->source_region,
-                (unsigned long long) json_u64 (discard, "writes"),
-                (unsigned long long) json_u64 (discard, "bytes"),
-                json_number_value (json_object_get (discard, "seconds")),
-                *json_text (json_object_get (discard, "salvage"), "file")
-                ? "saved there in " : "not saved",
-                json_text (json_object_get (discard, "salvage"), "file"));
+    copy = malloc (sizeof *copy);
+    if (copy) {
+      *copy = *rec;
+      reprotect_end (copy, discard);
+      discard_text (copy, why, sizeof why);
+      free (copy);
+    }
     report_event (agent, rec->id, rec->version,
                   rec->reprotect == REPROTECT_CANCEL ? PAIR_EVENT_CANCELLED
                   : PAIR_EVENT_REVERSED, why, reprotect_end, discard);
@@ -366,6 +388,7 @@ static void
 settle_tombstone (struct agent *agent, const struct record *rec,
                   const struct progress *p)
 {
+  struct site_step step;
   struct record *now;
 
   if (!p->applied ||
@@ -377,7 +400,10 @@ settle_tombstone (struct agent *agent, const struct record *rec,
       now->status == PAIR_DELETED;
 
     now->gone_ms = wall_ms ();
-    store_end (agent->store, ok && store_pair_put (agent->store, now) == 0);
+    ok = ok && store_pair_put (agent->store, now) == 0;
+    site_step_begins (&step, "delete", "forgotten");
+    store_end (agent->store, ok);
+    site_step_ended (&step);
   }
   free (now);
 }

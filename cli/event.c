@@ -224,6 +224,28 @@ follow (struct cli *cli, const json_t *events, char after[24])
   return false;
 }
 
+/* The agent went away (F), or is back: said once each. */
+static void
+tell_away (const struct failure *f, bool *is_away, const char *after)
+{
+  if (f && !*is_away)
+    fprintf (stderr, "pairctl: %s; trying again, to go on after event %s\n",
+             f->message, after);
+  else if (f == NULL && *is_away)
+    fprintf (stderr, "pairctl: the agent answers again: going on after event "
+             "%s\n", after);
+  *is_away = f != NULL;
+}
+
+static bool
+is_late (struct cli *cli)
+{
+  return cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns;
+}
+
+/* An agent that is started again has the same events: what happened meanwhile
+ * is told when it is back.
+ */
 int
 event_watch (struct cli *cli)
 {
@@ -234,7 +256,7 @@ event_watch (struct cli *cli)
   uint64_t number = 0;
   struct failure f;
   json_t *events;
-  bool is_over = false;
+  bool is_over = false, is_away = false;
   int r;
 
   if (!args_number (cli, "after", INT64_MAX, &number))
@@ -245,20 +267,20 @@ event_watch (struct cli *cli)
     snprintf (after, sizeof after, "%" PRIu64, number);
   else if (get_uint (json_array_get (events, 0), "EventId", &number))
     snprintf (after, sizeof after, "%" PRIu64, number);
+  if (r == 0 && events == NULL)
+    r = is_late (cli) ? EXIT_TIMEOUT : fail (&f, "cannot watch events");
   while (r == 0 && !is_over) {
-    if (events == NULL) {
-      r = cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns
-        ? EXIT_TIMEOUT : fail (&f, "cannot watch events");
-      break;
-    }
     json_decref (events);
     events = ask_events (cli, objects, after, LIMIT_MAX, &f);
-    if (events == NULL)
-      continue;
-    is_over = follow (cli, events, after);
-    if (!is_over && cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns)
+    if (events || f.exit_code == EXIT_NOAGENT)
+      tell_away (events ? NULL : &f, &is_away, after);
+    if (events)
+      is_over = follow (cli, events, after);
+    else if (f.exit_code != EXIT_NOAGENT && !is_late (cli))
+      r = fail (&f, "cannot watch events");
+    if (r == 0 && !is_over && is_late (cli))
       r = EXIT_TIMEOUT;
-    else if (!is_over)
+    else if (r == 0 && !is_over)
       nanosleep (&nap, NULL);
   }
   if (r == EXIT_TIMEOUT && args_value (cli, "until") == NULL)

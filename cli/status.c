@@ -142,6 +142,15 @@ next_of (const json_t *pair, const char *status)
 }
 
 static bool
+is_split (const json_t *pair)
+{
+  const char *relation =
+    get_string (json_object_get (pair, "Divergence"), "Relation");
+
+  return relation && strcmp (relation, "split-brain") == 0;
+}
+
+static bool
 waits_for_copy (const json_t *pair)
 {
   const char *state = get_string (pair, "ModeState");
@@ -164,7 +173,10 @@ look_at_pair (struct status *s, const json_t *pair)
   double lag, rpo;
   bool b;
 
-  if (state_is_wrong (status))
+  if (is_split (pair))
+    attention (s, CRITICAL, "pair", name, next, "%s",
+               message ? message : "split brain");
+  else if (state_is_wrong (status))
     attention (s, CRITICAL, "pair", name, next, "%s%s%s", status,
                message ? ": " : "", message ? message : "");
   else if (is_active (status) && waits_for_copy (pair))

@@ -21,6 +21,7 @@
 #include "control-ops.h"
 #include "disks.h"
 #include "status-json.h"
+#include "steps.h"
 
 #define NEEDS_DISK   (1u << 0)  /* there is one of that name */
 #define NEEDS_VOLUME (1u << 1)  /* and it is open */
@@ -97,6 +98,25 @@ no_such_disk (struct call *call, const char *name)
                       "there is no disk '%.80s' here", name);
 }
 
+/* What changes a pair can be watched: common/steps.c. */
+static int
+run_step (struct call *call, const struct op *op)
+{
+  char name[64];
+  int r;
+
+  if (!steps_are_watched () || strncmp (op->name, "disk.", 5) == 0 ||
+      op->fn == op_pair_compare)
+    return op->fn (call);
+  snprintf (name, sizeof name, "plugin.%s", op->name);
+  step_begins (name);
+  step_scope_set (name);
+  r = op->fn (call);
+  step_scope_set (NULL);
+  step_ended (name);
+  return r;
+}
+
 static int
 run_on_disk (struct call *call, const struct op *op)
 {
@@ -112,7 +132,7 @@ run_on_disk (struct call *call, const struct op *op)
     return op->fn (call);
 
   pthread_mutex_lock (&disk->ops_lock);
-  r = disk->is_gone ? no_such_disk (call, disk->name) : op->fn (call);
+  r = disk->is_gone ? no_such_disk (call, disk->name) : run_step (call, op);
   if (!call->is_unlocked)
     pthread_mutex_unlock (&disk->ops_lock);
   return r;

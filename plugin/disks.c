@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "disks.h"
 #include "scrubfile.h"
+#include "steps.h"
 #include "syncfile.h"
 
 /* Guards the list, and refs, guests and is_barred of every disk in it. */
@@ -62,10 +63,24 @@ disk_new (const char *dir, const char *name, struct error *err)
   return disk;
 }
 
+/* A step within the request that this thread serves. */
+static void
+inner_step_ended (const char *step)
+{
+  char name[64];
+
+  if (step_scope () == NULL)
+    return;
+  snprintf (name, sizeof name, "%s.%s", step_scope (), step);
+  step_ended (name);
+}
+
 void
 disk_role_changed (struct disk *disk)
 {
   struct volume_status status;
+
+  inner_step_ended ("role");
 
   volume_get_status (disk->volume, &status);
   atomic_store (&disk->serves_guests, status.role != VOLUME_ROLE_SECONDARY);
@@ -102,6 +117,7 @@ disk_set_link (struct disk *disk, const struct linkfile *link,
 
   if (r == -1)
     return -1;
+  inner_step_ended ("link-file");
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&disk->replication.lock);
   disk->link = *link;
   return 0;

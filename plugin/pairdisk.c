@@ -31,6 +31,7 @@
 #include "log.h"
 #include "replica.h"
 #include "size.h"
+#include "steps.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -311,7 +312,9 @@ open_guest (const char *name, struct handle *h, struct error *err)
     error_set (err, ENOENT, "there is no disk '%.80s' here", name);
     return error_hint (err, "'nbdinfo --list' prints the disks");
   }
+  step_begins ("plugin.attach");
   r = disk_enter_guest (disk, err);
+  step_ended ("plugin.attach");
   disk_put (disk);
   if (r == 0)
     h->disk = disk;

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "salvage.h"
+#include "steps.h"
 
 const char *
 salvage_state_name (enum salvage_state state)
@@ -59,12 +60,15 @@ run (void *salvage)
   struct error err = ERROR_INIT;
   int r;
 
+  step_begins ("plugin.salvage");
   volume_get_status (s->volume, &status);
   r = volume_salvage (s->volume, status.discard.generation,
                       status.discard.seq, s->path, note_progress, s, &info,
                       &err);
+  step_ended ("plugin.salvage.file");
   if (r == 0)
     r = volume_salvaged (s->volume, &err);
+  step_ended ("plugin.salvage");
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
   if (r == 0) {

@@ -20,7 +20,7 @@
 #include "wire-proof.h"
 
 #define SUMS_MS 250              /* about: blocks are read this long */
-#define SUMS_STEP 16u
+#define SUMS_STEP 64u
 
 /* The volume, until end_reading; NULL and the refusal made. */
 static struct volume *
@@ -124,7 +124,7 @@ read_sums (struct receiver_conn *c, struct volume *v, uint64_t block,
   /* The point first: what is looked at afterwards is at least as new. */
   volume_get_status (v, &status);
   sums->is_usable = status.role == VOLUME_ROLE_SECONDARY &&
-    status.is_synced && !status.stage.is_active && !status.discard.is_pending;
+    status.is_synced && !status.discard.is_pending;
   sums->committed = status.committed;
   sums->from = block;
   if (sums->is_usable) {
@@ -134,9 +134,9 @@ read_sums (struct receiver_conn *c, struct volume *v, uint64_t block,
     if (make_sums (v, block, count < left ? count : left, sums, err) == -1)
       return -1;
 
-    /* A stage that was shown meanwhile: what was read is of two disks. */
+    /* What was shown meanwhile may be of another history. */
     volume_get_status (v, &status);
-    if (status.stage.is_active || status.committed.seq < sums->committed.seq)
+    if (status.committed.seq < sums->committed.seq)
       sums->is_usable = false;
   }
   wire_sums_encode (sums, &c->keys, page);

@@ -29,6 +29,7 @@
 #define SPAN 64u                 /* blocks asked for at once when rechecking */
 #define LOOKS 40u                /* at a block that is not settled ... */
 #define LOOK_MS 250              /* ... with so long between */
+#define COMMITS 3u               /* then a look after each of so many commits */
 #define WAIT_MS 500              /* for a peer that is away */
 #define MENDS 3u                 /* tries to repair what differs */
 
@@ -47,6 +48,8 @@ struct run {
   struct doubt *doubt;
   size_t doubts;
   uint64_t *block;               /* that differ, for the repair */
+  uint64_t later_seq;            /* commit point when one was seen to be newer */
+  bool is_over;                  /* it makes no sense any more */
 };
 
 const char *
@@ -163,7 +166,7 @@ check_answer (struct run *r, uint64_t block, unsigned count,
   uint64_t generation = 0;
 
   if (!peer->is_usable)
-    return error_set (err, EAGAIN, "the secondary takes a copy, or has none");
+    return error_set (err, EAGAIN, "the secondary has no complete copy");
   if (peer->from != block || peer->count == 0 || peer->count > count)
     return error_set (err, EPROTO, "the peer told of other blocks than were "
                       "asked for");
@@ -171,7 +174,7 @@ check_answer (struct run *r, uint64_t block, unsigned count,
   for (uint32_t i = 0; i < status.generations.count; i++)
     if (status.generations.table[i].first_seq <= peer->committed.seq)
       generation = status.generations.table[i].id;
-  if (status.role != VOLUME_ROLE_PRIMARY || peer->committed.seq == 0 ||
+  if (peer->committed.seq == 0 ||
       peer->committed.seq > status.appended.seq ||
       peer->committed.generation != generation)
     return error_set (err, EAGAIN, "the secondary's commit point is not in "
@@ -185,8 +188,14 @@ try_to_look (struct run *r, uint64_t block, unsigned count,
 {
   struct verify *v = r->v;
   const struct wire_keys *keys;
+  struct volume_status status;
   uint64_t bytes = 0;
 
+  volume_get_status (v->volume, &status);
+  if (status.role != VOLUME_ROLE_PRIMARY) {
+    r->is_over = true;
+    return error_set (err, EPERM, "the disk is no longer primary");
+  }
   if (make_errand (r, err) == -1)
     return -1;
   keys = errand_keys (v->errand, err);
@@ -204,8 +213,27 @@ try_to_look (struct run *r, uint64_t block, unsigned count,
   return 0;
 }
 
+/* Wait as long as what was read since BEFORE (at BEGAN) takes at the set
+ * rate.
+ */
+static void
+pace (struct run *r, uint64_t began, uint64_t before)
+{
+  uint64_t bytes, rate;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->v->lock);
+
+    bytes = r->v->status.read_bytes - before;
+    rate = r->v->status.rate_bps;
+  }
+  if (rate > 0)
+    pause_until (r, began + (uint64_t) ((double) bytes / rate * NS_PER_SEC));
+}
+
 /* Look at up to COUNT blocks from BLOCK on, waiting for the peer as long as
- * it takes.  How many were looked at is in r->peer.count.  -1: stopped.
+ * it takes.  How many were looked at is in r->peer.count.  -1: stopped, or
+ * over.
  */
 static int
 look (struct run *r, uint64_t block, unsigned count, enum verify_state state)
@@ -213,11 +241,19 @@ look (struct run *r, uint64_t block, unsigned count, enum verify_state state)
   struct error err = ERROR_INIT;
 
   while (!is_stopping (r)) {
+    uint64_t began = clock_mono_ns ();
+    uint64_t before = r->v->status.read_bytes;   /* only this thread's */
+
     if (try_to_look (r, block, count, &err) == 0) {
       set_state (r, state, "");
+      pace (r, began, before);
       return 0;
     }
     drop_errand (r);
+    if (r->is_over) {
+      set_state (r, VERIFY_FAILED, err.message);
+      return -1;
+    }
     if (is_stopping (r))
       return -1;
     set_state (r, VERIFY_WAITING, err.message);
@@ -251,6 +287,7 @@ recheck_once (struct run *r, enum verify_state state)
   size_t i, j;
   int ret = 1;
 
+  r->later_seq = UINT64_MAX;
   for (i = 0; i < r->doubts; i = j) {
     uint64_t block = r->doubt[i].block;
 
@@ -272,9 +309,37 @@ recheck_once (struct run *r, enum verify_state state)
                                r->peer.committed.seq));
       if (!is_settled (d))
         ret = 0;
+      if (d->verdict == VERIFY_LATER &&
+          r->peer.committed.seq < r->later_seq)
+        r->later_seq = r->peer.committed.seq;
     }
   }
   return ret;
+}
+
+/* Wait for the secondary's next commit, which may be an interval away.  -1:
+ * stopped.
+ */
+static int
+wait_for_commit (struct run *r, enum verify_state state)
+{
+  while (r->peer.committed.seq <= r->later_seq) {
+    set_state (r, VERIFY_WAITING, "for the secondary's next commit");
+    pause_ms (r, WAIT_MS);
+    if (look (r, r->doubt[0].block, 1, VERIFY_WAITING) == -1)
+      return -1;
+  }
+  set_state (r, state, "");
+  return 0;
+}
+
+static bool
+is_any_on_its_way (const struct run *r)
+{
+  for (size_t i = 0; i < r->doubts; i++)
+    if (r->doubt[i].verdict == VERIFY_LATER)
+      return true;
+  return false;
 }
 
 /* -1: stopped. */
@@ -284,8 +349,12 @@ recheck (struct run *r, enum verify_state state)
   unsigned looks;
   int rc = 0;
 
-  for (looks = 0; rc == 0 && looks < LOOKS; looks++) {
-    if (looks > 0)
+  for (looks = 0; rc == 0 && looks < LOOKS + COMMITS; looks++) {
+    if (looks >= LOOKS && !is_any_on_its_way (r))
+      break;
+    if (looks >= LOOKS && wait_for_commit (r, state) == -1)
+      return -1;
+    if (looks > 0 && looks < LOOKS)
       pause_ms (r, looks == 1 ? LOOK_MS / 10 : LOOK_MS);
     rc = recheck_once (r, state);
   }
@@ -436,6 +505,22 @@ note_doubts (struct run *r, uint64_t block)
   }
 }
 
+/* So many that the pause after them is about a second. */
+static unsigned
+page_blocks (struct run *r)
+{
+  uint64_t rate, blocks;
+
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&r->v->lock);
+    rate = r->v->status.rate_bps;
+  }
+  blocks = rate / VOLUME_BLOCK_SIZE;
+  if (rate == 0 || blocks > VOLUME_SUMS_MAX)
+    return VOLUME_SUMS_MAX;
+  return blocks > 0 ? blocks : 1;
+}
+
 static int
 scan (struct run *r)
 {
@@ -443,11 +528,10 @@ scan (struct run *r)
   uint64_t block = 0, blocks = volume_size (v->volume) / VOLUME_BLOCK_SIZE;
 
   while (block < blocks) {
-    uint64_t began = clock_mono_ns (), before, bytes, rate;
-    unsigned count = blocks - block < VOLUME_SUMS_MAX ? blocks - block
-      : VOLUME_SUMS_MAX;
+    uint64_t count = page_blocks (r);
 
-    before = v->status.read_bytes;   /* only this thread changes it */
+    if (count > blocks - block)
+      count = blocks - block;
     if (look (r, block, count, VERIFY_RUNNING) == -1)
       return -1;
     note_doubts (r, block);
@@ -456,12 +540,7 @@ scan (struct run *r)
       ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
 
       v->status.done_bytes = block * VOLUME_BLOCK_SIZE;
-      bytes = v->status.read_bytes - before;
-      rate = v->status.rate_bps;
     }
-    if (rate > 0)
-      pause_until (r, began + (uint64_t) ((double) bytes / rate *
-                                          NS_PER_SEC));
     if (r->doubts + VOLUME_SUMS_MAX > DOUBTS_MAX && settle_doubts (r) == -1)
       return -1;
   }
@@ -475,9 +554,10 @@ verify_thread (void *opaque)
   CLEANUP_FREE struct run *r = calloc (1, sizeof *r);
   CLEANUP_FREE struct doubt *doubt = calloc (DOUBTS_MAX, sizeof *doubt);
   CLEANUP_FREE uint64_t *block = calloc (DOUBTS_MAX, sizeof *block);
+  bool has_memory = r != NULL && doubt != NULL && block != NULL;
   int rc = -1;
 
-  if (r != NULL && doubt != NULL && block != NULL) {
+  if (has_memory) {
     r->v = v;
     r->doubt = doubt;
     r->block = block;
@@ -485,12 +565,11 @@ verify_thread (void *opaque)
     drop_errand (r);
   }
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
-  v->status.reason[0] = '\0';
   v->status.state = rc == 0 ? VERIFY_DONE : v->is_stopping ? VERIFY_STOPPED
     : VERIFY_FAILED;
-  if (v->status.state == VERIFY_FAILED)
-    snprintf (v->status.reason, sizeof v->status.reason,
-              "not enough memory");
+  if (v->status.state != VERIFY_FAILED || !has_memory)
+    snprintf (v->status.reason, sizeof v->status.reason, "%s",
+              has_memory ? "" : "not enough memory");
   v->ended_ns = clock_mono_ns ();
   return NULL;
 }

@@ -57,7 +57,7 @@ struct wire_unit {
 };
 
 struct wire_sums {
-  bool is_usable;                /* secondary, whole, and not staging */
+  bool is_usable;                /* of a secondary with a copy */
   struct volume_point committed; /* all up to it is in what follows */
   uint64_t from;
   uint32_t count;

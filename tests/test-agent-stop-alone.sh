@@ -52,4 +52,17 @@ ok 'the failover counts' wait_status a "$pair" failovered
 is 'at its site, too' "$(pair_value b "$pair" Status)" failovered
 ok 'the source is fenced' wait_for 20 disk_is a "$disk_a" fenced true
 
+# A verb that cannot go on says what it waits for.
+site_kill a
+waits_for_a ()
+{
+  pair_value b "$pair" StatusMessage |
+    grep -q 'waits for the site of region site-a, which cannot be reached'
+}
+ok 'a reprotect needs both sites' api b ReprotectDiskReplicaPair \
+  ReplicaPairId="$pair"
+ok 'what it waits for is said' wait_for 15 waits_for_a
+ok 'on the screen, too' grep -q 'waits for the site of region site-a' \
+  <<<"$("$pairctl" --site "$tmp/b" status)"
+
 done_testing

@@ -127,6 +127,39 @@ ok 'nothing differs' verify_is 'v["differing"] == v["repaired"]'
 ok 'in sync' wait_synced
 ok 'both sides hold the same' same_content
 
+# In sync mode, too: it is in sync again afterwards.
+ask "$a" link.mode '"mode":"sync","on_peer_loss":"suspend"'
+ask "$b" link.mode '"mode":"sync","on_peer_loss":"suspend"'
+mode_is () { revive_b; [ "$(status "$a" d "s['mode']['state']")" = "$1" ]; }
+ok 'sync' wait_for 30 mode_is in-sync
+kill_pid "$b_pid"
+with_preload "$forge" forge "$b/d" 500 >/dev/null || bail_out forge
+start_b
+ok 'in sync again' wait_for 30 mode_is in-sync
+ok 'repaired' verify_run '"rate_bps":0,"repair":true'
+ok 'one block' verify_is 'v["differing"] == v["repaired"] == 1'
+ok 'in sync after it' wait_for 30 mode_is in-sync
+# With commits by interval what is newer here waits for the next one.
+ask "$a" link.mode '"mode":"async","interval_seconds":12'
+ask "$b" link.mode '"mode":"async"'
+resting () { link_is "l['waits_for'] == 'interval'"; }
+ok 'commits by interval' wait_for 30 resting
+nbd_python "$(nbd_uri "$a" d)" 'for i in range(20):
+    h.pwrite(bytes([i + 1]) * 4096, (40 << 20) + i * 8192)
+h.flush()'
+ok 'verify' verify_run '"rate_bps":0'
+ok 'all of it is compared' verify_is 'v["changing"] == v["differing"] == 0'
+verify start '"rate_bps":1048576' >/dev/null
+ask "$a" pair.clear
+ok 'without a pair it fails, and says why' wait_for 20 verify_is \
+  'v["state"] == "failed" and "no longer primary" in v["reason"]'
+pair
+link_start
+ok 'paired again' wait_synced
+ok 'a flush is answered' nbd_python "$(nbd_uri "$a" d)" \
+  'h.pwrite(bytes(4096), 500 * 4096)
+h.flush()'
+
 kill_pid "$a_pid"
 ask "$b" promote '"fence":9'
 ok 'failed over' nbd_python "nbd://127.0.0.1:$b_port/d" 'h.pread(4096, 0)'

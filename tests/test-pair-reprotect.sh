@@ -53,6 +53,9 @@ tail_of_a=$(content a $disk_a)
 refused 'no reprotect before a failover' InvalidStatus \
   on b pair reprotect db01 --dry-run
 ok 'failover' on b pair failover db01 --wait --timeout 30
+ok 'an event says what was lost, and who asked' grep -q \
+  'lost .* writes.*asked for by local' \
+  <<<"$(on b event list --json | jq -r '.Events[].Message')"
 ok 'b is written' nbd b 'fill(3, 30)'
 ok 'b sees the split' wait_for 30 is_split b
 ok 'and a does' wait_for 30 is_split a
@@ -60,7 +63,20 @@ proxy thaw >/dev/null
 is 'b says how much is only there' \
   "$(pair_field b .Divergence.Destination.Writes)" 30
 is 'and how much only at a' "$(pair_field b .Divergence.Source.Writes)" 20
-ok 'show names it' grep -q 'split brain' <<<"$(on a pair show db01)"
+for site in a b; do
+  ok "show names it at $site" grep -q 'split brain' \
+    <<<"$(on $site pair show db01)"
+  ok "and StatusMessage, with both figures and what to do" \
+    grep -qE 'split brain: .*20 .*30|split brain: .*30 .*20' \
+    <<<"$(pair_field $site .StatusMessage)"
+  is 'status has it as critical' \
+    "$(on $site status --json | jq -r '.Attention[] |
+       select(.Kind == "pair") | "\(.Severity) \(.Problem)"' |
+       grep -c '^critical split brain')" 1
+  ok 'and the metric' grep -qE \
+    '^pairdisk_pair_split_brain\{.*name="db01".*\} 1$' \
+    <<<"$(curl -s --unix-socket "$tmp/$site/api.sock" http://x/metrics)"
+done
 ok 'the event log has it at both' test \
   "$(for s in a b; do on $s event list; done | grep -c split-brain)" = 2
 
@@ -91,6 +107,13 @@ ok 'at both sites' wait_for 10 eval '[ "$(pair_field a .SourceRegion)" = site-b 
 is 'what was given up is on record' "$(pair_field a .Discard.Writes)" 20
 file=$(pair_field b .Discard.SalvageFile)
 ok 'and saved' "$pairctl" volume dump "$file"
+for site in a b; do
+  ok "an event at $site says who, why, how much and where it is" \
+    grep -qE 'region site-a gives up 20 writes, 1310720 bytes, made over .* s; saved there in .*salvage; asked for by local' \
+    <<<"$(on $site event list --json | jq -r '.Events[].Message')"
+  is "and it is no split any more at $site" \
+    "$(pair_field $site .StatusMessage)" ''
+done
 is 'a still shows what it had' "$(content a $disk_a)" "$tail_of_a"
 is 'no recovery point yet' "$(pair_field b .LastRecoverPoint)" null
 ok 'start copies the difference' on b pair start db01

@@ -17,6 +17,7 @@
 
 #include "apierror.h"
 #include "decide.h"
+#include "doc-tables.h"
 #include "states.h"
 
 static const struct pair_facts fine = {
@@ -217,10 +218,7 @@ error_table (FILE *fp)
              api_error_info (e)->code, api_error_info (e)->hint);
 }
 
-static const struct {
-  const char *name;
-  void (*write) (FILE *fp);
-} blocks[] = {
+static const struct doc_table tables[] = {
   { "statuses", statuses },
   { "events", events },
   { "verb table", verb_table },
@@ -230,103 +228,15 @@ static const struct {
   { "rules", rule_table },
   { "actions", action_table },
   { "errors", error_table },
+  { NULL, NULL }
 };
-#define N_BLOCKS (sizeof blocks / sizeof blocks[0])
-
-#define END "<!-- end -->\n"
-
-static char *
-read_whole (const char *path)
-{
-  FILE *in = fopen (path, "r"), *out;
-  char *text = NULL;
-  size_t size;
-  int c;
-
-  if (in == NULL)
-    return NULL;
-  out = open_memstream (&text, &size);
-  while (out && (c = getc (in)) != EOF)
-    putc (c, out);
-  fclose (in);
-  if (out)
-    fclose (out);
-  return text;
-}
-
-/* TEXT with the table of block I in its place; NULL if it has no place.
- * Frees TEXT.
- */
-static char *
-replace_block (char *text, size_t i)
-{
-  char marker[64], *begin, *end, *ret = NULL;
-  size_t size;
-  FILE *fp;
-
-  snprintf (marker, sizeof marker, "<!-- %s -->\n", blocks[i].name);
-  begin = strstr (text, marker);
-  end = begin ? strstr (begin, END) : NULL;
-  fp = end ? open_memstream (&ret, &size) : NULL;
-  if (fp) {
-    fprintf (fp, "%.*s%s\n", (int) (begin - text), text, marker);
-    blocks[i].write (fp);
-    fprintf (fp, "\n%s", end);
-    fclose (fp);
-  }
-  else
-    fprintf (stderr, "no place for table '%s'\n", blocks[i].name);
-  free (text);
-  return ret;
-}
-
-static char *
-with_tables (char *text)
-{
-  size_t i;
-
-  for (i = 0; text && i < N_BLOCKS; ++i)
-    text = replace_block (text, i);
-  return text;
-}
-
-static int
-update (const char *path)
-{
-  char *text = read_whole (path);
-  FILE *fp;
-
-  if (text)
-    text = with_tables (text);
-  fp = text ? fopen (path, "w") : NULL;
-  if (fp == NULL || fputs (text, fp) == EOF || fclose (fp) == EOF) {
-    perror (path);
-    free (text);
-    return EXIT_FAILURE;
-  }
-  free (text);
-  return EXIT_SUCCESS;
-}
 
 static void
 the_page_says_what_the_code_does (void **state)
 {
-  const char *srcdir = getenv ("top_srcdir");
-  char path[4096], *text, *expected;
-
   (void) state;
-  snprintf (path, sizeof path, "%s/docs/design/pair-states.md",
-            srcdir ? srcdir : "..");
-  text = read_whole (path);
-  assert_non_null (text);
-  expected = with_tables (strdup (text));
-  assert_non_null (expected);
-  if (strcmp (text, expected) != 0)
-    print_message ("# stale tables: run tests/unit-pair-doc --update %s\n",
-                   path);
-  assert_int_equal (strcmp (text, expected), 0);
-  free (expected);
-  free (text);
+  assert_true (doc_is_current ("docs/design/pair-states.md", tables,
+                               "unit-pair-doc"));
 }
 
 int
@@ -337,6 +247,6 @@ main (int argc, char *argv[])
   };
 
   if (argc == 3 && strcmp (argv[1], "--update") == 0)
-    return update (argv[2]);
+    return doc_update (argv[2], tables);
   return cmocka_run_group_tests_name ("pair-doc", tests, NULL, NULL);
 }

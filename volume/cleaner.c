@@ -509,9 +509,11 @@ add_repaired (void *haul, uint64_t block, const struct version *version,
   return haul_add (haul, &u, version->entry, 0, false);
 }
 
-/* Units that were damaged and that somebody gave: they move, too. */
+/* Units that were damaged and that somebody gave: they move, too.  IS_FAILED:
+ * nothing is written any more, and who gave them need not wait.
+ */
 static void
-lay_repaired_down (struct volume *v, struct haul *h)
+lay_repaired_down (struct volume *v, struct haul *h, bool is_failed)
 {
   uint64_t generation = shown_generation (v);
   int r = repair_take (v, add_repaired, h);
@@ -520,7 +522,7 @@ lay_repaired_down (struct volume *v, struct haul *h)
   for (i = 0; i < h->count; ++i)
     h->moved[i].generation = generation;
   if (r == 0)
-    r = lay_down (v, h);
+    r = is_failed ? -1 : lay_down (v, h);
   haul_empty (h);
   repair_written (v, r == 0);
 }
@@ -696,9 +698,11 @@ cleaner_thread (void *volume)
   live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
   while (!j->is_stopping) {
-    if (repair_is_queued (v) && !j->failed) {
+    if (repair_is_queued (v)) {
+      bool is_failed = j->failed != 0;
+
       pthread_mutex_unlock (&j->lock);
-      lay_repaired_down (v, &haul);
+      lay_repaired_down (v, &haul, is_failed);
       pthread_mutex_lock (&j->lock);
       continue;
     }

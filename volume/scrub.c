@@ -16,15 +16,8 @@
 #include "volume-internal.h"
 
 #define STEP_UNITS 256u          /* read in one step at most */
-#define RUN_BYTES (256u << 10)   /* one read of units that are near ... */
-#define RUN_GAP (16u << 10)      /* ... with no more than this between */
+#define RUN_GAP (16u << 10)      /* between units that are read as one piece */
 #define TRIES 5                  /* looks at a block that does not verify */
-
-struct scrubbed {
-  uint64_t block;
-  bool is_staged;
-  struct version version;
-};
 
 /* VERSION NULL: which one it is is not known. */
 static void
@@ -128,22 +121,28 @@ look_again (struct volume *v, uint64_t block, bool is_staged,
 static int
 compare_positions (const void *a, const void *b)
 {
-  uint64_t p = entry_position (((const struct scrubbed *) a)->version.entry);
-  uint64_t q = entry_position (((const struct scrubbed *) b)->version.entry);
+  uint64_t p = entry_position (((const struct placed *) a)->version.entry);
+  uint64_t q = entry_position (((const struct placed *) b)->version.entry);
 
   return p < q ? -1 : p > q;
 }
 
 /* End of the unit of S in the journal file. */
 static uint64_t
-unit_end (const struct scrubbed *s)
+unit_end (const struct placed *s)
 {
   return entry_position (s->version.entry) + entry_length (s->version.entry);
 }
 
-/* How many of the COUNT units from S on are read as one piece. */
-static unsigned
-run_of (const struct volume *v, const struct scrubbed *s, unsigned count)
+void
+placed_sort (struct placed *s, unsigned count)
+{
+  qsort (s, count, sizeof *s, compare_positions);
+}
+
+unsigned
+placed_run (const struct volume *v, const struct placed *s, unsigned count,
+            uint32_t *ret_length)
 {
   uint64_t size = v->super.segment_size;
   uint64_t start = entry_position (s->version.entry), end = unit_end (s);
@@ -152,30 +151,29 @@ run_of (const struct volume *v, const struct scrubbed *s, unsigned count)
   for (n = 1; n < count; ++n) {
     uint64_t next = entry_position (s[n].version.entry);
 
-    if (next > end + RUN_GAP || unit_end (&s[n]) - start > RUN_BYTES ||
+    if (next > end + RUN_GAP || unit_end (&s[n]) - start > PLACED_RUN_BYTES ||
         next / size != start / size)
       break;
     if (unit_end (&s[n]) > end)
       end = unit_end (&s[n]);
   }
+  *ret_length = end - start;
   return n;
 }
 
-/* Verify COUNT units, sorted by position, with one read into BUF. */
+/* Verify COUNT units that are a run of LENGTH bytes, with one read into BUF. */
 static void
-verify_run (struct volume *v, const struct scrubbed *s, unsigned count,
-            uint8_t *buf, struct volume_scrub_result *result)
+verify_run (struct volume *v, const struct placed *s, unsigned count,
+            uint32_t length, uint8_t *buf,
+            struct volume_scrub_result *result)
 {
-  uint64_t start = entry_position (s->version.entry), end = start;
+  uint64_t start = entry_position (s->version.entry);
   const uint8_t *stored;
   bool is_read;
   unsigned i;
 
-  for (i = 0; i < count; ++i)
-    if (unit_end (&s[i]) > end)
-      end = unit_end (&s[i]);
-  is_read = end - start <= RUN_BYTES &&
-    fetch (v, buf, end - start, start, true) == 0;
+  is_read = length <= PLACED_RUN_BYTES &&
+    fetch (v, buf, length, start, true) == 0;
   for (i = 0; i < count; ++i) {
     stored = buf + (entry_position (s[i].version.entry) - start);
     if (is_read &&
@@ -184,7 +182,7 @@ verify_run (struct volume *v, const struct scrubbed *s, unsigned count,
     else
       look_again (v, s[i].block, s[i].is_staged, result);
   }
-  result->bytes += end - start;
+  result->bytes += length;
 }
 
 /* Look up what is in blocks from *BLOCK to END, as many as there is room for;
@@ -192,7 +190,7 @@ verify_run (struct volume *v, const struct scrubbed *s, unsigned count,
  */
 static unsigned
 collect (struct volume *v, uint64_t *block, uint64_t end,
-         struct scrubbed *step, struct scrubbed *odd, unsigned *ret_odd)
+         struct placed *step, struct placed *odd, unsigned *ret_odd)
 {
   unsigned count = 0;
   int staged;
@@ -202,7 +200,7 @@ collect (struct volume *v, uint64_t *block, uint64_t end,
   for (; *block < end && count + 1 < STEP_UNITS && *ret_odd + 1 < STEP_UNITS;
        ++*block)
     for (staged = 0; staged <= (int) v->is_staging; ++staged) {
-      struct scrubbed *s = &step[count];
+      struct placed *s = &step[count];
 
       s->block = *block;
       s->is_staged = staged;
@@ -218,11 +216,12 @@ int
 volume_scrub (struct volume *v, uint64_t *block, uint64_t nblocks,
               struct volume_scrub_result *result)
 {
-  CLEANUP_FREE struct scrubbed *step =
+  CLEANUP_FREE struct placed *step =
     malloc (2 * STEP_UNITS * sizeof *step);
-  CLEANUP_FREE uint8_t *buf = malloc (RUN_BYTES);
+  CLEANUP_FREE uint8_t *buf = malloc (PLACED_RUN_BYTES);
   uint64_t end;
   unsigned count, odd, i, n;
+  uint32_t length;
 
   if (step == NULL || buf == NULL) {
     errno = ENOMEM;
@@ -236,10 +235,10 @@ volume_scrub (struct volume *v, uint64_t *block, uint64_t nblocks,
     look_again (v, step[STEP_UNITS + i].block, step[STEP_UNITS + i].is_staged,
                 result);
 
-  qsort (step, count, sizeof *step, compare_positions);
+  placed_sort (step, count);
   for (i = 0; i < count; i += n) {
-    n = run_of (v, &step[i], count - i);
-    verify_run (v, &step[i], n, buf, result);
+    n = placed_run (v, &step[i], count - i, &length);
+    verify_run (v, &step[i], n, length, buf, result);
   }
   return 0;
 }

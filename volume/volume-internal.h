@@ -397,6 +397,26 @@ extern int repair_take (struct volume *v,
                         void *opaque);
 extern void repair_written (struct volume *v, bool is_written);
 
+/* --- scrub.c ------------------------------------------------------ */
+
+#define PLACED_RUN_BYTES (256u << 10)
+
+/* A unit to be read from the medium. */
+struct placed {
+  uint64_t block;
+  bool is_staged;
+  struct version version;
+};
+
+/* By where they lie in the journal. */
+extern void placed_sort (struct placed *s, unsigned count);
+
+/* How many of the COUNT sorted units from S on are read as one piece, and how
+ * long that is: more than PLACED_RUN_BYTES only if the first unit alone is.
+ */
+extern unsigned placed_run (const struct volume *v, const struct placed *s,
+                            unsigned count, uint32_t *ret_length);
+
 /* --- volume.c ----------------------------------------------------- */
 
 /* Are they within the bounds of a volume? */

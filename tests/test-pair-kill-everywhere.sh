@@ -1,0 +1,11 @@
+# At every named step of every transition some processes are killed: see
+# kill-everywhere.py.
+
+source "${0%/*}/functions.sh"
+requires nbdkit python3
+
+export top_srcdir top_builddir
+[ -z "$PAIRDISK_SANITIZERS" ] || skip_all 'Python does not bear the sanitizers'
+/usr/bin/python3 -c 'import nbd' 2>/dev/null ||
+  skip_all 'python3-libnbd is not installed'
+/usr/bin/python3 "$top_srcdir/tests/kill-everywhere.py"
