@@ -204,6 +204,35 @@ test_full_file_system (void **state)
   end (&f);
 }
 
+/* A copy that finds no room does not begin, and the secondary lives. */
+static void
+test_full_file_system_at_stage (void **state)
+{
+  static const struct uuid pair = { { 7 } }, lineage = { { 8 } };
+  struct volume_status status;
+  struct error err = ERROR_INIT;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  test_round_seed (0);
+  begin (&f, 3, 2 * MIB, 128 * MIB);
+  CHECK (volume_set_role (f.v, VOLUME_ROLE_SECONDARY, &pair, 1, &err) == 0,
+         "%s", err.message);
+  for (i = 0; i < 2; ++i) {
+    sim_fail (f.sim, SIM_SPACE, i, ENOSPC, true);
+    CHECK (volume_stage_begin (f.v, 5, 0, 0, 6, &lineage, &err) == -1 &&
+           err.errnum == ENOSPC, "%s", err.message);
+    volume_get_status (f.v, &status);
+    CHECK (!status.is_failed && !status.stage.is_active, "%s",
+           status.failure);
+    sim_fail (f.sim, 0, 0, 0, false);
+  }
+  CHECK (volume_stage_begin (f.v, 5, 0, 0, 6, &lineage, &err) == 0, "%s",
+         err.message);
+  end (&f);
+}
+
 /* ------------------------------------------------------------------ */
 
 static void
@@ -712,6 +741,7 @@ main (void)
     cmocka_unit_test (test_full_journal),
     cmocka_unit_test (test_full_of_large_writes),
     cmocka_unit_test (test_full_file_system),
+    cmocka_unit_test (test_full_file_system_at_stage),
     cmocka_unit_test (test_journal_write_fails),
     cmocka_unit_test (test_checkpoint_fails),
     cmocka_unit_test (test_slow_checkpoint),

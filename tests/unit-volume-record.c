@@ -758,6 +758,23 @@ example_super (struct super *s)
   generations_add (&s->stage.generations, 0x77, 5, &s->lineage);
 }
 
+/* What a secondary knew of its primary ends where its own writing begins. */
+static void
+test_generations_superseded (void **state)
+{
+  static const struct uuid writer = { { 1 } };
+  struct volume_generations table = { 0 };
+
+  (void) state;
+  generations_add (&table, 10, 1, &writer);
+  generations_add (&table, 11, 49, &writer);
+  generations_add (&table, 12, 55, &writer);
+  generations_add (&table, 13, 49, &writer);
+  assert_int_equal (table.count, 2);
+  assert_int_equal (generations_at (&table, 48), 10);
+  assert_int_equal (generations_at (&table, 60), 13);
+}
+
 static void
 test_super (void **state)
 {
@@ -863,6 +880,7 @@ main (void)
     cmocka_unit_test (test_marks),
     cmocka_unit_test (test_map_entries),
     cmocka_unit_test (test_flipped_bits_of_a_map_entry),
+    cmocka_unit_test (test_generations_superseded),
     cmocka_unit_test (test_super),
     cmocka_unit_test (test_salvage),
   };

@@ -276,7 +276,7 @@ volume_wait_durable (struct volume *v, uint64_t seq, unsigned timeout_ms)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
   wakes = j->wakes;
-  while (j->durable_point.seq <= seq && j->wakes == wakes && !j->failed)
+  while (j->durable_point.seq <= seq && j->wakes == wakes)
     if (pthread_cond_timedwait (&j->progress, &j->lock, &ts) == ETIMEDOUT)
       break;
   return j->durable_point.seq > seq;

@@ -56,18 +56,31 @@ stage_tables_remove (struct volume *v)
 }
 
 static int
-stage_tables_make (struct volume *v)
+stage_tables_make (struct volume *v, struct error *err)
 {
   unsigned slot = !v->super.map_slot;
 
   stage_tables_remove (v);
   if (table_create (v->io, v->dir, map_name (slot), MAP_MAGIC, volume_blocks (v),
-                    &v->super.uuid, NULL) == -1 ||
+                    &v->super.uuid, err) == -1 ||
       table_create (v->io, v->dir, births_name (slot), BIRTHS_MAGIC,
-                    volume_blocks (v), &v->super.uuid, NULL) == -1 ||
-      v->io->dir_sync (v->dir) == -1)
+                    volume_blocks (v), &v->super.uuid, err) == -1)
     return -1;
-  return stage_tables_open (v, NULL);
+  if (v->io->dir_sync (v->dir) == -1)
+    return error_set_errno (err, errno, "cannot sync '%s'", v->path);
+  return stage_tables_open (v, err);
+}
+
+/* As if they had never been made. */
+static void
+stage_tables_unmake (struct volume *v)
+{
+  int saved = errno;
+
+  table_close (&v->stage_map);
+  table_close (&v->stage_births);
+  stage_tables_remove (v);
+  errno = saved;
 }
 
 /* Count all that a map refers to in or out of its segments. */
@@ -121,8 +134,9 @@ begin (struct volume *v, const struct mark *mark)
 {
   struct volume_generations generations = v->super.stage.generations;
 
+  /* Made before the mark was appended, or this is a replay. */
   forget_stage (v);
-  if (stage_tables_make (v) == -1)
+  if (v->stage_map.file == NULL && stage_tables_make (v, NULL) == -1)
     return -1;
   v->super.stage = (struct stage) {
     .id = mark->stage_id, .since = mark->since, .start = mark->start,
@@ -312,8 +326,18 @@ change_stage (struct volume *v, enum format_record_type type,
     /* No checkpoint looks at the tables while they change. */
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
 
-    if (append_mark (v, type, mark, true, err) == -1)
+    /* A mark that cannot be carried out is the end of a volume: what it needs
+     * is there before it is written.
+     */
+    if (type == RECORD_STAGE_BEGIN && stage_tables_make (v, err) == -1) {
+      stage_tables_unmake (v);
       return -1;
+    }
+    if (append_mark (v, type, mark, true, err) == -1) {
+      if (!v->is_staging)
+        stage_tables_unmake (v);
+      return -1;
+    }
     continue_after (v, next);
   }
   if (checkpoint (v, false, err) == -1)
@@ -346,6 +370,8 @@ volume_stage_begin (struct volume *v, uint64_t id, uint64_t since_seq,
                       (unsigned long long) start_seq);
   if (journal_flush_applied (v) == -1)
     return append_failed (v, err, "begin a stage");
+  if (v->is_staging && stage_drop_locked (v, err) == -1)
+    return -1;
   mark.point = committed_point (v);
   return change_stage (v, RECORD_STAGE_BEGIN, &mark, &start, err);
 }

@@ -289,6 +289,9 @@ void
 generations_add (struct volume_generations *table, uint64_t id,
                  uint64_t first_seq, const struct uuid *writer)
 {
+  while (table->count > 0 &&
+         table->table[table->count - 1].first_seq >= first_seq)
+    table->count--;
   if (table->count == VOLUME_GENERATIONS_MAX) {
     memmove (&table->table[0], &table->table[1],
              (VOLUME_GENERATIONS_MAX - 1) * sizeof table->table[0]);

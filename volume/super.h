@@ -86,7 +86,10 @@ super_keep_shown (struct super *super)
 extern uint64_t generations_at (const struct volume_generations *table,
                                 uint64_t seq);
 
-/* Add a generation, letting the oldest go when the table is full. */
+/* Add a generation, letting the oldest go when the table is full.  Those that
+ * were to begin with FIRST_SEQ or later never became part of this disk: a
+ * promoted secondary knew of them from its primary.
+ */
 extern void generations_add (struct volume_generations *table, uint64_t id,
                              uint64_t first_seq, const struct uuid *writer);
 
