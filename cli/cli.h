@@ -338,6 +338,11 @@ extern const struct cli_option pair_modify_options[];
     "a peer that is silent so long is given up" },                      \
   { "proof", "TIME", false,                                             \
     "how long a silent primary's copy can prove that it lacks nothing" }
+/* disk.c: for how long flushes are held back, by its Detail; false: they are
+ * not.
+ */
+extern bool disk_hold_seconds (const json_t *detail, double *ret);
+
 struct mode_options {
   const char *mode, *on_peer_loss, *connections;
   char interval[24], dead[24], proof[24];

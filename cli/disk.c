@@ -146,10 +146,23 @@ disk_list (struct cli *cli)
   return table_print (t);
 }
 
+bool
+disk_hold_seconds (const json_t *detail, double *ret)
+{
+  const json_t *mode = json_object_get (detail, "mode");
+
+  if (!get_double (mode, "hold_ms", ret) || *ret <= 0)
+    return false;
+  *ret /= 1000;
+  return true;
+}
+
 /* The volume's own words, where the agent passes them on. */
 static void
 detail_facts (struct table *t, const json_t *detail)
 {
+  char hold_text[TEXT_SIZE];
+  double hold;
   const json_t *guest = json_object_get (detail, "guest");
   const json_t *errors = json_object_get (detail, "errors");
   const json_t *scrub = json_object_get (detail, "scrub");
@@ -182,6 +195,9 @@ detail_facts (struct table *t, const json_t *detail)
                  " found, %" PRIu64 " repaired", a, b, c);
   if (get_string (detail, "failure"))
     fact (t, "failure", get_string (detail, "failure"));
+  if (disk_hold_seconds (detail, &hold))
+    fact_printf (t, "flushes", "wait %s more, until the copy claims no more "
+                 "to have them all", seconds_format (hold, hold_text));
 }
 
 int

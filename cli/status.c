@@ -213,6 +213,8 @@ look_at_disk (struct status *s, const json_t *disk)
   const char *trouble = get_string (disk, "Trouble");
   CLEANUP_FREE char *show = NULL;
   uint64_t capacity, used, bad = 0, unread = 0;
+  char hold_text[TEXT_SIZE];
+  double hold;
 
   if (name == NULL)
     name = or_unknown (get_string (disk, "DiskId"));
@@ -220,6 +222,10 @@ look_at_disk (struct status *s, const json_t *disk)
   if (status && strcmp (status, "Error") == 0)
     attention (s, CRITICAL, "disk", name, show, "%s", failure ? failure
                : trouble ? trouble : "it cannot be used");
+  if (disk_hold_seconds (detail, &hold))
+    attention (s, WARNING, "disk", name, show, "flushes wait %s more, until "
+               "the copy claims no more to have them all",
+               seconds_format (hold, hold_text));
   get_uint (errors, "checksum", &bad);
   get_uint (errors, "read", &unread);
   if (bad + unread > 0)

@@ -211,8 +211,11 @@ source_to_json (struct disk *disk)
                     json_integer (NUMBER (left_ms)) : json_null ());
 }
 
+/* Null for a disk on its own, unless flushes still wait for what was promised
+ * to the copy that it had.
+ */
 static json_t *
-mode_to_json (struct disk *disk)
+mode_to_json (struct disk *disk, enum volume_role role)
 {
   struct sync_status s;
   struct linkfile link;
@@ -221,6 +224,9 @@ mode_to_json (struct disk *disk)
     return json_null ();
   disk_get_link (disk, &link);
   sync_get_status (disk->replication.sync, &s);
+  if (role != VOLUME_ROLE_PRIMARY && role != VOLUME_ROLE_SECONDARY &&
+      s.state != SYNC_ABANDONING)
+    return json_null ();
   return json_pack ("{s:s, s:s, s:i, s:i, s:I, s:s, s:I, s:I, s:I, s:o}",
                     "mode", s.settings.is_sync ? "sync" : "async",
                     "on_peer_loss",
@@ -392,7 +398,5 @@ disk_to_json (struct disk *disk)
                     link_to_json (disk) : json_null (),
                     "source", v.role == VOLUME_ROLE_SECONDARY ?
                     source_to_json (disk) : json_null (),
-                    "mode", v.role == VOLUME_ROLE_PRIMARY ||
-                    v.role == VOLUME_ROLE_SECONDARY ?
-                    mode_to_json (disk) : json_null ());
+                    "mode", mode_to_json (disk, v.role));
 }

@@ -27,7 +27,7 @@
 
 #define DOUBTS_MAX 65536u        /* looked at again in one go */
 #define SPAN 64u                 /* blocks asked for at once when rechecking */
-#define LOOKS 40u                /* at a block that is not settled ... */
+#define LOOKS 24u                /* at a block that is not settled ... */
 #define LOOK_MS 250              /* ... with so long between */
 #define COMMITS 3u               /* then a look after each of so many commits */
 #define WAIT_MS 500              /* for a peer that is away */

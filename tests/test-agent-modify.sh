@@ -80,4 +80,20 @@ is 'so it is' "$(pair_value a "$pair" RPO)" 8
 ok 'it starts again' pair_start
 ok 'and is normal' wait_status a "$pair" normal
 
+# The bandwidth that was paid for is the link's limit, live.
+api a StopDiskReplicaPair ReplicaPairId="$pair" >/dev/null
+wait_status a "$pair" stopped
+api a DeleteDiskReplicaPair ReplicaPairId="$pair" >/dev/null
+ok 'deleted' wait_for 30 pair_gone a "$pair"
+is_alone () { disk_is a "$disk_a" role standalone && disk_is b "$disk_b" role standalone; }
+ok 'both disks are free' wait_for 30 is_alone
+pair_make ChargeType=PREPAY Period=1 PeriodUnit=Month
+ok 'its default of 10240 kbit/s' wait_for 30 mode_is a "$disk_a" \
+  limit_bps 1280000
+pair_start >/dev/null
+wait_status a "$pair" normal
+ok 'another, while it runs' modify Bandwidth=20480
+ok 'at the source' wait_for 30 mode_is a "$disk_a" limit_bps 2560000
+ok 'at the destination' wait_for 30 mode_is b "$disk_b" limit_bps 2560000
+
 done_testing

@@ -6,6 +6,7 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 source "${0%/*}/link-functions.sh"
 
+forge=$top_builddir/tests/forge-unit
 set_interval () { ask "$a" link.mode "\"interval_seconds\":$1"; }
 
 # write_often TIMES: the same 64 blocks, what does not compress, flushed.
@@ -28,6 +29,10 @@ sites 64M
 pair
 link_start
 fill 1 20
+nbd_python "$(nbd_uri "$a" d)" '
+import os
+h.pwrite(os.urandom(65536), 8 << 20)
+h.flush()'
 ok 'synced' wait_synced
 set_interval 4
 is 'so it is set' "$(status "$a" d "s['mode']['interval_seconds']")" 4
@@ -64,6 +69,27 @@ set_interval 600
 ok 'it rests again' wait_for 10 rests 0
 write_often 5
 ok 'that is told, too' wait_for 10 knows $(($(committed) + 5))
+
+# What differs is brought while it rests.
+kill_pid "$b_pid"
+with_preload "$forge" forge "$b/d" 2050 >/dev/null || bail_out forge
+start_b
+ok 'connected, behind or not' wait_for 20 link_is \
+  "l['waits_for'] == 'interval'"
+ok 'repair' eval 'answers "\"ok\": ?true" "$a" \
+  "{\"op\":\"disk.verify\",\"disk\":\"d\",\"action\":\"start\",\"rate_bps\":0,\"repair\":true}"'
+verify_ended () { [ "$(status "$a" d "s['verify']['state']")" = done ]; }
+ok 'it ends' wait_for 60 verify_ended
+ok 'it found something' [ "$(status "$a" d "s['verify']['differing']")" -gt 0 ]
+is 'and repaired it' "$(status "$a" d "s['verify']['repaired']")" \
+  "$(status "$a" d "s['verify']['differing']")"
+set_interval 0
+ok 'all is there' wait_synced
+ok 'both disks are equal' same_content
+set_interval 600
+ok 'it rests once more' wait_for 10 rests 0
+write_often 5
+ok 'that is told' wait_for 10 knows $(($(committed) + 5))
 
 # A failover in the middle is one to the last commit point.
 seq=$(committed)

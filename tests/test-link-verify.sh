@@ -73,18 +73,23 @@ h = nbd.NBD()
 h.connect_uri(sys.argv[1])
 while True:
     for i in range(50):
-        # Between what differs, some blocks again and again.
-        block = r.choice((2048, 2049, r.randrange(2048, 15000)))
+        # Between what differs; some blocks again and again, if told so.
+        block = r.randrange(2048, 15000)
+        if len(sys.argv) > 3 and i % 2:
+            block = 2048 + i % 4
         h.pwrite(r.randbytes(4096), block * 4096)
     h.flush()
 PYTHON
-start load /usr/bin/python3 "$tmp/load.py" "$(nbd_uri "$a" d)" "$seed"
+start load /usr/bin/python3 "$tmp/load.py" "$(nbd_uri "$a" d)" "$seed" hot
 load=$started_pid
 ok 'verify beside a writer' verify_run '"rate_bps":0'
 ok 'it finds what differs, and only that' verify_is 'v["differing"] == 5 and
   v["ranges"] == [{"block": 100, "count": 3}, {"block": 900, "count": 1},
                   {"block": 15366, "count": 1}]'
 diag "changing: $(status "$a" d 's["verify"]["changing"]')"
+kill_pid "$load"
+start load /usr/bin/python3 "$tmp/load.py" "$(nbd_uri "$a" d)" "$seed"
+load=$started_pid
 ok 'it is repaired' verify_run '"rate_bps":0,"repair":true'
 ok 'all of it' verify_is 'v["differing"] == 5 and v["repaired"] == 5'
 ok 'nothing differs any more' verify_run '"rate_bps":0'
@@ -140,7 +145,7 @@ ok 'repaired' verify_run '"rate_bps":0,"repair":true'
 ok 'one block' verify_is 'v["differing"] == v["repaired"] == 1'
 ok 'in sync after it' wait_for 30 mode_is in-sync
 # With commits by interval what is newer here waits for the next one.
-ask "$a" link.mode '"mode":"async","interval_seconds":12'
+ask "$a" link.mode '"mode":"async","interval_seconds":8'
 ask "$b" link.mode '"mode":"async"'
 resting () { link_is "l['waits_for'] == 'interval'"; }
 ok 'commits by interval' wait_for 30 resting

@@ -8,7 +8,7 @@ source "${0%/*}/link-functions.sh"
 source "${0%/*}/sync-functions.sh"
 
 claim () { revive_b; status "$b" d "s['source']['rpo_zero']"; }
-reason () { status "$b" d "s['source']['rpo_zero_reason']"; }
+reason () { revive_b; status "$b" d "s['source']['rpo_zero_reason']"; }
 claims () { [ "$(claim)" = "$1" ]; }
 
 # watch_both BEFORE: more flushes than those are answered in the end, and no
@@ -50,8 +50,8 @@ sites 64M
 proxy_start
 pair
 ask "$a" link.mode '"mode":"sync","on_peer_loss":"suspend","proof_seconds":3'
+is 'before: no promise' "$(reason)" no-promise
 link_start '"dead_seconds":2'
-is 'async: no promise' "$(reason)" no-promise
 ok 'in sync' wait_mode in-sync
 kill_b
 start_b
@@ -80,7 +80,15 @@ loses 'stop and restart' restarted
 link_start '"dead_seconds":2'
 
 # The pair is no more here; the disk serves its guests on its own.
-loses clear ask "$a" pair.clear
+ended ()
+{
+  ask "$a" pair.clear
+  is 'the end of the pair: it is told why flushes wait' \
+    "$(status "$a" d "s['role'], s['mode']['state']")" \
+    "('standalone', 'abandoning')"
+}
+loses clear ended
+is 'afterwards there is no mode' "$(status "$a" d "s['mode']")" None
 ask "$b" promote '"fence":2'
 is 'a failover says so' "$(loss "l['rpo_zero']")" unknown
 refused 'nonsense is refused' bad-request \

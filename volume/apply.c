@@ -54,6 +54,27 @@ note_zero (struct volume *v, uint64_t offset)
                     .is_without_zeros, false, __ATOMIC_RELAXED);
 }
 
+/* What the guest just wrote: where its units are is still known. */
+static bool
+apply_pending (struct volume *v, const struct record *record,
+               uint64_t body_offset)
+{
+  const struct target to = target_of (v);
+  uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
+  uint32_t i;
+
+  if (record->nblocks > VOLUME_RECORD_BLOCKS_MAX ||
+      !pending_get_version (&v->pending, record->block, record->nblocks,
+                            record->seq, entry))
+    return false;
+  for (i = 0; i < record->nblocks; ++i) {
+    if (entry_kind (entry[i]) == ENTRY_ZERO)
+      note_zero (v, body_offset);
+    store_entry (v, &to, record->block + i, record->seq, entry[i]);
+  }
+  return true;
+}
+
 static int
 apply_units (struct volume *v, const struct record *record, const void *body,
              uint64_t body_offset)
@@ -154,7 +175,8 @@ apply_record (struct volume *v, const struct record *record,
   switch (record->type) {
   case RECORD_WRITE:
     note_generation (v, record);
-    if (apply_units (v, record, body, body_offset) == -1)
+    if (!apply_pending (v, record, body_offset) &&
+        apply_units (v, record, body, body_offset) == -1)
       return -1;
     pending_remove (&v->pending, record->block, record->nblocks, record->seq);
     break;

@@ -17,6 +17,8 @@
 #include "clock.h"
 #include "volume-internal.h"
 
+#define PREFETCH_SEGMENTS 16u    /* at most, of those written last */
+
 /* Up to where everything is applied, and the super as of there. */
 static uint64_t
 snapshot (struct volume *v, struct super *ret)
@@ -139,79 +141,10 @@ checkpoint_opening (struct volume *v, struct error *err)
  * in its last batch is told apart from a torn tail.
  */
 
-static uint64_t
-count_prepared (const struct volume *v)
-{
-  uint64_t i, ready = 0;
-
-  for (i = 0; i < segments_count (&v->segments); ++i)
-    ready += segment_lap (&v->segments, i) == 0 &&
-      v->segments.table[i].is_prepared;
-  return ready;
-}
-
-/* Zero-fill one more segment.  False: there is none, or it failed. */
-static bool
-prepare_one_locked (struct volume *v)
-{
-  struct journal *j = &v->journal;
-  uint64_t segment = segments_find_free (&v->segments, false);
-  int r, saved;
-
-  if (segment == SEGMENT_NONE)
-    return false;
-  pthread_mutex_unlock (&j->lock);
-  r = v->io->zero_fill (j->file, segment * v->segments.size,
-                        v->segments.size);
-  saved = errno;
-  pthread_mutex_lock (&j->lock);
-  if (r == 0)
-    v->segments.table[segment].is_prepared = true;
-  errno = saved;
-  return r == 0;
-}
-
-/* Some are always kept ready.  Whenever writers were faster than that, twice
- * as many are from then on: they are made in the pauses, and the next burst
- * has the device for itself.
- */
-static void
-prepare_locked (struct volume *v)
-{
-  struct journal *j = &v->journal;
-  uint64_t ready = count_prepared (v);
-
-  if (ready == 0 && j->spare_segments < cleaner_low (v))
-    j->spare_segments *= 2;
-  for (; ready < SEGMENTS_PREPARED && !j->is_stopping && !j->failed &&
-         !j->prepare_failed; ++ready) {
-    errno = 0;
-    if (!prepare_one_locked (v)) {
-      j->prepare_failed = errno;
-      pthread_cond_broadcast (&j->progress);
-      return;
-    }
-    pthread_cond_broadcast (&j->progress);
-  }
-}
-
-static void
-prepare_spare_locked (struct volume *v)
-{
-  struct journal *j = &v->journal;
-
-  if (j->is_stopping || j->failed || j->prepare_failed ||
-      j->tail != j->head || count_prepared (v) >= j->spare_segments)
-    return;
-  if (prepare_one_locked (v))
-    j->is_maintenance_due = true;        /* perhaps another one */
-  else
-    j->spare_segments = SEGMENTS_PREPARED;
-}
-
 /* Direct writes leave nothing in the page cache.  What was just written is
  * likely to be read, and when it leaves the staging ring it should be found
- * there, as it would be on a buffered file.
+ * there, as it would be on a buffered file.  Of what was written in bulk only
+ * the end is fetched, and in the pause after it.
  */
 static void
 prefetch_locked (struct volume *v)
@@ -219,7 +152,11 @@ prefetch_locked (struct volume *v)
   struct journal *j = &v->journal;
   uint64_t segment;
 
-  for (; j->prefetched + 1 < j->lap; ++j->prefetched) {
+  if (j->is_hurried)
+    return;
+  if (j->prefetched + PREFETCH_SEGMENTS < j->lap)
+    j->prefetched = j->lap - PREFETCH_SEGMENTS;
+  for (; j->prefetched + 1 < j->lap && !j->is_hurried; ++j->prefetched) {
     segment = segments_find_lap (&v->segments, j->prefetched + 1);
     if (segment == SEGMENT_NONE)
       continue;
@@ -256,9 +193,11 @@ checkpoint_maintainer (void *volume)
       continue;
     }
     j->is_maintenance_due = false;
-    prepare_locked (v);
+    if (j->tail == j->head)
+      j->is_hurried = false;
+    spare_prepare_locked (v);
     prefetch_locked (v);
-    prepare_spare_locked (v);
+    spare_prepare_more_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
       v->checkpoint_bytes;

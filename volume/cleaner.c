@@ -39,6 +39,7 @@
 #define ROUND_SEGMENTS 16u
 #define ROUND_READ (UINT64_C (128) << 20)   /* of segments read for it */
 #define LEAD_MAX 64u             /* free segments: with more it rests */
+#define DEAD_MIN 8u              /* segments worth a checkpoint */
 #define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
@@ -84,6 +85,16 @@ may_be_cleaned (struct volume *v, uint64_t i, uint64_t pinned_lap)
     return lap != v->cold.lap || v->cold.is_segment_closed;
   return lap < pinned_lap &&
     position_of (v, lap + 1, 0) <= v->journal.applied_position;
+}
+
+/* Is there nothing in segment I that is needed?  Then it need not be read. */
+static bool
+is_dead (const struct volume *v, uint64_t i)
+{
+  const struct segment *s = &v->segments.table[i];
+
+  return __atomic_load_n (&s->live, __ATOMIC_RELAXED) == 0 &&
+    __atomic_load_n (&s->is_without_zeros, __ATOMIC_RELAXED);
 }
 
 static double
@@ -133,7 +144,7 @@ best_segment (struct volume *v, double max_live, bool is_short)
     if (!may_be_cleaned (v, i, pinned))
       continue;
     u = live_part (v, i);
-    if (u > max_live)
+    if (u > max_live || (max_live == 0 && !is_dead (v, i)))
       continue;
     age = v->journal.lap - v->segments.table[i].born + 1;
     score = (1 - u) * age / (1 + u);
@@ -145,6 +156,20 @@ best_segment (struct volume *v, double max_live, bool is_short)
     }
   }
   return best;
+}
+
+/* Enough segments that cost nothing to have them written again, which is
+ * better than to write fresh ones?
+ */
+static bool
+has_dead_locked (struct volume *v)
+{
+  uint64_t pinned = pinned_lap_locked (v, false), i;
+  unsigned n = 0;
+
+  for (i = 0; i < segments_count (&v->segments) && n < DEAD_MIN; ++i)
+    n += may_be_cleaned (v, i, pinned) && is_dead (v, i);
+  return n == DEAD_MIN;
 }
 
 /* ------------------------------------------------------------------ */
@@ -363,7 +388,9 @@ segment_being_read (void *opaque, uint64_t lap)
   return lap == h->lap ? h->segment : SEGMENT_NONE;
 }
 
-/* All that is live in segment I, batch by batch.  As take_batch. */
+/* All that is live in segment I, batch by batch.  As take_batch; -1 also
+ * where there is no memory to read ahead.
+ */
 static int
 take_segment (struct volume *v, struct haul *h, uint64_t i)
 {
@@ -373,10 +400,12 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
   struct batch batch;
   int state;
 
-  if (live_part (v, i) == 0 &&
-      __atomic_load_n (&v->segments.table[i].is_without_zeros,
-                       __ATOMIC_RELAXED))
-    return 0;                  /* nothing in it is needed: not even read */
+  if (is_dead (v, i))
+    return 0;
+  if (h->ahead.io == NULL &&
+      ahead_init (&h->ahead, v->io, v->journal.file, size,
+                  segment_being_read, h) == -1)
+    return -1;
 
   h->lap = segment_lap (&v->segments, i);
   h->segment = i;
@@ -559,13 +588,12 @@ free_segments (struct volume *v)
 {
   struct journal *j = &v->journal;
   struct segments *s = &v->segments;
-  uint64_t i, ready = 0;
+  uint64_t i, ready;
   bool punch;
 
   if (checkpoint (v, false, NULL) == -1)
     return -1;
-  for (i = 0; i < segments_count (s); ++i)
-    ready += segment_lap (s, i) == 0 && s->table[i].is_prepared;
+  ready = segments_count_ready (s, GROUND_WRITTEN);
   for (i = 0; i < segments_count (s); ++i) {
     if (!s->table[i].is_cleaned)
       continue;
@@ -575,7 +603,7 @@ free_segments (struct volume *v)
 
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
     s->table[i].is_cleaned = false;
-    s->table[i].is_prepared = !punch;
+    s->table[i].ground = punch ? GROUND_NONE : GROUND_WRITTEN;
     s->table[i].live = 0;
     __atomic_store_n (&s->table[i].lap, 0, __ATOMIC_RELEASE);
     j->is_exhausted = false;
@@ -607,9 +635,6 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   unsigned n = 0, k;
   int state;
 
-  if (ahead_init (&h->ahead, v->io, v->journal.file, v->segments.size,
-                  segment_being_read, h) == -1)
-    return -1;
   h->read = 0;
   while (n < ROUND_SEGMENTS && h->read < ROUND_READ) {
     i = best_segment (v, max_live, is_short);
@@ -696,7 +721,8 @@ cleaner_thread (void *volume)
   struct haul haul = { 0 };
   uint64_t seen = 0, until;
   struct timespec ts;
-  bool is_short, tidy;
+  bool is_short, tidy, dead;
+  double max_live;
   int r;
 
   live_count_beside_guests (v);
@@ -712,7 +738,8 @@ cleaner_thread (void *volume)
     }
     is_short = segments_count_free (&v->segments) < cleaner_low (v);
     tidy = seen == j->next_seq && is_worth_tidying_locked (v);
-    if (j->failed || (!is_short && !tidy)) {
+    dead = !is_short && !tidy && has_dead_locked (v);
+    if (j->failed || (!is_short && !tidy && !dead)) {
       seen = j->next_seq;
       until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
       ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
@@ -720,7 +747,8 @@ cleaner_thread (void *volume)
       continue;
     }
     pthread_mutex_unlock (&j->lock);
-    r = clean (v, &haul, is_short ? 1 - GAIN_MIN : 1 - TIDY_DEAD, is_short);
+    max_live = is_short ? 1 - GAIN_MIN : tidy ? 1 - TIDY_DEAD : 0;
+    r = clean (v, &haul, max_live, is_short);
     pthread_mutex_lock (&j->lock);
     if (r == 1)
       continue;

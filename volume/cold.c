@@ -119,10 +119,10 @@ take_segment (struct volume *v)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
   for (;;) {
-    segment = segments_find_free (&v->segments, true);
+    segment = segments_find_ready (&v->segments);
     if (segment != SEGMENT_NONE || j->is_stopping || j->failed ||
         j->prepare_failed ||
-        segments_find_free (&v->segments, false) == SEGMENT_NONE)
+        segments_find_free (&v->segments, GROUND_NONE) == SEGMENT_NONE)
       break;
     j->is_maintenance_due = true;
     pthread_cond_signal (&j->maintainer_cond);
@@ -132,7 +132,6 @@ take_segment (struct volume *v)
     errno = ENOSPC;
     return SEGMENT_NONE;
   }
-  v->segments.table[segment].is_prepared = false;
   v->segments.table[segment].born = j->lap;
   v->segments.table[segment].is_without_zeros = true;
   __atomic_store_n (&v->segments.table[segment].first_seq, 0,

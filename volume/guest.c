@@ -264,20 +264,19 @@ static int
 make_units_pending (struct volume *v, const struct packed *p, uint64_t seq,
                     const struct journal_slot *slot)
 {
-  uint64_t base = slot->offset + sizeof (struct format_record), entry;
+  uint64_t base = slot->offset + sizeof (struct format_record);
+  uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
   uint32_t size;
   unsigned i;
 
   for (i = 0; i < p->count; ++i) {
     size = p->at[i + 1] - p->at[i];
     if (size == sizeof (struct format_unit))
-      entry = entry_zero (p->block + i, seq);
+      entry[i] = entry_zero (p->block + i, seq);
     else
-      entry = entry_data (p->block + i, seq, base + p->at[i], size);
-    if (pending_put (&v->pending, p->block + i, seq, entry) == -1)
-      return -1;
+      entry[i] = entry_data (p->block + i, seq, base + p->at[i], size);
   }
-  return 0;
+  return pending_put (&v->pending, p->block, p->count, seq, entry);
 }
 
 static int
@@ -385,6 +384,7 @@ zero_blocks (struct volume *v, uint64_t block, uint32_t count, bool is_trim,
   };
   struct journal_slot slot;
   range_lock_held held;
+  uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
   bool remembered = count <= VOLUME_RECORD_BLOCKS_MAX;
   uint32_t i;
   int ret;
@@ -396,8 +396,9 @@ zero_blocks (struct volume *v, uint64_t block, uint32_t count, bool is_trim,
     record_encode (&r, position_seed (v->super.journal_salt, slot.position),
                    (struct format_record *) slot.memory);
     for (i = 0; remembered && i < count; ++i)
-      remembered = pending_put (&v->pending, block + i, r.seq,
-                                entry_zero (block + i, r.seq)) == 0;
+      entry[i] = entry_zero (block + i, r.seq);
+    remembered = remembered &&
+      pending_put (&v->pending, block, count, r.seq, entry) == 0;
     journal_filled (v, &slot);
     *ret_batch = slot.batch + 1;
     if (!remembered)

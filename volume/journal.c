@@ -547,7 +547,6 @@ write_header_locked (struct volume *v, uint64_t segment)
   j->offset = FORMAT_PAGE;
   j->is_segment_closed = false;
   j->summary = (struct segment_summary) { .lap = j->lap };
-  v->segments.table[segment].is_prepared = false;
   v->segments.table[segment].born = j->lap;
   v->segments.table[segment].is_without_zeros = true;
   __atomic_store_n (&v->segments.table[segment].first_seq, j->next_seq,
@@ -616,7 +615,9 @@ rotate_locked (struct volume *v, enum journal_how how)
     return 0;
   }
   free_segments = segments_count_free (&v->segments);
-  if (free_segments < cleaner_low (v))
+  if (free_segments < cleaner_low (v) ||
+      segments_count_ready (&v->segments, GROUND_WRITTEN) <
+      j->spare_segments)
     pthread_cond_signal (&j->cleaner_cond);
   if (how != JOURNAL_MARK && free_segments <= SEGMENTS_RESERVED) {
     if (!is_exhausted_locked (v)) {
@@ -626,9 +627,9 @@ rotate_locked (struct volume *v, enum journal_how how)
     errno = ENOSPC;
     return -1;
   }
-  segment = segments_find_free (&v->segments, true);
+  segment = segments_find_ready (&v->segments);
   if (segment == SEGMENT_NONE) {
-    if (segments_find_free (&v->segments, false) == SEGMENT_NONE ||
+    if (segments_find_free (&v->segments, GROUND_NONE) == SEGMENT_NONE ||
         j->prepare_failed) {
       j->prepare_failed = 0;
       errno = ENOSPC;
@@ -643,6 +644,7 @@ rotate_locked (struct volume *v, enum journal_how how)
   if (!j->is_segment_closed)
     write_summary_locked (v);
   write_header_locked (v, segment);
+  spare_note_rotation_locked (v);
   j->is_maintenance_due = true;
   pthread_cond_signal (&j->maintainer_cond);
 

@@ -12,6 +12,7 @@
 #include "pending.h"
 
 #define CAPACITY_MIN 64u
+#define REGION_BLOCKS (UINT64_C (1) << PENDING_REGION_SHIFT)
 
 int
 pending_init (struct pending *pending)
@@ -59,11 +60,19 @@ stripe_of (struct pending *pending, uint64_t block)
   return &pending->stripe[hash (block >> PENDING_REGION_SHIFT) % PENDING_STRIPES];
 }
 
+/* Where BLOCK is looked for first: beside its neighbours in the region. */
+static uint32_t
+home_of (const struct pending_stripe *s, uint64_t block)
+{
+  return ((hash (block >> PENDING_REGION_SHIFT) >> 16) +
+          block % REGION_BLOCKS) & (s->capacity - 1);
+}
+
 /* Where BLOCK is, or the empty slot where it would go. */
 static uint32_t
 find (const struct pending_stripe *s, uint64_t block)
 {
-  uint32_t i = (hash (block) >> 16) & (s->capacity - 1);
+  uint32_t i = home_of (s, block);
 
   while (s->slot[i].block != 0 && s->slot[i].block != block + 1)
     i = (i + 1) & (s->capacity - 1);
@@ -89,22 +98,48 @@ grow (struct pending_stripe *s)
   return 0;
 }
 
-int
-pending_put (struct pending *pending, uint64_t block, uint64_t seq,
-             uint64_t entry)
+/* How many of COUNT blocks from BLOCK on are in BLOCK's region. */
+static uint64_t
+in_region (uint64_t block, uint64_t count)
 {
-  struct pending_stripe *s = stripe_of (pending, block);
+  uint64_t left = REGION_BLOCKS - block % REGION_BLOCKS;
+
+  return count < left ? count : left;
+}
+
+static int
+put_in_stripe (struct pending_stripe *s, uint64_t block, uint64_t count,
+               uint64_t seq, const uint64_t *entry)
+{
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
   struct pending_slot *slot;
+  uint64_t i;
 
-  if (s->count * 4 >= s->capacity * 3 && grow (s) == -1)
-    return -1;
-  slot = &s->slot[find (s, block)];
-  if (slot->block == 0)
-    __atomic_store_n (&s->count, s->count + 1, __ATOMIC_RELEASE);
-  else if (slot->seq > seq)
-    return 0;
-  *slot = (struct pending_slot) { block + 1, seq, entry };
+  for (i = 0; i < count; ++i) {
+    if (s->count * 4 >= s->capacity * 3 && grow (s) == -1)
+      return -1;
+    slot = &s->slot[find (s, block + i)];
+    if (slot->block == 0)
+      __atomic_store_n (&s->count, s->count + 1, __ATOMIC_RELEASE);
+    else if (slot->seq > seq)
+      continue;
+    *slot = (struct pending_slot) { block + i + 1, seq, entry[i] };
+  }
+  return 0;
+}
+
+int
+pending_put (struct pending *pending, uint64_t block, uint64_t count,
+             uint64_t seq, const uint64_t *entry)
+{
+  uint64_t n;
+
+  for (; count > 0; block += n, entry += n, count -= n) {
+    n = in_region (block, count);
+    if (put_in_stripe (stripe_of (pending, block), block, n, seq, entry) ==
+        -1)
+      return -1;
+  }
   return 0;
 }
 
@@ -118,7 +153,7 @@ remove_at (struct pending_stripe *s, uint32_t hole)
     i = (i + 1) & mask;
     if (s->slot[i].block == 0)
       break;
-    home = (hash (s->slot[i].block - 1) >> 16) & mask;
+    home = home_of (s, s->slot[i].block - 1);
     /* May the entry at i move to the hole without passing its home? */
     if (((i - home) & mask) >= ((i - hole) & mask)) {
       s->slot[hole] = s->slot[i];
@@ -133,26 +168,57 @@ void
 pending_remove (struct pending *pending, uint64_t block, uint64_t count,
                 uint64_t seq)
 {
-  uint64_t end = block + count, region_end;
   struct pending_stripe *s;
+  uint64_t n, k;
   uint32_t i;
 
-  while (block < end) {
+  for (; count > 0; block += n, count -= n) {
+    n = in_region (block, count);
     s = stripe_of (pending, block);
-    region_end = ((block >> PENDING_REGION_SHIFT) + 1) << PENDING_REGION_SHIFT;
-    if (region_end > end)
-      region_end = end;
-    if (__atomic_load_n (&s->count, __ATOMIC_ACQUIRE) != 0) {
-      ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+    if (__atomic_load_n (&s->count, __ATOMIC_ACQUIRE) == 0)
+      continue;
 
-      for (; block < region_end && s->count > 0; ++block) {
-        i = find (s, block);
-        if (s->slot[i].block != 0 && s->slot[i].seq <= seq)
-          remove_at (s, i);
-      }
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+    for (k = 0; k < n && s->count > 0; ++k) {
+      i = find (s, block + k);
+      if (s->slot[i].block != 0 && s->slot[i].seq <= seq)
+        remove_at (s, i);
     }
-    block = region_end;
   }
+}
+
+static bool
+get_version_in_stripe (struct pending_stripe *s, uint64_t block,
+                       uint64_t count, uint64_t seq, uint64_t *ret_entry)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
+  const struct pending_slot *slot;
+  uint64_t i;
+
+  if (s->count < count)
+    return false;
+  for (i = 0; i < count; ++i) {
+    slot = &s->slot[find (s, block + i)];
+    if (slot->block == 0 || slot->seq != seq)
+      return false;
+    ret_entry[i] = slot->entry;
+  }
+  return true;
+}
+
+bool
+pending_get_version (struct pending *pending, uint64_t block, uint64_t count,
+                     uint64_t seq, uint64_t *ret_entry)
+{
+  uint64_t n;
+
+  for (; count > 0; block += n, ret_entry += n, count -= n) {
+    n = in_region (block, count);
+    if (!get_version_in_stripe (stripe_of (pending, block), block, n, seq,
+                                ret_entry))
+      return false;
+  }
+  return true;
 }
 
 bool

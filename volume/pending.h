@@ -37,11 +37,19 @@ struct pending {
 extern int pending_init (struct pending *pending);
 extern void pending_release (struct pending *pending);
 
-/* Record that BLOCK's version SEQ is ENTRY, unless a newer one is known.
- * -1 (ENOMEM): it was not recorded.
+/* Record that version SEQ of the COUNT blocks from BLOCK on is ENTRY[0],
+ * ENTRY[1] ..., except where a newer one is known.  -1 (ENOMEM): not all of
+ * it was recorded.
  */
 extern int pending_put (struct pending *pending, uint64_t block,
-                        uint64_t seq, uint64_t entry);
+                        uint64_t count, uint64_t seq, const uint64_t *entry);
+
+/* The entries of version SEQ of the COUNT blocks from BLOCK on.  False: of
+ * some block there is a newer version here, or none.
+ */
+extern bool pending_get_version (struct pending *pending, uint64_t block,
+                                 uint64_t count, uint64_t seq,
+                                 uint64_t *ret_entry);
 
 /* The map now shows version SEQ of the blocks [BLOCK, BLOCK+COUNT). */
 extern void pending_remove (struct pending *pending, uint64_t block,

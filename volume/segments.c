@@ -139,15 +139,25 @@ segments_find_lap (const struct segments *segments, uint64_t lap)
 }
 
 uint64_t
-segments_find_free (const struct segments *segments, bool prepared)
+segments_find_free (const struct segments *segments,
+                    enum segment_ground ground)
 {
   uint64_t i;
 
   for (i = 0; i < segments_count (segments); ++i)
     if (segment_lap (segments, i) == 0 &&
-        segments->table[i].is_prepared == prepared)
+        segments->table[i].ground == ground)
       return i;
   return SEGMENT_NONE;
+}
+
+uint64_t
+segments_find_ready (const struct segments *segments)
+{
+  uint64_t i = segments_find_free (segments, GROUND_WRITTEN);
+
+  return i != SEGMENT_NONE ? i
+    : segments_find_free (segments, GROUND_RESERVED);
 }
 
 uint64_t
@@ -167,5 +177,17 @@ segments_count_free (const struct segments *segments)
 
   for (i = 0; i < segments_count (segments); ++i)
     n += segment_lap (segments, i) == 0;
+  return n;
+}
+
+uint64_t
+segments_count_ready (const struct segments *segments,
+                      enum segment_ground ground)
+{
+  uint64_t i, n = 0;
+
+  for (i = 0; i < segments_count (segments); ++i)
+    n += segment_lap (segments, i) == 0 &&
+      segments->table[i].ground >= ground;
   return n;
 }

@@ -21,11 +21,16 @@
 
 #define SEGMENT_NONE UINT64_MAX
 
+/* What is under a free segment.  Appending is fastest where blocks were
+ * written before; where there is no space yet it may fail.
+ */
+enum segment_ground { GROUND_NONE, GROUND_RESERVED, GROUND_WRITTEN };
+
 struct segment {
   uint64_t lap;                /* atomic: readers look at it */
   uint64_t first_seq;
   uint32_t live;               /* atomic, granules */
-  bool is_prepared;            /* free, and its blocks are there */
+  enum segment_ground ground;  /* while it is free */
   bool is_victim;              /* the cleaner is at it */
   bool is_cleaned;             /* nothing in it is needed: free with the next
                                   checkpoint (set under checkpoint_lock, for
@@ -69,10 +74,17 @@ extern int segments_save (const struct segments *segments,
 extern uint64_t segments_find_lap (const struct segments *segments,
                                    uint64_t lap);
 
-/* A free segment, prepared ones first, or SEGMENT_NONE. */
+/* A free segment on GROUND, or SEGMENT_NONE. */
 extern uint64_t segments_find_free (const struct segments *segments,
-                                    bool prepared);
+                                    enum segment_ground ground);
 extern uint64_t segments_count_free (const struct segments *segments);
+
+/* The best one to append to, or SEGMENT_NONE. */
+extern uint64_t segments_find_ready (const struct segments *segments);
+
+/* Free segments on GROUND or better. */
+extern uint64_t segments_count_ready (const struct segments *segments,
+                                      enum segment_ground ground);
 
 /* Bytes that the map refers to, in all segments. */
 extern uint64_t segments_live (const struct segments *segments);

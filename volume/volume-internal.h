@@ -126,6 +126,8 @@ struct journal {
   pthread_cond_t committer_cond, maintainer_cond;
   bool is_maintenance_due;
   uint64_t spare_segments;     /* to be made ready in pauses */
+  uint64_t rotated_ns;         /* when the last segment was begun */
+  bool is_hurried;             /* segments are filled in quick succession */
   int prepare_failed;          /* errno of the last try to make a segment
                                   ready; writers see ENOSPC once for each */
   pthread_t thread[JOURNAL_THREADS];
@@ -304,6 +306,15 @@ extern int checkpoint (struct volume *v, bool is_clean, struct error *err);
  */
 extern int checkpoint_opening (struct volume *v, struct error *err);
 extern void *checkpoint_maintainer (void *volume);
+
+/* --- spare.c ------------------------------------------------------ */
+
+/* Another segment is begun: how fast do they go? */
+extern void spare_note_rotation_locked (struct volume *v);
+
+/* What the writer needs next, and what may wait for a pause: one more. */
+extern void spare_prepare_locked (struct volume *v);
+extern void spare_prepare_more_locked (struct volume *v);
 
 /* --- recover.c ---------------------------------------------------- */
 
