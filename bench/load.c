@@ -312,6 +312,33 @@ print_ticks (struct load *l)
   }
 }
 
+/* With --rate: when the next request may be sent, at the earliest. */
+static uint64_t
+next_issue_ns (const struct load *l)
+{
+  return l->start_ns +
+    (uint64_t) ((double) l->issued / l->opt->rate * NS_PER_SEC);
+}
+
+static bool
+is_early (const struct load *l)
+{
+  return l->opt->rate && clock_mono_ns () < next_issue_ns (l);
+}
+
+/* How long poll may sleep: at most to the next request of a limited rate. */
+static int
+poll_ms (const struct load *l)
+{
+  uint64_t now = clock_mono_ns (), next;
+
+  if (l->opt->rate == 0 || l->idle_count == 0)
+    return 1000;
+  next = next_issue_ns (l);
+  return next <= now ? 0 : next - now < NS_PER_SEC ?
+    (int) ((next - now) / NS_PER_MSEC) + 1 : 1000;
+}
+
 /* Wait for the sockets and let libnbd move on; completions run in here. */
 static int
 turn (struct load *l, struct error *err)
@@ -327,7 +354,7 @@ turn (struct load *l, struct error *err)
       (dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0);
     l->fds[i].revents = 0;
   }
-  if (poll (l->fds, l->opt->connections, 1000) == -1 && errno != EINTR)
+  if (poll (l->fds, l->opt->connections, poll_ms (l)) == -1 && errno != EINTR)
     return error_set_errno (err, errno, "cannot poll");
   for (i = 0; i < l->opt->connections; ++i) {
     r = 0;
@@ -410,10 +437,10 @@ run_requests (struct load *l, struct error *err)
     if (is_over (l))
       return drain (l, err);
     while (l->idle_count > 0 && !is_flush_due (l) && !is_all_issued (l) &&
-           !l->is_connection_lost)
+           !is_early (l) && !l->is_connection_lost)
       if (!issue (l))
         break;
-    if (l->in_flight > 0 && turn (l, err) == -1)
+    if ((l->in_flight > 0 || is_early (l)) && turn (l, err) == -1)
       return -1;
   }
 }

@@ -34,6 +34,7 @@ struct load_options {
   bool is_fua;
   double seconds;               /* 0: no limit */
   uint64_t ops;                 /* 0: no limit */
+  uint64_t rate;                /* requests a second at most; 0: no limit */
   uint64_t seed;
   bool is_final_flush;
   bool is_verify;

@@ -39,6 +39,7 @@ static const char usage_text[] =
   "      --final-flush      flush at the end and report with and without it\n"
   "  -t, --time SECONDS     (5, unless --ops or --once)\n"
   "  -n, --ops N            stop after N requests\n"
+  "      --rate N           at most N requests a second\n"
   "      --once             one pass over the area\n"
   "  -s, --size SIZE        area used, from the start of the disk (all)\n"
   "  -p, --pattern P        half, random or zero (half)\n"
@@ -68,8 +69,8 @@ static const struct workload workloads[] = {
 };
 
 enum {
-  OPT_FUA = 256, OPT_FINAL_FLUSH, OPT_ONCE, OPT_SEED, OPT_VERIFY, OPT_LEDGER,
-  OPT_KEEP_GOING, OPT_SERVER_PID, OPT_LOG,
+  OPT_FUA = 256, OPT_FINAL_FLUSH, OPT_ONCE, OPT_RATE, OPT_SEED, OPT_VERIFY,
+  OPT_LEDGER, OPT_KEEP_GOING, OPT_SERVER_PID, OPT_LOG,
 };
 
 static const struct option long_options[] = {
@@ -84,6 +85,7 @@ static const struct option long_options[] = {
   { "time", required_argument, NULL, 't' },
   { "ops", required_argument, NULL, 'n' },
   { "once", no_argument, NULL, OPT_ONCE },
+  { "rate", required_argument, NULL, OPT_RATE },
   { "size", required_argument, NULL, 's' },
   { "pattern", required_argument, NULL, 'p' },
   { "seed", required_argument, NULL, OPT_SEED },
@@ -183,6 +185,7 @@ parse_option (struct load_options *o, const struct workload **ret_workload,
   case OPT_FUA: o->is_fua = true; break;
   case OPT_FINAL_FLUSH: o->is_final_flush = true; break;
   case OPT_ONCE: o->is_one_pass = true; break;
+  case OPT_RATE: o->rate = parse_size ("rate", optarg, 1, 1u << 30); break;
   case OPT_SEED: o->seed = parse_size ("seed", optarg, 0, INT64_MAX); break;
   case OPT_VERIFY: o->is_verify = true; break;
   case OPT_LEDGER:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Random writes to a disk until it is told to end (SIGTERM).
 
-link-load.py URI SEED [BLOCKS]
+link-load.py URI SEED [BLOCKS [FIRST]]
 
 Sizes from 4 KiB to 256 KiB, zeros and trims among them, a flush now and then,
-in the first BLOCKS of 4 KiB (all).
+in BLOCKS of 4 KiB (all) from FIRST (0) on.
 When the server goes away it waits for it to come back.
 """
 import random
@@ -16,6 +16,7 @@ import nbd
 
 uri, seed = sys.argv[1], int(sys.argv[2])
 limit = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 60
+first = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 r = random.Random(seed)
 ended = False
 
@@ -27,7 +28,7 @@ def end(_signal, _frame):
 
 def step(h, blocks):
     n = r.choice((1, 1, 1, 2, 8, 64))
-    at = r.randrange(blocks - n) * 4096
+    at = (first + r.randrange(blocks - n)) * 4096
     kind = r.randrange(12)
     if kind == 0:
         h.zero(n * 4096, at)
@@ -45,7 +46,7 @@ while not ended:
     try:
         h = nbd.NBD()
         h.connect_uri(uri)
-        blocks = min(limit, h.get_size() // 4096)
+        blocks = min(limit, h.get_size() // 4096 - first)
         while not ended:
             step(h, blocks)
         h.flush()

@@ -11,7 +11,8 @@
  *
  *   writer verify URI OFFSET LENGTH SEED LOG [POINT_NS]
  *     The area must be exactly what it was after some write M: writes 1 to M
- *     all there, none garbled, none after it.  M must cover every flush
+ *     all there (of M a part, if no flush covers it), none garbled, none after
+ *     it.  M must cover every flush
  *     that was acknowledged before POINT_NS (wall clock), and no write that
  *     was sent after it; without POINT_NS every flush in LOG.
  *
@@ -182,28 +183,55 @@ newest_write (const struct area *a, const uint8_t *buf)
   return newest;
 }
 
+static void
+add_writes (const struct area *a, uint64_t from, uint64_t to, uint8_t *buf)
+{
+  for (uint64_t n = from; n <= to; ++n) {
+    struct write w = write_place (a, n);
+
+    write_content (a, n, w.length, buf + w.offset);
+  }
+}
+
+/* A write that does not begin and end with a block is several, one after
+ * another: of the newest, if no flush covered it (MAY_BE_TORN), only a part
+ * may be there, which RET_IS_TORN then says.
+ */
 static bool
-is_as_after (const struct area *a, uint64_t newest, const uint8_t *buf)
+is_as_after (const struct area *a, uint64_t newest, bool may_be_torn,
+             const uint8_t *buf, bool *ret_is_torn)
 {
   CLEANUP_FREE uint8_t *want = calloc (1, a->length);
-  uint64_t n, o;
+  CLEANUP_FREE uint8_t *before = NULL;
+  struct write last = { 0, 0 };
+  uint64_t o;
 
-  if (want == NULL) {
+  if (newest > 0 && may_be_torn)
+    last = write_place (a, newest);
+  before = malloc (last.length + 1);
+  if (want == NULL || before == NULL) {
     perror ("writer");
     exit (EXIT_FAILURE);
   }
-  for (n = 1; n <= newest; ++n) {
-    struct write w = write_place (a, n);
+  if (newest > 0)
+    add_writes (a, 1, newest - 1, want);
+  memcpy (before, want + last.offset, last.length);
+  add_writes (a, newest > 0 ? newest : 1, newest, want);
 
-    write_content (a, n, w.length, want + w.offset);
-  }
-  for (o = 0; o < a->length; o += SECTOR)
-    if (memcmp (buf + o, want + o, SECTOR) != 0) {
-      fprintf (stderr, "writer: wrong data at offset %" PRIu64 ": it looks "
-               "like write %" PRIu64 ", expected write %" PRIu64 "\n",
-               a->offset + o, word_at (buf + o, 1), word_at (want + o, 1));
-      return false;
+  *ret_is_torn = false;
+  for (o = 0; o < a->length; o += SECTOR) {
+    if (memcmp (buf + o, want + o, SECTOR) == 0)
+      continue;
+    if (o >= last.offset && o < last.offset + last.length &&
+        memcmp (buf + o, before + (o - last.offset), SECTOR) == 0) {
+      *ret_is_torn = true;
+      continue;
     }
+    fprintf (stderr, "writer: wrong data at offset %" PRIu64 ": it looks "
+             "like write %" PRIu64 ", expected write %" PRIu64 "\n",
+             a->offset + o, word_at (buf + o, 1), word_at (want + o, 1));
+    return false;
+  }
   return true;
 }
 
@@ -256,6 +284,7 @@ verify (const struct area *a, const char *log, uint64_t point_ns)
   struct nbd_handle *nbd = open_disk (a);
   CLEANUP_FREE uint8_t *buf = read_area (a, nbd);
   uint64_t newest, due, flushed;
+  bool is_torn;
   double age;
 
   if (buf == NULL) {
@@ -266,12 +295,12 @@ verify (const struct area *a, const char *log, uint64_t point_ns)
   nbd_close (nbd);
   newest = newest_write (a, buf);
   if (!log_agrees (log, newest, point_ns, &due, &flushed, &age) ||
-      !is_as_after (a, newest, buf))
+      !is_as_after (a, newest, newest > due, buf, &is_torn))
     return EXIT_FAILURE;
-  printf ("the area is as after write %" PRIu64 "; flushed before the point: "
-          "%" PRIu64 "; acknowledged in all: %" PRIu64 "; not there: %" PRIu64
-          " (%.3f s)\n", newest, due, flushed,
-          flushed > newest ? flushed - newest : 0, age);
+  printf ("the area is as after write %" PRIu64 "%s; flushed before the "
+          "point: %" PRIu64 "; acknowledged in all: %" PRIu64 "; not there: %"
+          PRIu64 " (%.3f s)\n", newest, is_torn ? " (a part of it)" : "", due,
+          flushed, flushed > newest ? flushed - newest : 0, age);
   return EXIT_SUCCESS;
 }
 
@@ -312,13 +341,14 @@ catch_up (struct guest *g)
 {
   CLEANUP_FREE uint8_t *buf = read_area (g->area, g->nbd);
   uint64_t newest, due;
+  bool is_torn;
   double age;
 
   if (buf == NULL)
     return 0;
   newest = newest_write (g->area, buf);
   if (!log_agrees (g->log, newest, UINT64_MAX, &due, &g->flushed, &age) ||
-      !is_as_after (g->area, newest, buf))
+      !is_as_after (g->area, newest, newest > due, buf, &is_torn))
     return -1;
   if (newest > g->n) {
     fprintf (stderr, "writer: write %" PRIu64 " is there and was never sent\n",
@@ -327,7 +357,7 @@ catch_up (struct guest *g)
   }
   printf ("the disk is there as after write %" PRIu64 ", %" PRIu64
           " flushed\n", newest, g->flushed);
-  g->n = newest;
+  g->n = is_torn ? newest - 1 : newest;      /* the rest of it comes, too */
   return 1;
 }
 

@@ -572,10 +572,14 @@ give_up_history (struct volume *v, uint64_t segment)
     : v->segments.table[next].first_seq;
 
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+  /* A segment of before: its seqs, and those its successor began with, may be
+   * of a stage that was dropped, and higher than what there is now.
+   */
+  if (position_of (v, lap + 1, 0) <= v->super.oldest_position)
+    return;
   if (seq > v->super.oldest_seq)
     v->super.oldest_seq = seq;
-  if (position_of (v, lap + 1, 0) > v->super.oldest_position)
-    v->super.oldest_position = position_of (v, lap + 1, 0);
+  v->super.oldest_position = position_of (v, lap + 1, 0);
 }
 
 /* Freed segments are kept for use again, and beyond that given back. */

@@ -5,10 +5,15 @@
  * content (what they were seeded with means nothing elsewhere), and never
  * goes past the durable position, or, when it is to be ahead, past what is on
  * its way to the medium and therefore whole in the ring.
+ *
+ * What is no longer in the ring is read in large pieces past the page cache:
+ * it is read once, and filling cold pages of the cache costs more CPU time
+ * than all else that a cursor does.
  */
 
 #include <config.h>
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +25,8 @@
 #include "volume-internal.h"
 
 #define DELTA_TRIES 5
+#define PIECE_SIZE (2u << 20)
+static_assert (PIECE_SIZE >= BATCH_HARD + FORMAT_PAGE, "room for any batch");
 
 struct volume_cursor {
   struct volume *v;
@@ -33,7 +40,12 @@ struct volume_cursor {
                                   have the same seqs */
   bool is_ahead;               /* of the medium */
   size_t batch_size;           /* what a read gives, if not one record more */
-  uint8_t *buf;                /* the batch */
+  uint8_t *buf;                /* a batch of the ring */
+  const uint8_t *data;         /* the batch: there or in the piece */
+  uint8_t *piece;              /* of the journal, read from the medium; NULL
+                                  until it is needed */
+  uint64_t piece_position;
+  uint64_t piece_length;
 };
 
 /* The segment in which the record FIRST, if it is there, must be. */
@@ -107,6 +119,7 @@ void
 volume_cursor_close (struct volume_cursor *c)
 {
   if (c) {
+    free (c->piece);
     free (c->buf);
     free (c);
   }
@@ -163,13 +176,90 @@ next_segment (struct volume_cursor *c, struct error *err)
   return end_position (c) > c->position;
 }
 
+/* From c->position on to the end of what is durable in this segment, as much
+ * as fits.
+ */
+static int
+read_piece (struct volume_cursor *c, uint64_t offset, struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t size = v->super.segment_size, end;
+
+  if (c->piece == NULL) {
+    c->piece = aligned_alloc (FORMAT_PAGE, PIECE_SIZE);
+    if (c->piece == NULL)
+      return error_set_errno (err, errno, "cannot read the journal");
+  }
+  end = __atomic_load_n (&v->journal.durable_position, __ATOMIC_ACQUIRE);
+  if (end > (c->position / size + 1) * size)
+    end = (c->position / size + 1) * size;
+  assert (end > c->position);  /* what is not durable is in the ring */
+  if (end - c->position > PIECE_SIZE)
+    end = c->position + PIECE_SIZE;
+  c->piece_length = 0;
+  if (fetch (v, c->piece, end - c->position, offset, true) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
+  c->piece_position = c->position;
+  c->piece_length = end - c->position;
+  return 0;
+}
+
+/* How much of the piece there is from c->position on. */
+static uint64_t
+left_of_piece (const struct volume_cursor *c)
+{
+  uint64_t end = c->piece_position + c->piece_length;
+
+  return c->position >= c->piece_position && c->position < end ?
+    end - c->position : 0;
+}
+
+static bool
+decode_batch (struct volume_cursor *c, const void *data)
+{
+  return batch_decode (data, c->v->super.journal_salt, c->position,
+                       c->v->super.segment_size, &c->batch) &&
+    c->batch.length <= BATCH_HARD + FORMAT_PAGE;
+}
+
+/* The batch at c->position, at OFFSET of the file, to c->data.  1: it is
+ * there; 0: there is none; -1: error.
+ */
+static int
+find_batch (struct volume_cursor *c, uint64_t offset, struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t left = left_of_piece (c);
+
+  if (left == 0 &&
+      fetch_staged (v, c->buf, sizeof (struct format_batch), offset)) {
+    if (!decode_batch (c, c->buf))
+      return 0;
+    c->data = c->buf;
+    if (fetch_staged (v, c->buf, c->batch.length, offset))
+      return 1;
+  }
+  if (left == 0 && read_piece (c, offset, err) == -1)
+    return -1;
+  c->data = c->piece + (c->position - c->piece_position);
+  if (!decode_batch (c, c->data))
+    return 0;
+  if (c->batch.length <= left_of_piece (c))
+    return 1;
+
+  /* It is cut at the piece's end. */
+  if (read_piece (c, offset, err) == -1)
+    return -1;
+  c->data = c->piece;
+  return c->batch.length <= c->piece_length;
+}
+
 /* Load the batch at c->position.  As next_segment. */
 static int
 load_batch (struct volume_cursor *c, struct error *err)
 {
   struct volume *v = c->v;
-  uint64_t size = v->super.segment_size, offset;
-  struct format_batch header;
+  uint64_t size = v->super.segment_size;
   struct format_summary page;
   struct segment_summary summary;
   int r;
@@ -177,15 +267,11 @@ load_batch (struct volume_cursor *c, struct error *err)
   r = next_segment (c, err);
   if (r != 1)
     return r;
-  offset = c->segment * size + c->position % size;
-  if (fetch (v, &header, sizeof header, offset, false) == -1)
-    return error_set_errno (err, errno, "cannot read the journal");
-  if (batch_decode (&header, v->super.journal_salt, c->position, size,
-                    &c->batch) && c->batch.length <= BATCH_HARD +
-      FORMAT_PAGE) {
-    if (fetch (v, c->buf, c->batch.length, offset, false) == -1)
-      return error_set_errno (err, errno, "cannot read the journal");
-    c->at = sizeof header;
+  r = find_batch (c, c->segment * size + c->position % size, err);
+  if (r == -1)
+    return -1;
+  if (r == 1) {
+    c->at = sizeof (struct format_batch);
     return 1;
   }
 
@@ -206,7 +292,7 @@ static bool
 current_record (const struct volume_cursor *c, struct record *ret)
 {
   return c->batch.used - c->at >= sizeof (struct format_record) &&
-    record_decode ((const struct format_record *) (c->buf + c->at),
+    record_decode ((const struct format_record *) (c->data + c->at),
                    position_seed (c->v->super.journal_salt,
                                   c->position + c->at), ret) &&
     ret->length <= c->batch.used - c->at - sizeof (struct format_record);
@@ -245,13 +331,13 @@ volume_cursor_read (struct volume_cursor *c, void *buf, size_t size,
         r.type != RECORD_MOVE && r.seq >= c->next_seq &&
         c->position + c->at >= c->from) {
       if (r.seq != c->next_seq ||
-          !record_verify_body (&r, c->buf + c->at +
+          !record_verify_body (&r, c->data + c->at +
                                sizeof (struct format_record), salt,
                                volume_blocks (v)))
         return damaged (c, err);
       if (used + len > size || (used > 0 && used + len > c->batch_size))
         break;
-      memcpy (p + used, c->buf + c->at, len);
+      memcpy (p + used, c->data + c->at, len);
       record_reseed ((struct format_record *) (p + used), salt);
       used += len;
       records++;

@@ -7,22 +7,28 @@
 #include "cleanup.h"
 #include "volume-internal.h"
 
-int
-fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
-       bool from_medium)
+bool
+fetch_staged (struct volume *v, void *buf, size_t len, uint64_t offset)
 {
   uint64_t size = v->super.segment_size;
   uint64_t segment = offset / size, lap;
 
+  if (segment >= segments_count (&v->segments))
+    return false;
+  lap = segment_lap (&v->segments, segment);
+  return lap != 0 && !lap_is_cold (lap) &&
+    ring_copy (&v->journal.ring, position_of (v, lap, offset % size), buf,
+               len);
+}
+
+int
+fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
+       bool from_medium)
+{
   if (from_medium)
     return v->io->read_medium (v->journal.file, buf, len, offset);
-  if (segment < segments_count (&v->segments)) {
-    lap = segment_lap (&v->segments, segment);
-    if (lap != 0 && !lap_is_cold (lap) &&
-        ring_copy (&v->journal.ring, position_of (v, lap, offset % size),
-                   buf, len))
-      return 0;
-  }
+  if (fetch_staged (v, buf, len, offset))
+    return 0;
   return v->io->read (v->journal.file, buf, len, offset);
 }
 

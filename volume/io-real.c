@@ -381,6 +381,14 @@ real_read_medium (struct io_file *file, void *buf, size_t len,
     return pread_full (file->fd, buf, len, offset);
   }
 
+  if (span == len && (uintptr_t) buf % FORMAT_PAGE == 0) {
+    r = read_direct (file->direct_fd, buf, len, offset);
+    if (r >= 0 && (size_t) r < len) {
+      errno = EIO;
+      r = -1;
+    }
+    return r < 0 ? -1 : 0;
+  }
   r = posix_memalign (&bounce, FORMAT_PAGE, span);
   if (r != 0) {
     bounce = NULL;

@@ -345,6 +345,10 @@ extern bool live_wait (struct volume *v);
 extern int fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
                   bool from_medium);
 
+/* The same from the ring alone; false: not all of it is there any more. */
+extern bool fetch_staged (struct volume *v, void *buf, size_t len,
+                          uint64_t offset);
+
 /* A version of a block: where it is, and when it was written. */
 struct version {
   uint64_t entry, seq;
