@@ -91,6 +91,9 @@ struct sender_config {
   unsigned backoff_min_ms;  /* 100 */
   unsigned backoff_max_ms;  /* 5000 */
   unsigned refused_ms;      /* 5000: between tries when refused */
+  unsigned copy_bytes;      /* 2 MiB: of a frame of a copy, at most */
+  unsigned cursor_bytes;    /* 4 MiB: what a broken copy sends again, at most,
+                               besides the frames in flight */
 };
 
 /* What a link waits for now. */

@@ -53,6 +53,10 @@ set_defaults (struct sender_config *config)
     config->backoff_max_ms = 5000;
   if (config->refused_ms == 0)
     config->refused_ms = 5000;
+  if (config->copy_bytes == 0)
+    config->copy_bytes = FRAME_PAYLOAD_MAX;
+  if (config->cursor_bytes == 0)
+    config->cursor_bytes = 4 << 20;
 }
 
 static void

@@ -15,9 +15,6 @@
 #include "replica-internal.h"
 #include "session-internal.h"
 
-#define CURSOR_BYTES (4u << 20)  /* what a broken copy sends again at most,
-                                    besides the frames in flight */
-
 #define NEAR_BYTES (8u << 20)    /* so far behind flushes may begin to wait */
 
 static int
@@ -98,14 +95,14 @@ send_scan (struct session *n, struct link_slot *slot, struct error *err)
   struct volume_status status;
   ssize_t len;
 
-  if (n->uncovered >= CURSOR_BYTES)
+  if (n->uncovered >= n->s->config.cursor_bytes)
     return send_cursor (n, slot, err) == -1 ? -1 : 1;
   slot->commits = false;
   if (n->peer_differs && ask_changed (n, err) == -1)
     return -1;
   len = volume_delta_read (n->s->v, n->since,
                            n->peer_differs ? &n->changed : NULL, &n->block,
-                           payload_of (slot), FRAME_PAYLOAD_MAX, err);
+                           payload_of (slot), n->s->config.copy_bytes, err);
   if (len == -1)
     return -1;
   session_note_progress (n);

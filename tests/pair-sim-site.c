@@ -156,6 +156,12 @@ configure_sync (struct site *s)
                   s->link.is_on);
 }
 
+static unsigned
+interval_ms (struct site *s)
+{
+  return s->link.mode.is_sync ? 0 : s->link.interval_ms;
+}
+
 static void
 start_sender (struct site *s)
 {
@@ -166,6 +172,8 @@ start_sender (struct site *s)
     .log = { log_line, s },
     .connect_ms = 300, .dead_ms = 300, .heartbeat_ms = 40,
     .backoff_min_ms = 5, .backoff_max_ms = 50, .refused_ms = 50,
+    .interval_ms = interval_ms (s), .copy_bytes = s->link.copy_bytes,
+    .cursor_bytes = s->link.cursor_bytes,
   };
   struct error err = ERROR_INIT;
 
@@ -247,7 +255,7 @@ slow_sync (struct io_file *file)
 static int
 slow_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
 {
-  if (random_chance (&world.rng, 1))
+  if (random_chance (&world.rng, world.is_copies ? 5 : 1))
     sched_sleep (random_below (&world.rng, 4000000));
   return sim_io (world.site[0].sim)->read (file, buf, len, offset);
 }
@@ -256,7 +264,8 @@ void
 site_create (struct site *s, uint64_t seed)
 {
   uint64_t size = world.site[0].branch ? world.site[0].branch->model.size :
-    VOLUME_SIZE_MIN + seed % (seed % 3 == 0 ? 1500 : 100) * BLOCK;
+    VOLUME_SIZE_MIN + seed % (world.is_copies ? 2000 :
+                              seed % 3 == 0 ? 1500 : 100) * BLOCK;
   struct volume_params params = { size, 0, 4 << 20 };
   struct error err = ERROR_INIT;
 
@@ -268,6 +277,8 @@ site_create (struct site *s, uint64_t seed)
   s->io.sync = slow_sync;
   s->io.read = slow_read;
   s->link.connections = 1 + random_below (&s->rng, 4);
+  s->link.copy_bytes = 16384 << random_below (&s->rng, 8);
+  s->link.cursor_bytes = 16384 << random_below (&s->rng, 9);
   s->guest.buf = malloc (RANDOM_WRITE_MAX);
   s->guest.old = malloc (RANDOM_WRITE_MAX);
   s->guest.pause_us = 1 + random_below (&s->rng, 20000);
@@ -382,6 +393,25 @@ try_promotion (struct site *s)
   sim_snapshot_free (snapshot);
 }
 
+/* Who would say now that it lacks nothing has every flush that was answered:
+ * the peer answers nothing before it is durable.
+ */
+static void
+check_proof (struct site *s)
+{
+  struct volume_status status = site_status (s);
+  struct place p = place_of (&status.committed), acked = s->other->acked;
+
+  if (status.role != VOLUME_ROLE_SECONDARY || !status.is_synced ||
+      acked.branch == NULL || sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
+    return;
+  world.count.provable++;
+  CHECK (p.branch && place_holds (p, acked), "site %u came back with seq %"
+         PRIu64 ", and claims to lack nothing; a flush of seq %" PRIu64
+         " of branch %u was answered", s->index, p.seq, acked.seq,
+         acked.branch->id);
+}
+
 bool
 site_open (struct site *s)
 {
@@ -412,6 +442,7 @@ site_open (struct site *s)
   }
   s->sync = sync_new (&config, &err);
   CHECK (s->sync, "%s", err.message);
+  check_proof (s);
   net_power_on (s->index);
   start_replication (s);
   status = site_status (s);
@@ -472,6 +503,18 @@ site_close (struct site *s)
   s->v = NULL;
   s->sync = NULL;
   SAY ("site %u was closed", s->index);
+}
+
+bool
+site_is_copied (struct site *s)
+{
+  struct sender_status link;
+
+  if (!site_is_up (s) || !site_is_up (s->other) ||
+      s->other->sender == NULL || !site_status (s).stage.is_active)
+    return false;
+  sender_get_status (s->other->sender, &link);
+  return link.connected_ms > 0;
 }
 
 /* ------------------------------------------------------------------ */
@@ -630,12 +673,22 @@ op_mode (struct site *s, const struct sync_settings *mode, bool force)
 
   s->link.mode = *mode;
   configure_sync (s);
-  if (s->sender)
+  if (s->sender) {
+    sender_set_interval (s->sender, interval_ms (s));
     sender_kick (s->sender);
+  }
   is_told = sync_wait_told (s->sync, TELL_MS);
   if (!is_told && force)
     force_sync (s);
   return is_told;
+}
+
+void
+op_interval (struct site *s, unsigned interval)
+{
+  s->link.interval_ms = interval;
+  if (s->sender)
+    sender_set_interval (s->sender, interval_ms (s));
 }
 
 static int
@@ -862,7 +915,8 @@ write_once (struct site *s)
   bool was_fenced = site_status (s).is_fenced;
   bool is_fua = random_chance (&g->rng, 5);
   bool is_zero = random_chance (&g->rng, 15);
-  uint64_t max = random_chance (&g->rng, 3) ? RANDOM_WRITE_MAX :
+  uint64_t max = random_chance (&g->rng, g->is_busy ? 20 : 3) ?
+    RANDOM_WRITE_MAX :
     random_chance (&g->rng, 70) ? 2 * BLOCK : 16 * BLOCK;
   uint64_t unit = random_chance (&g->rng, 70) ? BLOCK : 1;
   uint64_t offset, count, step = m->step, last = branch_last (b);
@@ -915,6 +969,10 @@ read_once (struct site *s)
 static void
 rest (struct guest *g)
 {
+  if (g->is_busy) {
+    sched_sleep (random_below (&g->rng, 200000));
+    return;
+  }
   sched_sleep (random_below (&g->rng, 2000 * g->pause_us));
   if (random_chance (&g->rng, 2))
     sched_sleep (100 * NS_PER_MSEC);

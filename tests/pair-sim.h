@@ -77,6 +77,7 @@ extern void place_explain (struct place p, const uint8_t *content);
 struct guest {
   uint64_t rng;
   bool is_on, is_over;
+  bool is_busy;                          /* writes as much as it can */
   bool writes, flushes;                  /* in a call of the volume */
   unsigned pause_us;                     /* between operations */
   uint64_t first, end;                   /* bytes that are written */
@@ -94,7 +95,8 @@ struct site {
   struct {
     bool is_on, accepts;
     struct sync_settings mode;
-    unsigned connections;
+    unsigned interval_ms;                /* async: between commits */
+    unsigned connections, copy_bytes, cursor_bytes;
   } link;
   struct sync_record record;
 
@@ -115,7 +117,7 @@ struct world {
   struct site site[2];
   uint64_t rng, fence;
   bool is_verbose;
-  bool is_over;
+  bool is_copies;                        /* this round is about copies */
 
   /* A secondary was promoted and said that it lacks nothing: the old
    * primary answers no flush beyond that place.
@@ -124,8 +126,9 @@ struct world {
   const struct site *proven_to;          /* the old primary; NULL: no */
 
   struct counts {
-    uint64_t crashes, failovers, proven, reversed, switched, checks, trials,
-      resumed, deltas, initials, streams, fenced, full, writes, flushes;
+    uint64_t crashes, failovers, proven, provable, reversed, switched, checks, trials,
+      resumed, broken, deltas, initials, streams, fenced, full, intervals,
+      writes, flushes;
   } count;
 };
 
@@ -161,6 +164,9 @@ site_is_up (struct site *s)
 
 extern struct volume_status site_status (struct site *s);
 
+/* A copy to the site is under way. */
+extern bool site_is_copied (struct site *s);
+
 /* The site's disk is what its commit point says. */
 extern void site_check (struct site *s);
 
@@ -176,6 +182,7 @@ extern int op_accept (struct site *s);
 extern int op_replica_stop (struct site *s);
 extern bool op_mode (struct site *s, const struct sync_settings *mode,
                      bool force);
+extern void op_interval (struct site *s, unsigned interval_ms);
 extern int op_promote (struct site *s, uint64_t fence, bool *ret_proven);
 extern int op_demote (struct site *s, uint64_t fence, bool saves);
 extern int op_raise (struct site *s, uint64_t fence);

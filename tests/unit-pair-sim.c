@@ -9,8 +9,10 @@
  * pair: power fails on either side or both, connections break, stall, or lead
  * to a peer that does nothing; a site's disk is full; the secondary is
  * promoted at any moment, the old primary returns, one of the two is given
- * up; roles are changed in good order; modes change.  At the end all is
- * healed, and both sides must become equal by themselves.
+ * up; roles are changed in good order; modes and intervals change.  Some
+ * rounds are about copies: of larger disks, on slow lines, broken in the
+ * middle again and again.  At the end all is healed, and both sides must
+ * become equal by themselves.
  */
 
 #include <config.h>
@@ -31,8 +33,9 @@
 #include "pair-sim.h"
 #include "sched-sim.h"
 
-#define ROUNDS 250
+#define ROUNDS 150
 #define PROOF_MS SYNC_PROOF_MS_MIN
+#define CONVERGE_S 20                /* of simulated time */
 #define ROUND_SECONDS 60             /* of real time, then it hangs */
 
 static struct site *
@@ -382,6 +385,106 @@ do_salvage (void)
   }
 }
 
+static void
+do_interval (void)
+{
+  struct site *s = site_as (VOLUME_ROLE_PRIMARY);
+  unsigned ms = chance (40) ? 0 : 1 + random_below (&world.rng, 200);
+
+  if (s == NULL)
+    return;
+  SAY ("site %u: commits every %u ms", s->index, ms);
+  world.count.intervals += ms > 0 && !s->link.mode.is_sync;
+  op_interval (s, ms);
+}
+
+/* Guests write as much as they can. */
+static void
+be_busy (uint64_t ms)
+{
+  unsigned i;
+
+  for (i = 0; i < 2; i++) {
+    world.site[i].guest.is_busy = true;
+    guests_start (&world.site[i]);
+  }
+  pass_time (ms);
+  for (i = 0; i < 2; i++)
+    world.site[i].guest.is_busy = false;
+}
+
+static void
+do_be_busy (void)
+{
+  be_busy (random_below (&world.rng, 60));
+}
+
+/* Both go their own ways for a while: that takes a delta. */
+static void
+do_estrange (void)
+{
+  do_failover ();
+  if (!is_split ())
+    return;
+  be_busy (random_below (&world.rng, 60));
+  do_resolve ();
+  if (chance (80))
+    do_salvage ();
+  repair_links ();
+}
+
+static void
+break_copy (struct site *to)
+{
+  struct site *s = chance (50) ? to : to->other;
+
+  switch (random_below (&world.rng, 5)) {
+  case 0:
+    site_crash (s, chance (50));
+    break;
+  case 1:
+    sim_crash_after (s->sim, random_below (&world.rng, 100),
+                     random_next (&world.rng));
+    break;
+  case 2:
+    do_block ();
+    pass_time (random_below (&world.rng, 500));
+    break;
+  default:
+    do_cut ();
+  }
+}
+
+/* A copy ends in the middle, again and again. */
+static void
+do_break_copy (void)
+{
+  uint64_t deadline = sched_now () + 300 * NS_PER_MSEC;
+  unsigned i, left = 1 + random_below (&world.rng, 4);
+
+  while (left > 0 && sched_now () < deadline) {
+    for (i = 0; i < 2 && !site_is_copied (&world.site[i]); i++)
+      ;
+    if (i < 2) {
+      pass_time (random_below (&world.rng, 60));
+      if (!site_is_copied (&world.site[i]))
+        continue;
+      world.count.broken++;
+      break_copy (&world.site[i]);
+      left--;
+      deadline = sched_now () + 300 * NS_PER_MSEC;
+    }
+    look_after ();
+    if (chance (80))
+      do_heal ();
+    for (i = 0; i < 2; i++)
+      if (world.site[i].v == NULL)
+        site_open (&world.site[i]);
+    repair_links ();
+    pass_time (2);
+  }
+}
+
 static bool
 is_in_step (struct site *primary, struct site *secondary)
 {
@@ -447,21 +550,36 @@ static const struct event {
   { do_full, 2 }, { do_space, 10 }, { do_mode, 8 }, { do_link_stop, 3 },
   { repair_links, 15 }, { do_limit, 2 }, { do_failover, 5 },
   { do_resolve, 10 }, { do_salvage, 10 }, { do_switchover, 4 },
-  { check_sites, 15 },
+  { do_interval, 5 }, { do_be_busy, 2 }, { check_sites, 15 },
 };
+
+/* In a round about copies this happens as often as all the rest. */
+static const struct event copy_events[] = {
+  { do_estrange, 10 }, { do_break_copy, 15 }, { do_interval, 5 },
+  { do_be_busy, 5 }, { check_sites, 10 },
+};
+
+static void
+one_of (const struct event *event, size_t count)
+{
+  unsigned total = 0, n, i;
+
+  for (i = 0; i < count; i++)
+    total += event[i].weight;
+  n = random_below (&world.rng, total);
+  for (i = 0; n >= event[i].weight; i++)
+    n -= event[i].weight;
+  event[i].happen ();
+  look_after ();
+}
 
 static void
 something (void)
 {
-  unsigned total = 0, n, i;
-
-  for (i = 0; i < sizeof events / sizeof events[0]; i++)
-    total += events[i].weight;
-  n = random_below (&world.rng, total);
-  for (i = 0; n >= events[i].weight; i++)
-    n -= events[i].weight;
-  events[i].happen ();
-  look_after ();
+  if (world.is_copies && chance (50))
+    one_of (copy_events, sizeof copy_events / sizeof copy_events[0]);
+  else
+    one_of (events, sizeof events / sizeof events[0]);
 }
 
 /* ------------------------------------------------------------------ */
@@ -480,7 +598,7 @@ static void
 converge (void)
 {
   struct site *primary = NULL, *secondary = NULL;
-  uint64_t deadline = sched_now () + 60 * NS_PER_SEC;
+  uint64_t deadline = sched_now () + CONVERGE_S * NS_PER_SEC;
   bool is_done = false;
   unsigned i;
 
@@ -540,7 +658,14 @@ pair_begin (void)
       ;
   sim_crash_after (primary->sim, UINT64_MAX, 0);
   sim_crash_after (secondary->sim, UINT64_MAX, 0);
-  if (chance (70))
+  if (world.is_copies) {
+    primary->guest.is_busy = true;
+    write_a_little (primary);
+    primary->guest.is_busy = false;
+    net_set_speed (random_below (&world.rng, 2000000),
+                   UINT64_C (1) << (22 + random_below (&world.rng, 6)));
+  }
+  else if (chance (70))
     write_a_little (primary);
   primary->link.mode = (struct sync_settings) {
     chance (60), chance (60), PROOF_MS
@@ -568,6 +693,7 @@ one_round (void *opaque)
   world.rng = seed;
   world.proven_to = NULL;
   world.fence = 0;
+  world.is_copies = chance (40);
   world.is_verbose = getenv ("PAIRDISK_SIM_LOG") != NULL;
   for (i = 0; i < 2; i++)
     site_net (&world.site[i], &net[i]);
@@ -638,15 +764,17 @@ test_pair_sim (void **state)
   for (i = 0; test_goes_on (i, rounds); i++)
     count = run (test_round_seed (i))->count;
   printf ("# %" PRIu64 " crashes, %" PRIu64 " failovers (%" PRIu64
-          " proven), %" PRIu64 " splits ended, %" PRIu64 " switchovers, %"
-          PRIu64 " promotions tried, %" PRIu64 " checks\n",
-          count.crashes, count.failovers, count.proven, count.reversed,
+          " proven), %" PRIu64 " provable after a crash, %" PRIu64
+          " splits ended, %" PRIu64 " switchovers, %" PRIu64
+          " promotions tried, %" PRIu64 " checks\n", count.crashes,
+          count.failovers, count.proven, count.provable, count.reversed,
           count.switched, count.trials, count.checks);
   printf ("# %" PRIu64 " first copies, %" PRIu64 " deltas, %" PRIu64
-          " resumed, %" PRIu64 " streams, %" PRIu64 " fenced, %" PRIu64
-          " times full, %" PRIu64 " writes, %" PRIu64 " flushes\n",
-          count.initials, count.deltas, count.resumed, count.streams,
-          count.fenced, count.full, count.writes, count.flushes);
+          " copies broken, %" PRIu64 " resumed, %" PRIu64 " streams, %" PRIu64
+          " fenced, %" PRIu64 " times full, %" PRIu64 " intervals, %" PRIu64 " writes, %" PRIu64
+          " flushes\n", count.initials, count.deltas, count.broken,
+          count.resumed, count.streams, count.fenced, count.full,
+          count.intervals, count.writes, count.flushes);
 }
 
 /* A seed makes the same run each time. */

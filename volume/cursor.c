@@ -499,15 +499,18 @@ volume_delta_read (struct volume *v, uint64_t since_seq,
   uint8_t *body = (uint8_t *) buf + sizeof (struct format_record), *p;
   struct format_locator locator = { 0, 0 };
   struct unit unit;
+  const size_t room = sizeof locator + ROUND_UP (UNIT_STORED_MAX, GRANULE);
   uint64_t b = *block, end = volume_blocks (v);
   int more;
 
-  if (size < RECORD_MAX)
-    return error_set (err, EINVAL, "the buffer is too small for a record");
+  if (size < sizeof (struct format_record) + room)
+    return error_set (err, EINVAL, "the buffer is too small for a block");
+  size -= sizeof (struct format_record) + room;
   if (peer && peer->end < end)
     end = peer->end;
 
-  while (b < end && r.nblocks < VOLUME_RECORD_BLOCKS_MAX) {
+  while (b < end && r.nblocks < VOLUME_RECORD_BLOCKS_MAX &&
+         r.length <= size) {
     p = body + r.length;
     more = delta_unit (v, since_seq, peer && volume_changed_has (peer, b), b,
                        p + sizeof locator, &unit, err);

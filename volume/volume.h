@@ -401,7 +401,7 @@ extern void volume_changed_blocks (struct volume *v, uint64_t since_seq,
 /* Primary: one record of kind "delta" with the stored units (not decompressed,
  * checksum verified) of written blocks from *BLOCK on whose birth is after
  * SINCE_SEQ; advances *BLOCK past what was looked at.  Returns bytes in BUF
- * (at least 2 MiB) or 0 when there is nothing more up to the disk's end.
+ * (of SIZE, in which a block must fit) or 0 when there is nothing more up to the disk's end.
  * Zeroed blocks are shipped as empty units.  Only durable versions are taken.
  * PEER (may be NULL): blocks in which the peer differs besides; they are
  * shipped whatever their birth, unwritten ones as zeros of SINCE_SEQ, and
