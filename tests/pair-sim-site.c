@@ -946,7 +946,7 @@ write_once (struct site *s)
            sim_is_off (s->sim), "write: %s", strerror (errnum));
     undo (s, step, offset, count);
   }
-  branch_note (b, &appended);
+  branch_note (b, &appended, r == -1 && sim_is_off (s->sim));
   CHECK (!was_fenced || appended.seq == last, "fenced, it took a write");
   world.count.writes++;
   if (r == 0 && is_fua && wait_for_peer (s, seq_for_peer (s)) == 0)

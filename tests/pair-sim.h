@@ -25,7 +25,8 @@
 /* ------------------------------------------------------------------ */
 /* Histories.                                                           */
 
-struct note { uint64_t seq, step; };     /* the model had made STEP at SEQ */
+/* The model had made STEP at SEQ, or less: power failed in the middle. */
+struct note { uint64_t seq, step; bool is_partial; };
 
 struct branch {
   struct branch *older;                  /* made before */
@@ -51,8 +52,11 @@ extern void history_end (void);
 extern struct branch *branch_new (const struct volume_point *point,
                                   const uint8_t *content);
 
-/* The newest record is POINT now, and the model made all there is. */
-extern void branch_note (struct branch *b, const struct volume_point *point);
+/* The newest record is POINT now, and the model made all there is.
+ * IS_PARTIAL: the volume did perhaps not all of the last operation.
+ */
+extern void branch_note (struct branch *b, const struct volume_point *point,
+                         bool is_partial);
 extern uint64_t branch_last (const struct branch *b);
 
 /* Take the model's steps after STEP back; the range they were in had CONTENT
