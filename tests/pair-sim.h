@@ -124,9 +124,12 @@ struct world {
   bool is_copies;                        /* this round is about copies */
 
   /* A secondary was promoted and said that it lacks nothing: the old
-   * primary answers no flush beyond that place.
+   * primary answers no flush beyond that place, unless a person has it go on
+   * alone, and then not before the claim's time is over.
    */
   struct place proven;
+  uint64_t proven_until;                 /* that time */
+  bool is_alone;                         /* a person's word */
   const struct site *proven_to;          /* the old primary; NULL: no */
 
   struct counts {
