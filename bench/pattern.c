@@ -14,6 +14,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,14 +157,13 @@ tail_of (uint64_t block, uint32_t version)
 void
 pattern_seal (uint8_t *buf, uint64_t block, uint32_t version)
 {
-  struct seal seal;
+  const struct seal seal = {
+    .magic = htole64 (SEAL_MAGIC), .block = htole64 (block),
+    .version = htole32 (version),
+  };
   uint64_t tail = tail_of (block, version);
 
-  memcpy (&seal, buf, sizeof seal);     /* keeps the index */
-  seal.magic = htole64 (SEAL_MAGIC);
-  seal.block = htole64 (block);
-  seal.version = htole32 (version);
-  memcpy (buf, &seal, sizeof seal);
+  memcpy (buf, &seal, offsetof (struct seal, index));   /* that stays */
   memcpy (buf + TAIL_OFFSET, &tail, sizeof tail);
 }
 

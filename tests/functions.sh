@@ -129,6 +129,8 @@ on_exit ()
 cleanup ()
 {
   local status=$? i
+  # A child that is killed before it has become its command comes here, too.
+  [ "$BASHPID" = $$ ] || exit "$status"
   trap '' INT TERM HUP
   for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
     eval "${cleanup_commands[i]}"

@@ -43,13 +43,15 @@ print(json.loads(sys.argv[1])["committed"]["time_ns"])' "$answer")
 sites 64M
 pair
 ask "$a" link.mode '"interval_seconds":1'
-link_start
 start writer "$writer" run "$(nbd_uri "$a" d)" $offset $length "$seed" 200 \
   "$tmp/acknowledged" 60
 writer_pid=$started_pid
 start load /usr/bin/python3 "$top_srcdir/tests/link-load.py" \
   "$(nbd_uri "$a" d)" "$seed" $((offset / 4096))
 load_pid=$started_pid
+# A copy of nothing would be no first copy.
+wait_for 20 test -s "$tmp/acknowledged" || bail_out 'the writer does not write'
+link_start
 ok 'the first copy is there' wait_for 60 link_is "l['initial_done']"
 for ((i = 1; i <= rounds; i++)); do
   seq=$(status "$b" d "s['committed']['seq']")

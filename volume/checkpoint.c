@@ -154,6 +154,10 @@ prefetch_locked (struct volume *v)
 
   if (j->is_hurried)
     return;
+  if (!j->is_guest_writable) {
+    j->prefetched = j->lap;      /* nobody reads a secondary */
+    return;
+  }
   if (j->prefetched + PREFETCH_SEGMENTS < j->lap)
     j->prefetched = j->lap - PREFETCH_SEGMENTS;
   for (; j->prefetched + 1 < j->lap && !j->is_hurried; ++j->prefetched) {
