@@ -59,7 +59,8 @@ branch_last (const struct branch *b)
 }
 
 void
-branch_note (struct branch *b, const struct volume_point *point)
+branch_note (struct branch *b, const struct volume_point *point,
+             bool is_partial)
 {
   if (point->seq == branch_last (b))
     return;
@@ -73,7 +74,7 @@ branch_note (struct branch *b, const struct volume_point *point)
     b->note = realloc (b->note, b->capacity * sizeof *b->note);
     CHECK (b->note, "no memory");
   }
-  b->note[b->count++] = (struct note) { point->seq, b->model.step };
+  b->note[b->count++] = (struct note) { point->seq, b->model.step, is_partial };
 }
 
 void
@@ -139,7 +140,7 @@ steps_of (struct place p, uint64_t *ret_low, uint64_t *ret_high)
   for (i = 0; b->note[i].seq < p.seq; i++)
     ;
   *ret_high = b->note[i].step;
-  *ret_low = b->note[i].seq == p.seq ? *ret_high :
+  *ret_low = b->note[i].seq == p.seq && !b->note[i].is_partial ? *ret_high :
     (i == 0 ? 0 : b->note[i - 1].step) + 1;
 }
 

@@ -25,7 +25,8 @@
 /* ------------------------------------------------------------------ */
 /* Histories.                                                           */
 
-struct note { uint64_t seq, step; };     /* the model had made STEP at SEQ */
+/* The model had made STEP at SEQ, or less: power failed in the middle. */
+struct note { uint64_t seq, step; bool is_partial; };
 
 struct branch {
   struct branch *older;                  /* made before */
@@ -51,8 +52,11 @@ extern void history_end (void);
 extern struct branch *branch_new (const struct volume_point *point,
                                   const uint8_t *content);
 
-/* The newest record is POINT now, and the model made all there is. */
-extern void branch_note (struct branch *b, const struct volume_point *point);
+/* The newest record is POINT now, and the model made all there is.
+ * IS_PARTIAL: the volume did perhaps not all of the last operation.
+ */
+extern void branch_note (struct branch *b, const struct volume_point *point,
+                         bool is_partial);
 extern uint64_t branch_last (const struct branch *b);
 
 /* Take the model's steps after STEP back; the range they were in had CONTENT
@@ -120,9 +124,12 @@ struct world {
   bool is_copies;                        /* this round is about copies */
 
   /* A secondary was promoted and said that it lacks nothing: the old
-   * primary answers no flush beyond that place.
+   * primary answers no flush beyond that place, unless a person has it go on
+   * alone, and then not before the claim's time is over.
    */
   struct place proven;
+  uint64_t proven_until;                 /* that time */
+  bool is_alone;                         /* a person's word */
   const struct site *proven_to;          /* the old primary; NULL: no */
 
   struct counts {

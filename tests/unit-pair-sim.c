@@ -308,6 +308,7 @@ note_proof (struct site *s, bool is_proven)
     return;
   world.count.proven++;
   world.proven = place_of (&status.committed);
+  world.is_alone = old->record.abandoned != SYNC_ABANDONED_NONE;
   CHECK (old->acked.branch == NULL || place_holds (world.proven, old->acked),
          "site %u was promoted at seq %" PRIu64 " of branch %u and says it "
          "lacks nothing; a flush of seq %" PRIu64 " of branch %u was answered",
