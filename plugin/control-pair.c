@@ -94,11 +94,13 @@ set_pair (struct call *call, const struct pair_request *wanted,
   struct disk *disk = call->disk;
   struct linkfile link;
   struct error ignored;
+  bool is_unfenced;
   int r;
 
   make_link (disk, wanted, status, &link);
   replication_stop (disk);
-  r = status->role == wanted->role ? 0 :
+  is_unfenced = status->is_fenced && wanted->fence >= status->met_fence;
+  r = status->role == wanted->role && !is_unfenced ? 0 :
     sync_reset (disk->replication.sync, &call->error);
   if (r == 0)
     r = disk_set_link (disk, &link, &call->error);

@@ -44,6 +44,8 @@ struct sync {
   bool is_acked;                 /* in this session the peer took ... */
   enum replica_promise acked;
   bool is_fenced;
+  bool is_owing;                 /* fenced while flushes had to wait: what the
+                                    peer did not hold is never answered */
   uint64_t held_seq, waiting;
 
   uint64_t lease_end_ns;         /* monotonic: nobody relies on it then */
@@ -163,7 +165,7 @@ set_required_locked (struct sync *s)
 {
   atomic_store (&s->is_required, s->is_entering ||
                 s->record.given != REPLICA_PROMISE_NONE ||
-                s->record.abandoned != SYNC_ABANDONED_NONE);
+                s->record.abandoned != SYNC_ABANDONED_NONE || s->is_owing);
   pthread_cond_broadcast (&s->held_moved);
   pthread_cond_broadcast (&s->given_moved);
 }
@@ -297,7 +299,8 @@ sync_reset (struct sync *s, struct error *err)
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
     abandon (s, &record, SYNC_ABANDONED_FORMER);
-    s->is_entering = s->is_fenced = s->has_answered = false;
+    s->is_entering = s->has_answered = false;
+    s->is_fenced = s->is_owing = false;
     s->target = REPLICA_PROMISE_NONE;
   }
   return change_record (s, &record, err);
@@ -329,8 +332,8 @@ must_wait_locked (const struct sync *s, uint64_t seq)
 {
   if (is_abandoning_locked (s))
     return true;
-  return (s->is_entering || s->record.given != REPLICA_PROMISE_NONE) &&
-    s->held_seq < seq;
+  return (s->is_entering || s->record.given != REPLICA_PROMISE_NONE ||
+          s->is_owing) && s->held_seq < seq;
 }
 
 static int
@@ -628,7 +631,9 @@ sync_fenced (struct sync *s)
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
   s->is_fenced = true;
-  pthread_cond_broadcast (&s->held_moved);
+  s->is_owing = s->is_owing || s->is_entering ||
+    s->record.given != REPLICA_PROMISE_NONE;
+  set_required_locked (s);
 }
 
 /* ------------------------------------------------------------------ */

@@ -124,9 +124,6 @@ force_sync (struct site *s)
 {
   struct error err = ERROR_INIT;
 
-  /* Who is fenced knows of the failover, and waits for no claim to end. */
-  if (world.proven_to == s && site_status (s).is_fenced)
-    world.proven_to = NULL;
   world.is_alone |= world.proven_to == s;
   sync_force (s->sync, &err);
 }

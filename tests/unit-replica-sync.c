@@ -556,6 +556,14 @@ test_fenced (void **state)
   sync_fenced (sync_mode);
   assert_int_equal (sync_wait (sync_mode, 11, NULL), -1);
   assert_int_equal (errno, ESHUTDOWN);
+
+  /* Whatever it is told, and when nobody claims anything any more. */
+  configure (true, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+  assert_int_equal (sync_wait (sync_mode, 1, NULL), 0);
+
   assert_int_equal (sync_reset (sync_mode, NULL), 0);
   assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
 }
