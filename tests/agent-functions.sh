@@ -81,9 +81,12 @@ peers_see_each_other ()
     [ "$(value b DescribeSite Peers.0.Reachable)" = true ]
 }
 
+# While it lives: the file may name one that is gone.
 nbdkit_of ()
 {
-  cut -d' ' -f1 "$tmp/$1/nbdkit.pid" 2>/dev/null
+  local pid began
+  read -r pid began 2>/dev/null <"$tmp/$1/nbdkit.pid" || return 0
+  [ "$(start_of "$pid")" != "$began" ] || echo "$pid"
 }
 
 site_kill_agent ()

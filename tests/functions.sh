@@ -24,6 +24,7 @@ paird=$top_builddir/agent/paird
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/pairdisk-test-XXXXXX") || exit 1
 started_pids=()
+declare -A started_at           # of each when it began, see start_of
 cleanup_commands=()
 
 # ---- TAP --------------------------------------------------------------------
@@ -188,12 +189,28 @@ start ()
     "$@" </dev/null >>"$tmp/$name.log" 2>&1 &
   fi
   started_pid=$!
-  started_pids+=("$started_pid")
+  to_be_ended "$started_pid"
+}
+
+# to_be_ended PID: it was started here, and is killed at exit.
+to_be_ended ()
+{
+  started_pids+=("$1")
+  started_at[$1]=$(start_of "$1")
+}
+
+# start_of PID: the time it began.  Numbers come again within minutes: this
+# tells a process from a later one, which may be another test's.
+start_of ()
+{
+  sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
 }
 
 # kill_pid PID [SIGNAL]: end a process that was started here, wait for it.
 kill_pid ()
 {
+  [ -z "${started_at[$1]-}" ] ||
+    [ "${started_at[$1]}" = "$(start_of "$1")" ] || return 0
   kill -s "${2:-TERM}" "$1" 2>/dev/null
   wait "$1" 2>/dev/null
   # Not a child of this shell: it is gone when its entry is.

@@ -42,7 +42,7 @@ set -e
 source "$tmp/example" >"$tmp/output" 2>&1
 set +e
 for pid in $(jobs -p); do
-  started_pids+=("$pid")
+  to_be_ended "$pid"
 done
 site_nbdkit_kill () { site_kill_nbdkit a; site_kill_nbdkit b; }
 on_exit site_nbdkit_kill

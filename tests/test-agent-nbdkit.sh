@@ -4,7 +4,12 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/agent-functions.sh"
 requires nbdkit nbdcopy
 
-alive_again () { plugin_alive a && [ "$(nbdkit_of a)" != "$1" ]; }
+alive_again ()
+{
+  local now
+  now=$(nbdkit_of a)
+  [ -n "$now" ] && [ "$now" != "$1" ] && plugin_alive a
+}
 
 sites_up
 disks_make

@@ -33,7 +33,7 @@ ok 'an event' event_told a disk-resized
 silent 4
 api a ResizeDisk DiskId="$disk_a" Size=$((48 * mb)) >/dev/null 2>&1 &
 call=$!
-started_pids+=("$call")
+to_be_ended "$call"
 ok 'it is under way' wait_for 10 state_is Resizing
 site_kill_agent a
 wait "$call"

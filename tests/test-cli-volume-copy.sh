@@ -97,7 +97,7 @@ signal.signal (signal.SIGINT, signal.SIG_DFL)
 os.execv (sys.argv[1], sys.argv[1:])' "$pairctl" volume create "$tmp/at/no" \
     --from "nbd+unix:///?socket=$tmp/stuck.sock" >"$tmp/stuck.log" 2>&1 &
   pid=$!
-  started_pids+=("$pid")
+  to_be_ended "$pid"
   wait_for 30 stopped_pids "$pid"
   children=$(pgrep -P "$pid")
   kill -s "$sig" "$pid"

@@ -92,7 +92,7 @@ uri=$(nbd_uri "$state" d)
 for ((round = 1; round <= rounds; round++)); do
   /usr/bin/python3 "$tmp/load.py" "$uri" "$tmp" $((seed + round)) write &
   load_pid=$!
-  started_pids+=("$load_pid")
+  to_be_ended "$load_pid"
   wait_for 30 test -e "$tmp/loading" || bail_out 'the load does not begin'
   rm "$tmp/loading"
   # Any moment will do; this only has to differ from round to round.

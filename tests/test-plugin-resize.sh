@@ -105,7 +105,7 @@ for i in 1 2 3 4 5 6; do
   next=$((size + 512 * mb))
   control "$state" "$(resize a "size:$next")" >"$tmp/answer" 2>/dev/null &
   client=$!
-  started_pids+=("$client")
+  to_be_ended "$client"
   sleep "0.0$((i * i))"        # some moment of it
   kill_pid "$nbdkit_pid" KILL
   wait "$client" 2>/dev/null
