@@ -40,6 +40,7 @@
 #include "volume.h"
 
 #define DISK_NAME "disk"
+#define DISK_PATH "disks/" DISK_NAME
 #define LOG_MAX 4096             /* shown of the children's messages */
 #define POLL_MS 500
 
@@ -171,7 +172,7 @@ static void
 remove_work (struct copy *c)
 {
   static const char *const names[] =
-    { "log", "nbd.sock", "control.sock", "disks/" DISK_NAME, "disks/.lock" };
+    { "log", "nbd.sock", "control.sock", DISK_PATH, "disks/.lock" };
   size_t i;
 
   if (c->work[0] == '\0')

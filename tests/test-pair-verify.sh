@@ -31,7 +31,9 @@ ok 'stopped' on a disk verify db01 --stop
 # One block becomes another while the secondary's site is down.
 site_kill b
 dir=$(find "$tmp/b" -name journal -printf '%h\n')
-ok 'change a block of the copy' with_preload "$forge" forge "$dir" 77
+# Who is killed may hold its lock a moment longer than it lives.
+ok 'change a block of the copy' \
+  wait_for 10 with_preload "$forge" forge "$dir" 77
 ok 'verify waits for the secondary' bash -c \
   "! '$pairctl' --site '$tmp/a' disk verify db01 --rate 0 --wait --timeout 2 &&
    '$pairctl' --site '$tmp/a' disk show db01 | grep -q 'verify: *waiting'"
