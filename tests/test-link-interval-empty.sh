@@ -17,7 +17,7 @@ link_start
 ok 'there is nothing to do' wait_for 20 rests
 connects=$(link_status "l['connects']")
 fill 1 20
-seq=$(status "$a" d "s['appended']['seq']")
+seq=$(status "$a" d "s['durable']['seq']")
 ok 'it arrives' wait_for 20 holds "$seq"
 ok 'both disks are equal' same_content
 fill 2 20

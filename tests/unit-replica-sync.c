@@ -287,6 +287,7 @@ test_force (void **state)
   assert_int_equal (sync_force (sync_mode, NULL), 0);
   assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
   assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_int_equal (stored.lease_ms, 2000);   /* for who is started anew */
   assert_int_equal (state_now (), SYNC_ABANDONING);
   sync_get_status (sync_mode, &status);
   assert_in_range (status.hold_ms + (clock_mono_ns () - began) / NS_PER_MSEC,
