@@ -176,6 +176,13 @@ extern json_t *disk_find (struct cli *cli, const char *name,
 extern json_t *pair_find (struct cli *cli, const char *name,
                           struct failure *f);
 
+/* Show the progress of a disk's long work ("scrub", "verify") until it has
+ * ended; what it says of itself then, to be given back, or NULL: F is filled.
+ * The bar says LABEL, or the work's state (NULL).  disk-follow.c.
+ */
+extern json_t *disk_follow (struct cli *cli, const char *id, const char *key,
+                            const char *label, struct failure *f);
+
 /* ------------------------------------------------------------------ */
 /* Output (output.c).                                                   */
 

@@ -3,15 +3,10 @@
 #include <config.h>
 
 #include <inttypes.h>
-#include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "cli.h"
-#include "clock.h"
 #include "size.h"
-
-#define ASK_MS 300
 
 const struct cli_option disk_scrub_options[] = {
   { "rate", "SIZE", false, "bytes a second; 0: no limit (default 64M)" },
@@ -19,58 +14,6 @@ const struct cli_option disk_scrub_options[] = {
   { "wait", NULL, false, "follow it to its end" },
   { NULL, NULL, false, NULL }
 };
-
-/* The scrub of DISK (a reference is taken from it), or NULL: F is filled. */
-static json_t *
-scrub_of (json_t *disk, struct failure *f)
-{
-  json_t *scrub = json_object_get (json_object_get (disk, "Detail"), "scrub");
-
-  if (json_is_object (scrub))
-    json_incref (scrub);
-  else {
-    scrub = NULL;
-    failure_set (f, EXIT_FAILED, NULL, "start it again",
-                 "the disk's server was started anew and knows of none");
-  }
-  json_decref (disk);
-  return scrub;
-}
-
-/* Follow it until it is no longer running. */
-static json_t *
-follow (struct cli *cli, const char *id, struct failure *f)
-{
-  const struct timespec nap = { 0, ASK_MS * NS_PER_MSEC };
-  struct progress p;
-  json_t *disk, *scrub = NULL;
-  uint64_t done = 0, total = 0;
-
-  progress_init (&p, cli);
-  for (;;) {
-    disk = disk_find (cli, id, f);
-    scrub = disk ? scrub_of (disk, f) : NULL;
-    if (scrub == NULL)
-      break;
-    get_uint (scrub, "done_bytes", &done);
-    get_uint (scrub, "total_bytes", &total);
-    progress_update (&p, "scrubbing", done, total, false);
-    if (strcmp (or_unknown (get_string (scrub, "state")), "running") != 0)
-      break;
-    json_decref (scrub);
-    scrub = NULL;
-    if (cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns) {
-      failure_set (f, EXIT_TIMEOUT, NULL,
-                   "it goes on without being waited for; see 'pairctl disk "
-                   "show'", "it is at %.0f%%",
-                   total ? 100. * done / total : 0);
-      break;
-    }
-    clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
-  }
-  progress_end (&p);
-  return scrub;
-}
 
 static int
 report (struct cli *cli, json_t *scrub)
@@ -131,7 +74,7 @@ disk_scrub (struct cli *cli)
     return fail (&f, "cannot scrub disk '%s'", cli->arg);
   if (args_value (cli, "wait")) {
     json_decref (o);
-    scrub = follow (cli, id, &f);
+    scrub = disk_follow (cli, id, "scrub", "scrubbing", &f);
     return scrub ? report (cli, scrub)
       : fail (&f, "waiting for the scrub of disk '%s'", cli->arg);
   }

@@ -4,14 +4,10 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "cli.h"
-#include "clock.h"
 #include "size.h"
-
-#define ASK_MS 300
 
 const struct cli_option disk_verify_options[] = {
   { "rate", "SIZE", false, "bytes a second; 0: no limit (default 64M)" },
@@ -20,76 +16,6 @@ const struct cli_option disk_verify_options[] = {
   { "wait", NULL, false, "follow it to its end" },
   { NULL, NULL, false, NULL }
 };
-
-/* The verification of DISK (a reference is taken from it), or NULL: F is
- * filled.
- */
-static json_t *
-verify_of (json_t *disk, struct failure *f)
-{
-  json_t *verify = json_object_get (json_object_get (disk, "Detail"),
-                                    "verify");
-
-  if (json_is_object (verify))
-    json_incref (verify);
-  else {
-    verify = NULL;
-    failure_set (f, EXIT_FAILED, NULL, "start it again",
-                 "the disk's server was started anew and knows of none");
-  }
-  json_decref (disk);
-  return verify;
-}
-
-static bool
-has_ended (const json_t *verify)
-{
-  const char *state = or_unknown (get_string (verify, "state"));
-
-  return strcmp (state, "running") != 0 && strcmp (state, "waiting") != 0 &&
-    strcmp (state, "repairing") != 0;
-}
-
-/* Follow it until it has ended. */
-static json_t *
-follow (struct cli *cli, const char *id, struct failure *f)
-{
-  const struct timespec nap = { 0, ASK_MS * NS_PER_MSEC };
-  struct progress p;
-  json_t *disk, *verify = NULL;
-  uint64_t done = 0, total = 0;
-
-  progress_init (&p, cli);
-  for (;;) {
-    disk = disk_find (cli, id, f);
-    verify = disk ? verify_of (disk, f) : NULL;
-    if (verify == NULL)
-      break;
-    get_uint (verify, "done_bytes", &done);
-    get_uint (verify, "total_bytes", &total);
-    progress_update (&p, or_unknown (get_string (verify, "state")), done,
-                     total, false);
-    if (has_ended (verify))
-      break;
-    if (cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns) {
-      failure_set (f, EXIT_TIMEOUT, NULL,
-                   "it goes on without being waited for; see 'pairctl disk "
-                   "show'", "it is %s at %.0f%%%s%s",
-                   or_unknown (get_string (verify, "state")),
-                   total ? 100. * done / total : 0,
-                   get_string (verify, "reason") ? ": " : "",
-                   get_string (verify, "reason") ? : "");
-      json_decref (verify);
-      verify = NULL;
-      break;
-    }
-    json_decref (verify);
-    verify = NULL;
-    clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
-  }
-  progress_end (&p);
-  return verify;
-}
 
 static void
 print_ranges (const json_t *verify)
@@ -173,7 +99,7 @@ disk_verify (struct cli *cli)
     return fail (&f, "cannot verify disk '%s'", cli->arg);
   if (args_value (cli, "wait")) {
     json_decref (o);
-    verify = follow (cli, id, &f);
+    verify = disk_follow (cli, id, "verify", NULL, &f);
     return verify ? report (cli, verify)
       : fail (&f, "waiting for the verification of disk '%s'", cli->arg);
   }

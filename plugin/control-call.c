@@ -123,3 +123,19 @@ call_secret (struct call *call, uint8_t ret[LINK_SECRET_SIZE])
                         2 * LINK_SECRET_SIZE);
   return 0;
 }
+
+int
+call_start_or_stop (struct call *call, bool *is_start, uint64_t *rate_bps)
+{
+  const char *action;
+
+  if (call_string (call, "action", &action) == -1)
+    return -1;
+  *is_start = strcmp (action, "start") == 0;
+  if (!*is_start && strcmp (action, "stop") != 0)
+    return call_refuse (call, "bad-request", EINVAL,
+                        "field 'action' must be 'start' or 'stop'");
+  if (json_object_get (call->request, "rate_bps") == NULL)
+    return 0;
+  return call_number (call, "rate_bps", rate_bps);
+}

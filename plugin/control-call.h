@@ -45,6 +45,12 @@ extern int call_number (struct call *call, const char *key, uint64_t *ret);
 extern int call_uuid (struct call *call, const char *key, struct uuid *ret);
 extern int call_secret (struct call *call, uint8_t ret[LINK_SECRET_SIZE]);
 
+/* Of a disk's long work: "action", and "rate_bps" (bytes a second), which may
+ * be missing: *RATE_BPS stays as it is.
+ */
+extern int call_start_or_stop (struct call *call, bool *is_start,
+                               uint64_t *rate_bps);
+
 /* control-disk.c */
 extern int op_disk_create (struct call *call);
 extern int op_disk_delete (struct call *call);

@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "control-call.h"
 #include "control.h"
@@ -145,20 +144,14 @@ int
 op_disk_scrub (struct call *call)
 {
   uint64_t rate_bps = SCRUB_RATE_DEFAULT;
-  const char *action;
+  bool is_start;
 
-  if (call_string (call, "action", &action) == -1)
+  if (call_start_or_stop (call, &is_start, &rate_bps) == -1)
     return -1;
-  if (json_object_get (call->request, "rate_bps") != NULL &&
-      call_number (call, "rate_bps", &rate_bps) == -1)
-    return -1;
-  if (strcmp (action, "stop") == 0) {
+  if (!is_start) {
     scrub_stop (&call->disk->scrub, true);
     return 0;
   }
-  if (strcmp (action, "start") != 0)
-    return call_refuse (call, "bad-request", EINVAL,
-                        "field 'action' must be 'start' or 'stop'");
   if (scrub_start (&call->disk->scrub, call->disk->volume, call->disk->dirfd,
                    rate_bps, &call->error) == -1)
     return call_failed (call);

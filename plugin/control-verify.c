@@ -5,7 +5,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "control-call.h"
 
@@ -63,21 +62,15 @@ op_disk_verify (struct call *call)
 {
   const json_t *repair = json_object_get (call->request, "repair");
   uint64_t rate_bps = VERIFY_RATE_DEFAULT;
-  const char *action;
+  bool is_start;
 
-  if (call_string (call, "action", &action) == -1)
-    return -1;
-  if (json_object_get (call->request, "rate_bps") != NULL &&
-      call_number (call, "rate_bps", &rate_bps) == -1)
+  if (call_start_or_stop (call, &is_start, &rate_bps) == -1)
     return -1;
   if (repair != NULL && !json_is_boolean (repair))
     return call_refuse (call, "bad-request", EINVAL,
                         "field 'repair' must be true or false");
-  if (strcmp (action, "start") == 0)
+  if (is_start)
     return start (call, rate_bps, json_is_true (repair));
-  if (strcmp (action, "stop") != 0)
-    return call_refuse (call, "bad-request", EINVAL,
-                        "field 'action' must be 'start' or 'stop'");
   verify_stop (&call->disk->verify);
   return 0;
 }
