@@ -248,13 +248,16 @@ forgive (struct link *l, uint64_t before, uint64_t timeout_ms)
   l->looked_ns = now;
 }
 
-/* One round of poll. */
+/* One round of poll.  That one connection is lost keeps none of the others
+ * from being served.
+ */
 static int
 poll_once (struct link *l, int timeout_ms, struct error *err)
 {
   unsigned direction[OPTIONS_CONNECTIONS_MAX];
   struct pollfd fds[OPTIONS_CONNECTIONS_MAX + 1];
   uint64_t before = clock_mono_ns ();
+  int r = 0;
   unsigned i;
 
   for (i = 0; i < l->nconns; i++) {
@@ -275,12 +278,12 @@ poll_once (struct link *l, int timeout_ms, struct error *err)
     clear_wake (l);
   for (i = 0; i < l->nconns; i++) {
     if (notify (&l->conn[i], fds[i].revents, direction[i]) == -1)
-      return error_from_nbd (err, "the connection is lost");
-    if (is_broken (&l->conn[i]))
-      return error_set (err, ENOTCONN, "the peer closed the connection");
+      r = error_from_nbd (err, "the connection is lost");
+    else if (is_broken (&l->conn[i]))
+      r = error_set (err, ENOTCONN, "the peer closed the connection");
   }
   forgive (l, before, timeout_ms);
-  return 0;
+  return r;
 }
 
 /* Poll until *DONE or the link is not in the middle of connecting. */
@@ -401,11 +404,17 @@ link_open (const struct link_config *config, struct error *err)
 }
 
 static bool
+conn_is_busy (const struct link_conn *c)
+{
+  return c->in_flight > 0 || c->is_pinging || c->is_asking;
+}
+
+/* Is there an answer to wait for? */
+static bool
 is_busy (const struct link *l)
 {
   for (unsigned i = 0; i < l->nconns; i++)
-    if (l->conn[i].in_flight > 0 || l->conn[i].is_pinging ||
-        l->conn[i].is_asking)
+    if (conn_is_busy (&l->conn[i]) && conn_is_alive (&l->conn[i]))
       return true;
   return false;
 }
@@ -416,9 +425,8 @@ link_settle (struct link *l, unsigned timeout_ms)
   uint64_t deadline = clock_mono_ns () + timeout_ms * NS_PER_MSEC, now;
   struct error ignored = ERROR_INIT;
 
-  while (is_busy (l) && (now = clock_mono_ns ()) < deadline &&
-         poll_once (l, (deadline - now) / NS_PER_MSEC + 1, &ignored) == 0)
-    ;
+  while (is_busy (l) && (now = clock_mono_ns ()) < deadline)
+    poll_once (l, (deadline - now) / NS_PER_MSEC + 1, &ignored);
 }
 
 void
@@ -432,8 +440,7 @@ link_close (struct link *l)
     struct link_conn *c = &l->conn[i];
 
     /* Tells the server when nothing is under way; does not wait for it. */
-    if (c->in_flight == 0 && !c->is_pinging && !c->is_asking &&
-        conn_is_alive (c))
+    if (!conn_is_busy (c) && conn_is_alive (c))
       nbd_aio_disconnect (c->nbd, 0);
     nbd_close (c->nbd);
   }

@@ -326,7 +326,8 @@ session_run (struct sender *s, bool *ret_was_open, struct error *err)
   volume_ship_on (s->v, false);
   *ret_was_open = n->was_open;
   session_close_cursor (n);
-  if (n->link != NULL && end != SESSION_LOST)
+  /* Who refuses a frame answers the others, too; who is silent does not. */
+  if (n->link != NULL && (end != SESSION_LOST || err->errnum != ETIMEDOUT))
     link_settle (n->link, CLOSE_MS);
   link_close (n->link);
   explicit_bzero (&n->keys, sizeof n->keys);

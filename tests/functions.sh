@@ -31,6 +31,7 @@ cleanup_commands=()
 
 tap_count=0
 tap_failed=0
+tap_bailed=false
 
 diag ()
 {
@@ -94,6 +95,7 @@ skip_all ()
 bail_out ()
 {
   echo "Bail out! $*"
+  tap_bailed=true
   exit 1
 }
 
@@ -139,10 +141,10 @@ cleanup ()
   for i in ${started_pids[@]+"${started_pids[@]}"}; do
     kill_pid "$i" KILL
   done
-  if [ "$tap_failed" -gt 0 ]; then
+  if [ "$tap_failed" -gt 0 ] || $tap_bailed; then
     for i in "$tmp"/*.log; do
       [ -s "$i" ] && diag "--- last lines of ${i##*/} ---
-$(tail -n 20 "$i")"
+$(cut -c 1-400 "$i" | uniq -c | tail -n 20)"
     done
   fi
   rm -rf "$tmp"

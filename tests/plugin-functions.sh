@@ -93,3 +93,25 @@ with open(sys.argv[1], "wb") as f:
     f.truncate(int(sys.argv[2]))
 PYTHON
 }
+
+# aborts LOG: how often nbdkit aborted by a bug of its own, as its log has it:
+# 1.32.4 to 1.33.9 may when a connection is lost while several replies are on
+# their way.
+aborts ()
+{
+  grep -cs "raw_send_socket: Assertion .sock >= 0. failed" "$1"
+}
+
+# writer_keep FOUND: the guest goes on where it was after a failover, which
+# "writer verify" says in FOUND.  What it flushed beyond never happened; sets
+# $m, the newest write there.  Of that only a part may be there, though where
+# it was written a flush covered it: that flush is gone, too.
+writer_keep ()
+{
+  local last
+  m=$(sed 's/.*after write \([0-9]*\)[; ].*/\1/' <<<"$1")
+  last=$m
+  [[ $1 != *'(a part of it)'* ]] || last=$((m - 1))
+  awk -v last="$last" '$1 <= last' "$tmp/acknowledged" >"$tmp/kept"
+  mv "$tmp/kept" "$tmp/acknowledged"
+}

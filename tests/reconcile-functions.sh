@@ -8,8 +8,32 @@ pair_uuid=$(cat /proc/sys/kernel/random/uuid)
 pair_secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 declare -A pids
 
-start_site () { nbdkit_start "$tmp/$1"; pids[$1]=$nbdkit_pid; }
-kill_site () { kill_pid "${pids[$1]}" KILL; }
+declare -A excused              # aborts of nbdkit that are no news
+
+excuse () { excused[$1]=$(aborts "$tmp/nbdkit-$1.log"); }
+
+start_site ()
+{
+  excuse "$1"
+  nbdkit_start "$tmp/$1"
+  pids[$1]=$nbdkit_pid
+}
+
+kill_site ()
+{
+  kill_pid "${pids[$1]}" KILL
+  excuse "$1"
+}
+
+# revive SITE: there is no agent here to start it again when it aborts by
+# itself; true if that was so.
+revive ()
+{
+  [ "$(aborts "$tmp/nbdkit-$1.log")" -gt "${excused[$1]}" ] &&
+    wait_for 10 is_gone "${pids[$1]}" || return
+  diag "nbdkit of $1 aborted by a known bug of its own; started again"
+  start_site "$1"
+}
 
 sites ()
 {
@@ -25,7 +49,11 @@ sites ()
 # ask SITE OP [FIELDS]: of disk d; bails out on a refusal.
 ask ()
 {
-  answer=$(control "$tmp/$1" "{\"op\":\"$2\",\"disk\":\"d\"${3:+,$3}}")
+  local request="{\"op\":\"$2\",\"disk\":\"d\"${3:+,$3}}"
+  answer=$(control "$tmp/$1" "$request" 2>&1)
+  if [[ $answer != {* ]] && revive "$1"; then
+    answer=$(control "$tmp/$1" "$request" 2>&1)
+  fi
   [[ $answer == '{"ok": true'* || $answer == '{"ok":true'* ]] ||
     bail_out "$1: $2: $answer"
 }
@@ -59,6 +87,8 @@ socket_of () { sed 's/.*socket=//' <<<"$(nbd_uri "$tmp/$1" d)"; }
 
 is_synced ()
 {
+  revive a
+  revive b
   of_is "$1" "s['link']['state'] == 'stream' and s['link']['initial_done'] and s['link']['lag']['writes'] == 0"
 }
 wait_synced () { wait_for "${2:-60}" is_synced "$1"; }

@@ -117,9 +117,7 @@ print(json.loads(sys.argv[1])["committed"]["time_ns"])' "$answer")
   else
     pass "$mode: fault $i: $found"
   fi
-  m=$(sed 's/.*after write \([0-9]*\)[; ].*/\1/' <<<"$found")
-  awk -v m="$m" '$1 <= m' "$tmp/acknowledged" >"$tmp/kept"
-  mv "$tmp/kept" "$tmp/acknowledged"
+  writer_keep "$found"
 
   start_a
   take_over "$a" "$b" "nbd+unix:///?socket=$a.sock" ||
