@@ -181,7 +181,8 @@ struct volume {
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
   uint64_t counted;            /* blocks below it are in the live bytes of
-                                  segments; changed while nothing is applied */
+                                  segments; changed under journal.lock and
+                                  while nothing is applied */
   struct volume_point point_after_mark;  /* set by applying a mark, for */
   bool has_point_after_mark;             /* who applied it */
 
@@ -202,6 +203,12 @@ static inline void
 count_up (uint64_t *counter)
 {
   __atomic_add_fetch (counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline const struct volume_io *
+io_or_real (const struct volume_io *io)
+{
+  return io ? io : &volume_io_real;
 }
 
 static inline uint64_t
@@ -432,7 +439,7 @@ extern void placed_sort (struct placed *s, unsigned count);
 extern unsigned placed_run (const struct volume *v, const struct placed *s,
                             unsigned count, uint32_t *ret_length);
 
-/* --- volume.c ----------------------------------------------------- */
+/* --- create.c ----------------------------------------------------- */
 
 /* Are they within the bounds of a volume? */
 extern int check_size (uint64_t size, struct error *err);
@@ -440,6 +447,8 @@ extern int check_capacity (uint64_t capacity, struct error *err);
 
 /* What is chosen for a disk of SIZE. */
 extern uint64_t default_capacity (uint64_t size, uint64_t segment_size);
+
+/* --- volume.c ----------------------------------------------------- */
 
 extern const char *map_name (unsigned slot);
 extern const char *births_name (unsigned slot);
