@@ -25,7 +25,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "http-guard.h"
-#include "plugin-internal.h"
+#include "listen.h"
 #include "tls.h"
 
 /* The guard keeps it below this, unless many end at the same time. */
@@ -545,7 +545,7 @@ http_start (struct agent *agent, struct error *err)
     return NULL;
   }
   h->agent = agent;
-  fd = plugin_listen_unix (h->path, err);
+  fd = listen_unix (h->path, err);
   if (fd == -1 ||
       start_listener (h, &h->unix_socket, fd, LISTENER_LOCAL, err) == -1 ||
       start_tcp (h, &h->tcp, s->listen, LISTENER_TCP, err) == -1 ||
@@ -577,7 +577,7 @@ http_stop (struct http *h)
   stop_listener (&h->tls);
   stop_listener (&h->tcp);
   stop_listener (&h->unix_socket);
-  unlink (h->path);
+  listen_unlink (h->path);
   free (h->path);
   free (h);
 }

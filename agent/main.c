@@ -23,6 +23,7 @@
 #include <curl/curl.h>
 
 #include "agent.h"
+#include "listen.h"
 #include "tls.h"
 
 static int
@@ -96,7 +97,12 @@ start (struct agent *agent, struct error *err)
       work_start (agent, err) == -1)
     return -1;
   agent->http = http_start (agent, err);
-  return agent->http ? 0 : -1;
+  if (agent->http == NULL)
+    return -1;
+  /* nbdkit's are asked for by a thread of its own, later. */
+  if (!agent->settings.run_nbdkit)
+    listen_inherit_end ();
+  return 0;
 }
 
 static void
@@ -161,6 +167,7 @@ main (int argc, char **argv)
     settings_release (&agent.settings);
     return r == 0 ? EXIT_SUCCESS : complain (&err);
   }
+  listen_inherit ();
   curl_global_init (CURL_GLOBAL_ALL);
   block_signals (&signals);
   init_locks (&agent);

@@ -1,4 +1,4 @@
-/* Helpers of plugin.c: the command, the sockets, the disks that are there. */
+/* Helpers of plugin.c: the command, the process, the disks that are there. */
 
 #ifndef PAIRDISK_PLUGIN_INTERNAL_H
 #define PAIRDISK_PLUGIN_INTERNAL_H
@@ -28,14 +28,6 @@ extern void plugin_command_release (struct plugin_command *c);
  */
 extern pid_t plugin_spawn (const struct plugin_command *c, const int fds[2],
                            int log_fd, struct error *err);
-
-extern int plugin_listen_unix (const char *path, struct error *err);
-
-/* Listen on HOST:PORT.  RET is what was bound, e.g. with the port that the
- * kernel chose for 0; it may be ADDRESS itself.
- */
-extern int listen_tcp (const char *address, char *ret, size_t size,
-                       struct error *err);
 
 /* FN for the STATUS of each disk of the plugin, by name. */
 extern void plugin_each_disk (struct agent *agent,

@@ -1,4 +1,4 @@
-/* What starting nbdkit needs: its command, its sockets, its process
+/* What starting nbdkit needs: its command and its process
  * (plugin-internal.h).
  *
  * nbdkit 1.32 started by socket activation asks the kernel for SIGTERM when
@@ -11,9 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +18,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,111 +187,4 @@ plugin_spawn (const struct plugin_command *c, const int fds[2], int log_fd,
   close (go[0]);
   close (go[1]);
   return pid > 0 ? pid : error_set_errno (err, saved, "fork");
-}
-
-int
-plugin_listen_unix (const char *path, struct error *err)
-{
-  struct sockaddr_un sun = { .sun_family = AF_UNIX };
-  mode_t mask;
-  int fd, r;
-
-  if (!text_set (sun.sun_path, sizeof sun.sun_path, path))
-    return error_set (err, ENAMETOOLONG, "'%s' is too long for a socket",
-                      path);
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd == -1)
-    return error_set_errno (err, errno, "socket");
-  unlink (path);
-  mask = umask (0177);
-  r = bind (fd, (struct sockaddr *) &sun, sizeof sun);
-  umask (mask);
-  if (r == -1 || listen (fd, SOMAXCONN) == -1) {
-    r = errno;
-    close (fd);
-    return error_set_errno (err, r, "cannot listen on '%s'", path);
-  }
-  return fd;
-}
-
-/* Split HOST:PORT or [HOST]:PORT. */
-static int
-resolve (const char *address, struct addrinfo **ret, struct error *err)
-{
-  struct addrinfo hints = { .ai_flags = AI_PASSIVE,
-                            .ai_socktype = SOCK_STREAM };
-  char host[256];
-  const char *colon = strrchr (address, ':');
-  const char *begin = address;
-  size_t len;
-  int r;
-
-  len = colon ? (size_t) (colon - address) : 0;
-  if (colon == NULL || len >= sizeof host)
-    return error_set (err, EINVAL, "'%s' is not HOST:PORT", address);
-  if (len >= 2 && begin[0] == '[' && begin[len - 1] == ']') {
-    begin++;
-    len -= 2;
-  }
-  memcpy (host, begin, len);
-  host[len] = '\0';
-  r = getaddrinfo (len ? host : NULL, colon + 1, &hints, ret);
-  if (r != 0)
-    return error_set (err, EINVAL, "cannot resolve '%s': %s", address,
-                      gai_strerror (r));
-  return 0;
-}
-
-static void
-bound_address (int fd, const char *address, char *ret, size_t size)
-{
-  struct sockaddr_storage ss;
-  socklen_t len = sizeof ss;
-  char port[16];
-  const char *colon = strrchr (address, ':');
-
-  if (getsockname (fd, (struct sockaddr *) &ss, &len) == 0 &&
-      getnameinfo ((struct sockaddr *) &ss, len, NULL, 0, port, sizeof port,
-                   NI_NUMERICSERV) == 0)
-    snprintf (ret, size, "%.*s:%s", (int) (colon - address), address, port);
-}
-
-/* Connections inherit it: one whose other end vanished without a word is given
- * up after half a minute, and with it the threads that nbdkit holds for it.
- */
-static void
-keep_alive (int fd)
-{
-  int on = 1, idle = 15, interval = 5, count = 3;
-
-  setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt (fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  setsockopt (fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-  setsockopt (fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-}
-
-int
-listen_tcp (const char *address, char *ret, size_t size, struct error *err)
-{
-  struct addrinfo *ai;
-  int fd, on = 1, saved;
-
-  if (resolve (address, &ai, err) == -1)
-    return -1;
-  fd = socket (ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0) {
-    setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    keep_alive (fd);
-  }
-  if (fd == -1 || bind (fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
-      listen (fd, SOMAXCONN) == -1) {
-    saved = errno;
-    freeaddrinfo (ai);
-    if (fd >= 0)
-      close (fd);
-    return error_set_errno (err, saved, "cannot listen on '%s'", address);
-  }
-  freeaddrinfo (ai);
-  bound_address (fd, address, ret, size);
-  return fd;
 }

@@ -38,6 +38,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fileio.h"
+#include "listen.h"
 #include "plugin-internal.h"
 
 #define BACKOFF_MIN_MS 200
@@ -341,7 +342,7 @@ spawn (struct plugin *p, struct error *err)
   if (mkdir (p->disks, 0700) == -1 && errno != EEXIST)
     return error_set_errno (err, errno, "cannot make '%s'", p->disks);
   unlink (p->control);
-  unix_fd = plugin_listen_unix (p->nbd, err);
+  unix_fd = listen_unix (p->nbd, err);
   if (unix_fd == -1)
     return -1;
   if (strcmp (p->agent->settings.data_listen, "none") != 0) {
@@ -439,7 +440,7 @@ stop_process (struct plugin *p)
   drop_process (p);
   unlink (p->pidfile);
   unlink (p->control);
-  unlink (p->nbd);
+  listen_unlink (p->nbd);
 }
 
 void

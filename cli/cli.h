@@ -415,6 +415,24 @@ extern void divergence_facts (struct table *t, const json_t *pair);
 extern int salvage_dump (const char *path, const char *write_to);
 extern int volume_check_verb (struct cli *cli);
 
+/* A directory of a copy's own, locked by LOCK, which children may hold, too
+ * (volume-left.c).  PATH NULL: none.
+ */
+struct workdir {
+  char *path;
+  int lock;
+};
+
+#define WORKDIR_DISK "disk"      /* the volume in it */
+
+/* In PARENT; beside what will be NAME there, or NULL.  -1: errno. */
+extern int workdir_make (struct workdir *w, const char *parent,
+                         const char *name);
+extern void workdir_remove (struct workdir *w);
+
+/* Remove those in PARENT that were left, and say so. */
+extern void workdirs_sweep (const char *parent, const char *name);
+
 /* Make the volume of cli->arg with the content of FROM, an image or an NBD
  * URI; params->size 0: as large as that, and set to it (volume-copy.c).
  */

@@ -161,9 +161,19 @@ parse (struct cli *cli, struct init *in)
   return true;
 }
 
+/* And what it lies in, which with a prefix of one's own may be missing. */
 static int
 make_dir (const char *path, mode_t mode, struct error *err)
 {
+  CLEANUP_FREE char *above = text_printf ("%s", path);
+  char *slash;
+
+  for (slash = above + 1; *above && (slash = strchr (slash, '/')); ++slash) {
+    *slash = '\0';
+    if (mkdir (above, 0755) == -1 && errno != EEXIST)
+      return error_set_errno (err, errno, "cannot make '%s'", above);
+    *slash = '/';
+  }
   if (mkdir (path, mode) == -1 && errno != EEXIST)
     return error_set_errno (err, errno, "cannot make '%s'", path);
   return 0;

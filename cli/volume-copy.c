@@ -8,9 +8,9 @@
  * Both are children of this process and get SIGTERM when it ends, however it
  * ends.  Their messages go to a file and are shown if the copying fails.
  *
- * A new volume is made in a directory with a name that no server looks at,
- * beside where it will be, and moved there when it is complete: at PATH there
- * is all of it or nothing.
+ * A new volume, or image, is made in a directory with a name that no server
+ * looks at, beside where it will be, and moved there when it is complete: at
+ * PATH there is all of it or nothing.  What kill -9 leaves: volume-left.c.
  */
 
 #include <config.h>
@@ -39,15 +39,14 @@
 #include "size.h"
 #include "volume.h"
 
-#define DISK_NAME "disk"
-#define DISK_PATH "disks/" DISK_NAME
 #define LOG_MAX 4096             /* shown of the children's messages */
 #define POLL_MS 500
 
 struct copy {
   struct cli *cli;
-  char work[PATH_MAX];           /* sockets and log, "" before it is made */
-  char *disks;                   /* what nbdkit serves; holds DISK_NAME */
+  struct workdir work;           /* sockets and log */
+  struct workdir beside;         /* where what is made will be */
+  char *disks;                   /* what nbdkit serves; holds WORKDIR_DISK */
   pid_t nbdkit, nbdcopy;         /* 0: none */
   int log;
   bool is_odd;                   /* the source ends inside a block */
@@ -109,6 +108,9 @@ spawn (struct copy *c, char *const argv[], int fd)
       dup2 (c->log, STDOUT_FILENO) == -1 ||
       dup2 (c->log, STDERR_FILENO) == -1)
     _exit (126);
+  if (c->beside.path)
+    fcntl (c->beside.lock, F_SETFD, 0);
+  fcntl (c->work.lock, F_SETFD, 0);
   if (fd == 3)
     fcntl (3, F_SETFD, 0);
   else if (fd != -1 && dup2 (fd, 3) == -1)
@@ -156,40 +158,33 @@ make_work (struct copy *c)
   const char *dir = getenv ("TMPDIR");
   CLEANUP_FREE char *log = NULL;
 
-  snprintf (c->work, sizeof c->work, "%s/pairctl-XXXXXX",
-            dir && *dir ? dir : "/tmp");
-  if (mkdtemp (c->work) == NULL) {
-    went_wrong (c, errno, "cannot make directory", c->work);
-    c->work[0] = '\0';
-    return -1;
-  }
-  log = text_printf ("%s/log", c->work);
+  if (dir == NULL || *dir == '\0')
+    dir = "/tmp";
+  workdirs_sweep (dir, NULL);
+  if (workdir_make (&c->work, dir, NULL) == -1)
+    return went_wrong (c, errno, "cannot make a directory in", dir);
+  log = text_printf ("%s/log", c->work.path);
   c->log = open (log, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   return c->log == -1 ? went_wrong (c, errno, "cannot make", log) : 0;
+}
+
+static int
+make_beside (struct copy *c, const char *parent, const char *name)
+{
+  workdirs_sweep (parent, name);
+  if (workdir_make (&c->beside, parent, name) == -1)
+    return went_wrong (c, errno, "cannot make a directory in", parent);
+  return 0;
 }
 
 static void
 remove_work (struct copy *c)
 {
-  static const char *const names[] =
-    { "log", "nbd.sock", "control.sock", DISK_PATH, "disks/.lock" };
-  size_t i;
-
-  if (c->work[0] == '\0')
-    return;
-  for (i = 0; i < sizeof names / sizeof names[0]; ++i) {
-    CLEANUP_FREE char *path = text_printf ("%s/%s", c->work, names[i]);
-
-    unlink (path);
-  }
-  {
-    CLEANUP_FREE char *path = text_printf ("%s/disks", c->work);
-
-    rmdir (path);
-  }
-  rmdir (c->work);
+  workdir_remove (&c->work);
+  workdir_remove (&c->beside);
   if (c->log >= 0)
     close (c->log);
+  free (c->disks);
 }
 
 static int
@@ -199,8 +194,8 @@ listen_unix (struct copy *c)
   int fd;
 
   if ((size_t) snprintf (sun.sun_path, sizeof sun.sun_path, "%s/nbd.sock",
-                         c->work) >= sizeof sun.sun_path)
-    return went_wrong (c, ENAMETOOLONG, "cannot listen in", c->work);
+                         c->work.path) >= sizeof sun.sun_path)
+    return went_wrong (c, ENAMETOOLONG, "cannot listen in", c->work.path);
   fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd == -1 || bind (fd, (struct sockaddr *) &sun, sizeof sun) == -1 ||
       listen (fd, SOMAXCONN) == -1) {
@@ -230,7 +225,7 @@ start_nbdkit (struct copy *c)
     return -1;
   }
   dir = text_printf ("dir=%s", c->disks);
-  control = text_printf ("control=%s/control.sock", c->work);
+  control = text_printf ("control=%s/control.sock", c->work.path);
   fd = listen_unix (c);
   if (fd == -1)
     return -1;
@@ -295,8 +290,8 @@ static int
 run_nbdcopy (struct copy *c, const char *source, const char *target,
              uint64_t size)
 {
-  CLEANUP_FREE char *uri = text_printf ("nbd+unix:///" DISK_NAME
-                                        "?socket=%s/nbd.sock", c->work);
+  CLEANUP_FREE char *uri = text_printf ("nbd+unix:///" WORKDIR_DISK
+                                        "?socket=%s/nbd.sock", c->work.path);
   CLEANUP_FREE char *other = copy_operand (source ? source : target);
   char *argv[8];
   int fd[2], i = 0, r;
@@ -438,32 +433,46 @@ set_size (struct copy *c, const char *from, uint64_t *size)
 }
 
 /* ------------------------------------------------------------------ */
-/* create --from                                                        */
+/* Where what is made will be.                                          */
 
 /* DIR and NAME of PATH, without slashes at its end; the caller frees both. */
 static void
 split (const char *path, char **ret_dir, char **ret_name)
 {
-  size_t len = strlen (path), start;
+  size_t len = strlen (path), start, dir;
 
   while (len > 1 && path[len - 1] == '/')
     len--;
   for (start = len; start > 0 && path[start - 1] != '/'; --start)
     continue;
   *ret_name = text_printf ("%.*s", (int) (len - start), path + start);
-  *ret_dir = text_printf ("%.*s", start ? (int) start : 2,
-                          start ? path : "./");
+  for (dir = start; dir > 1 && path[dir - 1] == '/'; --dir)
+    continue;
+  *ret_dir = text_printf ("%.*s", dir ? (int) dir : 1, dir ? path : ".");
 }
 
-/* Put the finished volume where it belongs. */
+/* Not over anything, as far as the file system can promise that. */
 static int
-move_in (struct copy *c, const char *volume, const char *path,
+rename_to_new (const char *from, const char *to)
+{
+  struct stat st;
+
+  if (renameat2 (AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+    return 0;
+  if (errno != EINVAL || lstat (to, &st) == 0)
+    return -1;
+  return rename (from, to);
+}
+
+/* Put what was MADE where it belongs. */
+static int
+move_in (struct copy *c, const char *made, const char *path,
          const char *parent)
 {
   int fd, r;
 
-  if (renameat2 (AT_FDCWD, volume, AT_FDCWD, path, RENAME_NOREPLACE) == -1)
-    return went_wrong (c, errno, "cannot move the volume to", path);
+  if (rename_to_new (made, path) == -1)
+    return went_wrong (c, errno, "cannot move what was copied to", path);
   fd = open (parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   r = fd == -1 || dir_sync (fd) == -1
     ? went_wrong (c, errno, "cannot sync", parent) : 0;
@@ -472,24 +481,31 @@ move_in (struct copy *c, const char *volume, const char *path,
   return r;
 }
 
+/* ------------------------------------------------------------------ */
+/* create --from                                                        */
+
 static int
 create_and_copy (struct copy *c, const char *from,
-                 struct volume_params *params, const char *parent)
+                 struct volume_params *params)
 {
-  CLEANUP_FREE char *volume = text_printf ("%s/" DISK_NAME, c->disks);
+  CLEANUP_FREE char *parent = NULL, *name = NULL, *volume = NULL;
   struct error err = ERROR_INIT;
-  int r;
+  struct stat st;
 
+  if (lstat (c->cli->arg, &st) == 0)
+    return went_wrong (c, EEXIST, "volume", c->cli->arg);
+  split (c->cli->arg, &parent, &name);
+  if (make_work (c) == -1 || set_size (c, from, &params->size) == -1 ||
+      make_beside (c, parent, name) == -1)
+    return -1;
+  c->disks = text_printf ("%s", c->beside.path);
+  volume = text_printf ("%s/" WORKDIR_DISK, c->disks);
   if (volume_create (NULL, volume, params, &err) == -1) {
     failure_set (&c->failure, EXIT_FAILED, NULL, err.hint, "%s", err.message);
     return -1;
   }
-  r = copy (c, from, NULL, params->size);
-  if (r == 0)
-    r = move_in (c, volume, c->cli->arg, parent);
-  if (r == -1)
-    volume_destroy (NULL, volume, NULL);
-  return r;
+  return copy (c, from, NULL, params->size) == -1 ? -1
+    : move_in (c, volume, c->cli->arg, parent);
 }
 
 int
@@ -497,26 +513,9 @@ volume_create_from (struct cli *cli, const char *from,
                     struct volume_params *params)
 {
   struct copy c = { .cli = cli, .log = -1 };
-  CLEANUP_FREE char *parent = NULL, *name = NULL, *lock = NULL;
-  struct stat st;
-  int r;
+  int r = create_and_copy (&c, from, params);
 
-  split (cli->arg, &parent, &name);
-  c.disks = text_printf ("%s.%s.XXXXXX", parent, name);
-  r = lstat (cli->arg, &st) == 0 ? went_wrong (&c, EEXIST, "volume", cli->arg)
-    : make_work (&c);
-  if (r == 0)
-    r = set_size (&c, from, &params->size);
-  if (r == 0 && mkdtemp (c.disks) == NULL)
-    r = went_wrong (&c, errno, "cannot make directory", c.disks);
-  else if (r == 0) {
-    r = create_and_copy (&c, from, params, parent);
-    lock = text_printf ("%s/.lock", c.disks);
-    unlink (lock);
-    rmdir (c.disks);
-  }
   remove_work (&c);
-  free (c.disks);
   return r == 0 ? EXIT_OK
     : end (&c, "cannot create volume", cli->arg);
 }
@@ -524,34 +523,46 @@ volume_create_from (struct cli *cli, const char *from,
 /* ------------------------------------------------------------------ */
 /* export                                                               */
 
+/* To a new file. */
+static int
+export_file (struct copy *c, const char *dest, uint64_t size)
+{
+  CLEANUP_FREE char *parent = NULL, *name = NULL, *image = NULL;
+  struct stat st;
+  int fd;
+
+  if (lstat (dest, &st) == 0)
+    return went_wrong (c, EEXIST, "cannot make", dest);
+  split (dest, &parent, &name);
+  if (make_beside (c, parent, name) == -1)
+    return -1;
+  image = text_printf ("%s/image", c->beside.path);
+  fd = open (image, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd == -1)
+    return went_wrong (c, errno, "cannot make", image);
+  close (fd);
+  return copy (c, NULL, image, size) == -1 ? -1
+    : move_in (c, image, dest, parent);
+}
+
 static int
 export (struct copy *c, uint64_t size)
 {
   CLEANUP_FREE char *volume = realpath (c->cli->arg, NULL), *link = NULL;
   const char *dest = c->cli->arg2;
   struct stat st;
-  bool is_new = false;
-  int fd, r;
 
   if (make_work (c) == -1)
     return -1;
-  c->disks = text_printf ("%s/disks", c->work);
-  link = text_printf ("%s/" DISK_NAME, c->disks);
+  c->disks = text_printf ("%s/disks", c->work.path);
+  link = text_printf ("%s/" WORKDIR_DISK, c->disks);
   if (volume == NULL || mkdir (c->disks, 0700) == -1 ||
       symlink (volume, link) == -1)
     return went_wrong (c, errno, "cannot make", link);
 
-  if (!is_uri (dest) && (stat (dest, &st) == -1 || !S_ISBLK (st.st_mode))) {
-    fd = open (dest, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd == -1)
-      return went_wrong (c, errno, "cannot make", dest);
-    close (fd);
-    is_new = true;
-  }
-  r = copy (c, NULL, dest, size);
-  if (r == -1 && is_new)
-    unlink (dest);
-  return r;
+  if (is_uri (dest) || (stat (dest, &st) == 0 && S_ISBLK (st.st_mode)))
+    return copy (c, NULL, dest, size);
+  return export_file (c, dest, size);
 }
 
 int
@@ -567,7 +578,6 @@ volume_export_verb (struct cli *cli)
     return fail_error (&err, "cannot export volume '%s'", cli->arg);
   r = export (&c, status.size);
   remove_work (&c);
-  free (c.disks);
   if (r == -1)
     return end (&c, "cannot export volume", cli->arg);
   if (cli->json)

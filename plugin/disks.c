@@ -360,9 +360,17 @@ open_one (const char *name, void *opaque, struct error *err)
 {
   const struct scan *scan = opaque;
   struct disk *disk = disk_new (scan->dir, name, err);
+  struct error interrupted = ERROR_INIT;
 
   if (disk == NULL)
     return -1;
+  if (volume_remove_unfinished (NULL, disk->path) == 0) {
+    error_set (&interrupted, EINTR, "it was being made or deleted when that "
+               "was interrupted: what was left of it is removed");
+    scan->fn (name, &interrupted);
+    disk_free (disk);
+    return 0;
+  }
   disk_start (disk, scan->fn);
   disk_insert (disk);
   return 0;

@@ -124,7 +124,7 @@ sim_unlink (struct io_dir *dir, const char *name)
   struct node *n;
   LOCK (sim);
 
-  if (sim->is_off || dir->boot != sim->boot)
+  if (!has_power (sim, dir->boot))
     return result (EIO);
   n = find_node (sim, dir->path, name);
   if (n == NULL || !n->exists)

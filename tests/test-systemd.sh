@@ -1,9 +1,10 @@
-# The units are installed where they are asked for, name what is installed, and
-# systemd takes them; what they start does start.
+# The units name what is installed and systemd takes them; what they start does
+# start, with sockets from outside.  test-systemd-boot.sh boots with them.
 
 source "${0%/*}/functions.sh"
 
-units="paird.service pairdisk-nbdkit.service pairdisk-nbdkit.socket"
+units="paird.service paird.socket pairdisk-nbdkit.service
+  pairdisk-nbdkit.socket"
 dest=$tmp/dest
 mkdir -p "$dest/lib/systemd/system"
 for unit in $units; do
@@ -27,6 +28,11 @@ if command -v systemd-analyze >/dev/null; then
     ok "systemd takes $unit" \
       test -z "$(grep -F -e "$unit" -e pairdisk -e paird <<<"$output")"
     diag "$output"
+  done
+  # 10 is a service that may do anything, most of Debian's are at 9.6.
+  for unit in paird.service pairdisk-nbdkit.service; do
+    ok "$unit may not do everything" systemd-analyze security --offline=yes \
+      --threshold=80 --no-pager "$dest/lib/systemd/system/$unit"
   done
 else
   skip 'systemd takes the units' 'no systemd-analyze'
@@ -72,5 +78,28 @@ ok 'and served' wait_for 20 nbdinfo --size \
 kill_pid "${site_pid[a]}"
 ok 'the end is told, too' grep -q STOPPING=1 "$tmp/notify.log"
 ok 'nbdkit goes on without the agent' kill -0 "$nbdkit_pid"
+
+# The agent's own sockets from outside: found by their addresses.
+tls_port=$(sed -n 's/^listen-tls = .*://p' "$tmp/a/paird.conf")
+unused_port=$(free_port)
+start activated systemd-socket-activate -l "$tmp/a/api.sock" \
+  -l "$tls_port" -l "127.0.0.1:$unused_port" -E NOTIFY_SOCKET "$paird" \
+  --config="$tmp/a/paird.conf" --run-nbdkit=no
+site_pid[a]=$started_pid
+wait_for 10 test -S "$tmp/a/api.sock"
+inode=$(stat -c %i "$tmp/a/api.sock")
+ok 'who connects starts the agent' site_answers a
+ok '... in the same process' \
+  grep -q paird "/proc/${site_pid[a]}/cmdline"
+is '... on the same socket' "$(stat -c %i "$tmp/a/api.sock")" "$inode"
+ok '... and on that of TLS' wait_for 10 curl -sk --noproxy '*' \
+  -o "$tmp/answer" "https://127.0.0.1:$tls_port/"
+ok 'a socket that is not in the configuration is told of' \
+  grep -q 'descriptor 5 of LISTEN_FDS' "$tmp/activated.log"
+refused '... and closed' 'refused|Failed to connect' \
+  curl -sS --noproxy '*' "http://127.0.0.1:$unused_port/"
+ok 'it has nbdkit, still' wait_for 20 plugin_alive a
+kill_pid "${site_pid[a]}"
+ok 'a socket that was inherited is left where it is' test -S "$tmp/a/api.sock"
 
 done_testing

@@ -564,45 +564,6 @@ test_crash_threads_growing (void **state)
 
 /* ------------------------------------------------------------------ */
 
-/* A volume that was being made is there and empty, or is not there: then it
- * can be made again under another name.
- */
-static void
-test_crash_in_create (void **state)
-{
-  const struct volume_params params = { MIB, 0, 0 };
-  struct error err = ERROR_INIT;
-  uint64_t ops, rng;
-  struct model m;
-  struct volume *v;
-  struct sim *sim;
-  int r;
-
-  (void) state;
-  test_begin (1);
-  rng = test_round_seed (0);
-  for (ops = 0; ops < 60; ++ops) {
-    sim = sim_new (rng);
-    sim_crash_after (sim, ops, random_next (&rng));
-    r = volume_create (sim_io (sim), "disk", &params, &err);
-    sim_crash (sim, random_next (&rng));
-    sim_restart (sim);
-    v = volume_open (sim_io (sim), "disk", NULL, &err);
-    CHECK (v || r == -1, "created, then gone: %s", err.message);
-    if (v) {
-      model_init (&m, MIB);
-      check_all (v, &m);
-      model_release (&m);
-      CHECK (volume_close (v, &err) == 0, "%s", err.message);
-    }
-    CHECK (volume_create (sim_io (sim), "other", &params, &err) == 0, "%s",
-           err.message);
-    sim_free (sim);
-  }
-}
-
-/* ------------------------------------------------------------------ */
-
 /* A write that was lost in one crash does not come back in the next, when
  * the writes made meanwhile stand in its place in the journal and are torn:
  * same place, same seq, same block, same length, but another life.
@@ -671,7 +632,6 @@ main (void)
     cmocka_unit_test (test_crash_threads),
     cmocka_unit_test (test_crash_threads_cleaning),
     cmocka_unit_test (test_crash_threads_growing),
-    cmocka_unit_test (test_crash_in_create),
     cmocka_unit_test (test_lost_writes_stay_lost),
   };
 

@@ -78,8 +78,8 @@ live_count_beside_guests (struct volume *v)
       table_next_used (&v->map, &i, &end);
     stop = end - i < STEP ? end : i + STEP;
     count (v, &v->map, i, stop);
-    v->counted = stop < table_count (&v->map) ? stop : LIVE_COUNTED;
     pthread_mutex_lock (&j->lock);
+    v->counted = stop < table_count (&v->map) ? stop : LIVE_COUNTED;
     journal_resume_applying_locked (v);
   }
 }

@@ -36,9 +36,11 @@ struct segment {
                                   checkpoint (set under checkpoint_lock, for
                                   one that began before does not cover what
                                   was moved out of it) */
+  bool is_bad;                 /* holds a unit that does not verify: stays */
+  _Alignas (4)                 /* apart from those above, which the compiler
+                                  reads all at once */
   bool is_without_zeros;       /* atomic: nothing in it says "zero"; false
                                   after a start, when it is not known */
-  bool is_bad;                 /* holds a unit that does not verify: stays */
   uint64_t born;               /* the hot lap when it was opened: its age */
 };
 

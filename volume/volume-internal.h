@@ -183,7 +183,8 @@ struct volume {
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
   uint64_t counted;            /* blocks below it are in the live bytes of
-                                  segments; changed while nothing is applied */
+                                  segments; changed under journal.lock and
+                                  while nothing is applied */
   struct volume_point point_after_mark;  /* set by applying a mark, for */
   bool has_point_after_mark;             /* who applied it */
 
@@ -204,6 +205,12 @@ static inline void
 count_up (uint64_t *counter)
 {
   __atomic_add_fetch (counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline const struct volume_io *
+io_or_real (const struct volume_io *io)
+{
+  return io ? io : &volume_io_real;
 }
 
 static inline uint64_t
@@ -317,6 +324,9 @@ extern void spare_note_rotation_locked (struct volume *v);
 /* What the writer needs next, and what may wait for a pause: one more. */
 extern void spare_prepare_locked (struct volume *v);
 extern void spare_prepare_more_locked (struct volume *v);
+
+/* In a pause: one of the free segments that are too many is punched. */
+extern void spare_give_back_locked (struct volume *v);
 
 /* --- recover.c ---------------------------------------------------- */
 
@@ -434,7 +444,7 @@ extern void placed_sort (struct placed *s, unsigned count);
 extern unsigned placed_run (const struct volume *v, const struct placed *s,
                             unsigned count, uint32_t *ret_length);
 
-/* --- volume.c ----------------------------------------------------- */
+/* --- create.c ----------------------------------------------------- */
 
 /* Are they within the bounds of a volume? */
 extern int check_size (uint64_t size, struct error *err);
@@ -442,6 +452,8 @@ extern int check_capacity (uint64_t capacity, struct error *err);
 
 /* What is chosen for a disk of SIZE. */
 extern uint64_t default_capacity (uint64_t size, uint64_t segment_size);
+
+/* --- volume.c ----------------------------------------------------- */
 
 extern const char *map_name (unsigned slot);
 extern const char *births_name (unsigned slot);

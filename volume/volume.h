@@ -77,15 +77,23 @@ struct volume_params {
 /* Is NAME fit to be an export and a directory: [A-Za-z0-9][A-Za-z0-9._-]*. */
 extern bool volume_name_is_valid (const char *name);
 
-/* Make the directory PATH (must not exist) with an empty volume in it.
- * On failure nothing is left behind.  IO NULL: the real files.
+/* Make the directory PATH (must not exist, or be empty) with an empty volume
+ * in it.  On failure nothing is left behind, and what an interrupted call
+ * left is put away.  IO NULL: the real files.
  */
 extern int volume_create (const struct volume_io *io, const char *path,
                           const struct volume_params *params,
                           struct error *err);
 
+/* Remove what a volume_create or volume_destroy that was interrupted left at
+ * PATH, if nobody is at it.  0: done; -1: it is something else, or busy.
+ */
+extern int volume_remove_unfinished (const struct volume_io *io,
+                                     const char *path);
+
 /* Delete the volume's files and the directory PATH.  EBUSY when it is open
- * somewhere; refuses (ENOTDIR, EINVAL) what is not a volume.
+ * somewhere; refuses (ENOTDIR, EINVAL) what is not a volume, but for the
+ * unfinished.
  */
 extern int volume_destroy (const struct volume_io *io, const char *path,
                            struct error *err);
