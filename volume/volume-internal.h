@@ -323,6 +323,9 @@ extern void spare_note_rotation_locked (struct volume *v);
 extern void spare_prepare_locked (struct volume *v);
 extern void spare_prepare_more_locked (struct volume *v);
 
+/* In a pause: one of the free segments that are too many is punched. */
+extern void spare_give_back_locked (struct volume *v);
+
 /* --- recover.c ---------------------------------------------------- */
 
 /* Replay from the checkpoint; sets the journal to append after it. */

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
+#include "hash.h"
 #include "volume-internal.h"
 
 const char *
