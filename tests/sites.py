@@ -244,7 +244,7 @@ class Site:
 
     def disk(self, disk):
         found = self.ask("DescribeDisks", DiskIds=disk).get("Disks")
-        return found[0]["Detail"] if found else {}
+        return found[0].get("Detail", {}) if found else {}
 
     def events(self, **params):
         return self.ask("DescribeEvents", MaxResults=500,
@@ -426,7 +426,8 @@ class Pair:
 
     def is_level(self):
         disk = self.source.disk(self.disks[self.source])
-        if (disk.get("link") or {}).get("lag", {}).get("writes", 1):
+        lag = (disk.get("link") or {}).get("lag") or {"writes": 1}
+        if lag["writes"]:
             return False
         return self.source.digest(self.disks[self.source]) == \
             self.destination.digest(self.disks[self.destination])
