@@ -13,7 +13,8 @@
  * from that secret on both sides and does not travel.
  *
  * The same site may use its invitation again until it ends, since the answer
- * to its first call may have been lost.
+ * to its first call may have been lost; not when the secret has been replaced
+ * or is being replaced, since such a call may be an old one that comes late.
  */
 
 #include <config.h>
@@ -251,6 +252,18 @@ invitation_use (struct agent *agent, const char *id, const char *region,
   return ok;
 }
 
+/* The site has joined and another secret counts by now: a call that says
+ * otherwise comes late, and would undo that.
+ */
+static bool
+is_past (struct peer *p, const struct joined_secret *joined)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+
+  return p->is_joined && !p->is_removed &&
+    (p->secrets.n > 1 || !secrets_have (&p->secrets, joined));
+}
+
 json_t *
 join_serve (struct agent *agent, const json_t *body, const char **ret_why)
 {
@@ -281,6 +294,12 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
   derive (&secret, agent->settings.region, region, fingerprint, &joined);
   secret_wipe (&secret);
   p = peer_slot (agent, region, &err);
+  if (p && is_past (p, &joined)) {
+    explicit_bzero (&joined, sizeof joined);
+    *ret_why = "the invitation was used, and what the sites share has "
+      "changed since; make another";
+    return NULL;
+  }
   r = p ? sites_add (p, address, trust, &joined, &err) : -1;
   explicit_bzero (&joined, sizeof joined);
   ours = r == 0 ? trust_ours (agent, NULL, &err) : NULL;

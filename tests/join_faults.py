@@ -115,10 +115,22 @@ class Joining:
         wait_for("a has another certificate", 60, lambda: (
             now := site.certificate()) and now["Rotation"] != "waiting" and
             now["Fingerprint"] != before["Fingerprint"])
-        self.settle("rotate")
         wait_for("they share one secret", 60, self.sites.share_one_secret)
-        if site.secrets(self.sites.b) == old:
-            raise Failed("the secret is the old one")
+        self.settle("rotate")
+        self.exchange_hellos()
+        if not self.sites.share_one_secret() or \
+                site.secrets(self.sites.b) == old:
+            raise Failed("they do not share a new secret")
+
+    def exchange_hellos(self):
+        """They know each other still."""
+        before = dict(self.faults.seen)
+        for name in "a", "b":
+            key = name, "hello"
+            wait_for("a hello from " + name, 30, lambda: self.faults.seen.get(
+                key, 0) > before.get(key, 0) + 1)
+        wait_for("they know each other: %s" % self.sites.peers(), 60,
+                 self.sites.know_each_other)
 
     def run_a_pair(self):
         pair = lib.Pair(self.sites, self.seed)
