@@ -232,10 +232,12 @@ derive (const struct secret *secret, const char *inviting,
   hmac_sha256 (secret->data, secret->len, text, n, ret->data);
 }
 
-/* For whom the invitation is from now on; false: it was another's. */
+/* For whom the invitation is from now on; false: it was another's.  *RET_AGAIN:
+ * it was this one's before.
+ */
 static bool
 invitation_use (struct agent *agent, const char *id, const char *region,
-                const char *fingerprint)
+                const char *fingerprint, bool *ret_again)
 {
   json_t *json = invitation_get (agent, id);
   char user[REGION_SIZE + X509_FINGERPRINT_SIZE];
@@ -244,6 +246,7 @@ invitation_use (struct agent *agent, const char *id, const char *region,
 
   snprintf (user, sizeof user, "%s %s", region, fingerprint);
   ok = json && (*before == '\0' || strcmp (before, user) == 0);
+  *ret_again = *before != '\0';
   if (ok && *before == '\0') {
     json_object_set_new (json, "user", json_string (user));
     ok = invitation_put (agent, id, json) == 0;
@@ -277,6 +280,7 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
   struct joined_secret joined;
   struct secret secret;
   struct peer *p;
+  bool is_again;
   int r;
 
   *ret_why = "the call to join was not understood";
@@ -288,13 +292,13 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
   if (strcmp (region, agent->settings.region) == 0)
     return NULL;
   *ret_why = "another site has used the invitation";
-  if (!invitation_use (agent, id, region, fingerprint) ||
+  if (!invitation_use (agent, id, region, fingerprint, &is_again) ||
       !join_secret (agent, body, &secret))
     return NULL;
   derive (&secret, agent->settings.region, region, fingerprint, &joined);
   secret_wipe (&secret);
   p = peer_slot (agent, region, &err);
-  if (p && is_past (p, &joined)) {
+  if (p && is_again && is_past (p, &joined)) {
     explicit_bzero (&joined, sizeof joined);
     *ret_why = "the invitation was used, and what the sites share has "
       "changed since; make another";
