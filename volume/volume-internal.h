@@ -28,6 +28,7 @@
 #include "format.h"
 #include "cold.h"
 #include "io.h"
+#include "newest.h"
 #include "pending.h"
 #include "range-lock.h"
 #include "record.h"
@@ -178,6 +179,7 @@ struct volume {
 
   struct table map, births;   /* what the disk shows */
   struct table stage_map, stage_births;
+  struct newest newest;        /* of births */
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
   uint64_t counted;            /* blocks below it are in the live bytes of
