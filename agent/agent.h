@@ -93,6 +93,7 @@ struct settings {
   char *nbdkit, *plugin;
   bool run_nbdkit, stop_plugin_on_exit;
   uint64_t pairs_max;
+  uint64_t verb_timeout;         /* seconds */
   struct peer_setting peers[PEERS_MAX];
   size_t npeers;
   uint8_t *secret;               /* content of site-secret-file */

@@ -382,17 +382,6 @@ meet_fence (struct step *s)
 /* ------------------------------------------------------------------ */
 /* Reprotect.                                                           */
 
-static int
-accept_off (struct step *s)
-{
-  const json_t *source = json_object_get (s->status, "source");
-
-  if (json_is_true (json_object_get (source, "accept")) ||
-      json_is_object (json_object_get (s->status, "stage")))
-    return op (s, "replica.stop");
-  return APPLY_DONE;
-}
-
 /* It is secondary: is what it gives up saved? */
 static int
 wait_saved (struct step *s)
@@ -404,7 +393,7 @@ wait_saved (struct step *s)
     return give_role (s, "secondary");
   if (!json_is_true (json_object_get (discard, "pending")) ||
       json_is_true (json_object_get (discard, "saved")))
-    return accept_off (s);
+    return APPLY_DONE;
   if (strcmp (json_text (salvage, "state"), "running") == 0)
     return APPLY_WAITS;
   if (strcmp (json_text (salvage, "state"), "failed") == 0)
@@ -533,6 +522,17 @@ accept_on (struct step *s)
 
   return json_is_true (json_object_get (source, "accept"))
     ? APPLY_DONE : op (s, "replica.accept");
+}
+
+static int
+accept_off (struct step *s)
+{
+  const json_t *source = json_object_get (s->status, "source");
+
+  if (json_is_true (json_object_get (source, "accept")) ||
+      json_is_object (json_object_get (s->status, "stage")))
+    return op (s, "replica.stop");
+  return APPLY_DONE;
 }
 
 static int

@@ -13,7 +13,8 @@
  * from that secret on both sides and does not travel.
  *
  * The same site may use its invitation again until it ends, since the answer
- * to its first call may have been lost.
+ * to its first call may have been lost; not when the secret has been replaced
+ * or is being replaced, since such a call may be an old one that comes late.
  */
 
 #include <config.h>
@@ -231,10 +232,12 @@ derive (const struct secret *secret, const char *inviting,
   hmac_sha256 (secret->data, secret->len, text, n, ret->data);
 }
 
-/* For whom the invitation is from now on; false: it was another's. */
+/* For whom the invitation is from now on; false: it was another's.  *RET_AGAIN:
+ * it was this one's before.
+ */
 static bool
 invitation_use (struct agent *agent, const char *id, const char *region,
-                const char *fingerprint)
+                const char *fingerprint, bool *ret_again)
 {
   json_t *json = invitation_get (agent, id);
   char user[REGION_SIZE + X509_FINGERPRINT_SIZE];
@@ -243,12 +246,25 @@ invitation_use (struct agent *agent, const char *id, const char *region,
 
   snprintf (user, sizeof user, "%s %s", region, fingerprint);
   ok = json && (*before == '\0' || strcmp (before, user) == 0);
+  *ret_again = *before != '\0';
   if (ok && *before == '\0') {
     json_object_set_new (json, "user", json_string (user));
     ok = invitation_put (agent, id, json) == 0;
   }
   json_decref (json);
   return ok;
+}
+
+/* The site has joined and another secret counts by now: a call that says
+ * otherwise comes late, and would undo that.
+ */
+static bool
+is_past (struct peer *p, const struct joined_secret *joined)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+
+  return p->is_joined && !p->is_removed &&
+    (p->secrets.n > 1 || !secrets_have (&p->secrets, joined));
 }
 
 json_t *
@@ -264,6 +280,7 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
   struct joined_secret joined;
   struct secret secret;
   struct peer *p;
+  bool is_again;
   int r;
 
   *ret_why = "the call to join was not understood";
@@ -275,12 +292,18 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
   if (strcmp (region, agent->settings.region) == 0)
     return NULL;
   *ret_why = "another site has used the invitation";
-  if (!invitation_use (agent, id, region, fingerprint) ||
+  if (!invitation_use (agent, id, region, fingerprint, &is_again) ||
       !join_secret (agent, body, &secret))
     return NULL;
   derive (&secret, agent->settings.region, region, fingerprint, &joined);
   secret_wipe (&secret);
   p = peer_slot (agent, region, &err);
+  if (p && is_again && is_past (p, &joined)) {
+    explicit_bzero (&joined, sizeof joined);
+    *ret_why = "the invitation was used, and what the sites share has "
+      "changed since; make another";
+    return NULL;
+  }
   r = p ? sites_add (p, address, trust, &joined, &err) : -1;
   explicit_bzero (&joined, sizeof joined);
   ours = r == 0 ? trust_ours (agent, NULL, &err) : NULL;

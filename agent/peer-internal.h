@@ -97,6 +97,8 @@ extern void joined_secret_id (const struct joined_secret *s,
 /* Put S in its place; false: it is there.  KEEP is the name of one
  * that stays in any case, as does the one we are sure of.
  */
+extern bool secrets_have (const struct secrets *list,
+                          const struct joined_secret *s);
 extern bool secrets_add (struct secrets *list, const struct joined_secret *s,
                          const char *keep);
 

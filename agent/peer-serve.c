@@ -387,8 +387,9 @@ serve_pair (struct agent *agent, struct peer *from, const json_t *body)
   r = merge_record (agent, theirs, actor, ours);
   if (r == 1) {
     take_their_status (agent, ours, json_object_get (body, "status"));
-    applied = work_wait_applied (agent, ours->id, ours->version,
-                                 APPLY_TIMEOUT_MS);
+    /* A tombstone at rest was applied; the worker looks at it no more. */
+    applied = ours->gone_ms != 0 ||
+      work_wait_applied (agent, ours->id, ours->version, APPLY_TIMEOUT_MS);
   }
   json = r == -1 ? NULL : pair_reply (agent, ours, applied);
   free (both);

@@ -74,15 +74,25 @@ make_room (struct secrets *list, const char *keep)
 }
 
 bool
+secrets_have (const struct secrets *list, const struct joined_secret *s)
+{
+  size_t i;
+
+  for (i = 0; i < list->n; ++i) {
+    if (compare (&list->list[i], s) == 0)
+      return true;
+  }
+  return false;
+}
+
+bool
 secrets_add (struct secrets *list, const struct joined_secret *s,
              const char *keep)
 {
   size_t at, i;
 
-  for (i = 0; i < list->n; ++i) {
-    if (compare (&list->list[i], s) == 0)
-      return false;
-  }
+  if (secrets_have (list, s))
+    return false;
   make_room (list, keep);
   for (at = 0; at < list->n && compare (&list->list[at], s) > 0; ++at)
     ;

@@ -116,6 +116,12 @@ const struct setting settings_table[] = {
     "OperationDenied.QuotaExceed. 1000 is more than one agent was tried with; "
     "0 takes none.",
     NULL },
+  { "verb-timeout", SETTING_NUMBER, AT (verb_timeout), "60", false, "SECONDS",
+    "how long a verb may take",
+    "A status that passes, such as stopping, becomes its ..._failed when both "
+    "sites have not done their part by then; the verb may be called again. "
+    "What is being saved takes as long as it does.",
+    NULL },
   { "run-nbdkit", SETTING_BOOL, AT (run_nbdkit), "yes", false, "BOOL",
     "start nbdkit, and start it again when it dies",
     "With no, somebody else runs nbdkit for this site directory, such as "

@@ -23,7 +23,7 @@
   X (transition, SITE, "told", false,                                   \
      "transaction: the other site takes the record over")
 
-/* What is set in whatever status it is found to be another. */
+/* What is set in each status in which the disks have the roles of the pair. */
 #define MODE_STEPS(X, transition)                                       \
   X (transition, SOURCE, "link.mode", true, "the pair's mode")          \
   X (transition, DESTINATION, "link.mode", true, "the pair's mode")     \
@@ -102,11 +102,9 @@
      "primary with the new fence number")                               \
   X ("reprotect", DESTINATION, "promote", true,                         \
      "after a cancel that failed: primary again")                       \
-  X ("reprotect", DESTINATION, "link.stop", true, "a link of before")   \
   X ("reprotect", SOURCE, "demote", false,                              \
      "secondary; what it gives up is being saved")                      \
   X ("reprotect", SOURCE, "pair.set", true, "has its fence number raised") \
-  X ("reprotect", SOURCE, "replica.stop", true, "took records before")  \
   X ("reprotect", SITE, "end", false,                                   \
      "transaction: `stopped`, source and destination exchanged, what "  \
      "was discarded")                                                   \
@@ -121,7 +119,6 @@
   X ("cancel", DESTINATION, "demote", false,                            \
      "secondary; what it gives up is being saved")                      \
   X ("cancel", DESTINATION, "pair.set", true, "has its fence number raised") \
-  X ("cancel", DESTINATION, "replica.stop", true, "took records before") \
   X ("cancel", SOURCE, "pair.set", false,                               \
      "writes again, with the new fence number")                         \
   X ("cancel", SOURCE, "promote", true,                                 \
@@ -155,10 +152,6 @@
   MODE_STEPS (X, "start")                                               \
   MODE_STEPS (X, "start-oneshot")                                       \
   MODE_STEPS (X, "stop")                                                \
-  MODE_STEPS (X, "failover")                                            \
-  MODE_STEPS (X, "reprotect")                                           \
-  MODE_STEPS (X, "cancel")                                              \
-  MODE_STEPS (X, "delete")                                              \
   MODE_STEPS (X, "invalid")                                             \
   ROLE_STEPS (X, "pair.set")                                            \
   ROLE_STEPS (X, "pair.clear")                                          \

@@ -25,7 +25,6 @@
 #define QUIET_MS 1000            /* between two looks at a pair at rest */
 #define STEPS_MAX 5              /* without a rest */
 #define STATUS_TIMEOUT_MS 2000
-#define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
 #define PEER_GONE_MS 3000
 #define TAKE_OVER_MS 5000
 #define WAITS_MS 2000            /* so long it is not worth a word */
@@ -149,6 +148,7 @@ work_wait_applied (struct agent *agent, const char *id, uint64_t version,
 struct progress {
   uint64_t age_ms;               /* of the version as seen here */
   uint64_t epoch_age_ms;
+  bool is_late;                  /* the status becomes ..._failed */
   bool applied;                  /* here */
   bool peer_done;                /* there, too */
   bool peer_gone;                /* cannot be asked */
@@ -185,6 +185,7 @@ get_progress (struct agent *agent, const struct record *rec, bool applied,
     TEXT_SET (ret->trouble, rt->trouble);
   }
   pthread_mutex_unlock (&agent->lock);
+  ret->is_late = ret->age_ms > agent->settings.verb_timeout * 1000;
   if (!ret->is_owner && ret->peer_gone && ret->age_ms > TAKE_OVER_MS)
     ret->is_owner = true;
 }
@@ -238,7 +239,7 @@ end_creating (struct agent *agent, const struct record *rec,
 
   if (p->refused[0])
     snprintf (why, sizeof why, "%s", p->refused);
-  else if (p->age_ms > PASSING_TIMEOUT_MS)
+  else if (p->is_late)
     snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
               ? p->trouble : "the other site did not answer");
   if (why[0])
@@ -268,7 +269,7 @@ end_passing (struct agent *agent, const struct record *rec,
     report_event (agent, rec->id, rec->version, done, why, set_message,
                   why);
   }
-  else if (p->age_ms > PASSING_TIMEOUT_MS) {
+  else if (p->is_late) {
     snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
               ? p->trouble : "the other site has not done its part");
     report_event (agent, rec->id, rec->version, failed, why, set_message,
@@ -322,7 +323,7 @@ end_failovering (struct agent *agent, const struct record *rec,
                   set_loss, promoted);
   }
   else if ((err->code[0] && strcmp (err->code, "unreachable") != 0) ||
-           p->age_ms > PASSING_TIMEOUT_MS) {
+           p->is_late) {
     snprintf (why, sizeof why, "%s", err->message);
     report_event (agent, rec->id, rec->version, PAIR_EVENT_FAILOVER_FAILED,
                   why, set_message, why);
@@ -374,7 +375,7 @@ end_reprotecting (struct agent *agent, const struct record *rec,
                   rec->reprotect == REPROTECT_CANCEL ? PAIR_EVENT_CANCELLED
                   : PAIR_EVENT_REVERSED, why, reprotect_end, discard);
   }
-  else if (p->age_ms > PASSING_TIMEOUT_MS && !is_saving (discard)) {
+  else if (p->is_late && !is_saving (discard)) {
     snprintf (why, sizeof why, "not done in time: %.400s", p->trouble[0]
               ? p->trouble : p->peer_gone ? "the other site cannot be reached"
               : "the other site has not done its part");

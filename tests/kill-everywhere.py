@@ -4,6 +4,7 @@
   PAIRDISK_SEED   which order, what is written
   PAIRDISK_RUNS   how many kills (16; in check-long all there are)
   PAIRDISK_ONLY   only steps whose name contains this
+  PAIRDISK_KIND   usual or rare: only steps that are so
   PAIRDISK_PART   I/N: this part of them
 
 A run takes a pair from verb to verb.  While a verb is under way its process
@@ -19,6 +20,7 @@ import sys
 import time
 
 import life
+import rare_steps
 import sites as lib
 from sites import result
 
@@ -26,7 +28,9 @@ LONG = os.environ.get("PAIRDISK_LONG")
 SEED = int(os.environ.get("PAIRDISK_SEED") or random.randrange(1 << 30))
 RUNS = int(os.environ.get("PAIRDISK_RUNS") or (1000000 if LONG else 16))
 ONLY = os.environ.get("PAIRDISK_ONLY", "")
+KIND = os.environ.get("PAIRDISK_KIND", "")
 PART = os.environ.get("PAIRDISK_PART", "1/1")
+FAILURES_MAX = 5
 VICTIMS = ("agent-here", "agent-there", "nbdkit-here", "nbdkit-there",
            "agents")
 # In which verb a step of the plugin is waited for.
@@ -36,21 +40,27 @@ VERB_OF = {
     "promote": "failover", "demote": "reprotect", "salvage": "cancel",
     "attach": "attach",
 }
+
+
 def named_steps():
-    """The table of docs/design/transitions.md: those that are not rare."""
+    """The table of docs/design/transitions.md: (names, moments of the usual
+    course, moments of rare steps).
+    """
     page = os.path.join(os.environ["top_srcdir"],
                         "docs/design/transitions.md")
-    known, wanted = set(), []
+    known, usual, rare = set(), [], []
     with open(page) as f:
         for line in f:
             m = re.match(r"\| `([a-z.-]+)` \| (\w*) \| (begin, end|end) \|",
                          line)
             if m:
                 known.add(m.group(1))
-                if m.group(2) != "rare":
-                    wanted += [(m.group(1), moment)
-                               for moment in m.group(3).split(", ")]
-    return known, wanted
+                of_kind = rare if m.group(2) == "rare" else usual
+                of_kind += [(m.group(1), moment)
+                            for moment in m.group(3).split(", ")]
+    if KIND:
+        (rare if KIND == "usual" else usual).clear()
+    return known, usual, rare
 
 
 def verb_of(name):
@@ -60,33 +70,36 @@ def verb_of(name):
     return VERB_OF.get(".".join(words[1:3])) or VERB_OF[words[1]]
 
 
-def all_jobs(wanted):
-    jobs = [(name, moment, victim) for name, moment in wanted
+def all_jobs(moments):
+    jobs = [(name, moment, victim) for name, moment in moments
             for victim in VICTIMS if ONLY in name]
     random.Random(SEED).shuffle(jobs)
     part, parts = (int(n) for n in PART.split("/"))
     return jobs[part - 1::parts]
 
 
+def kill(sites, victim, pid):
+    """PID is the process that came by the step."""
+    here = sites.of_pid(pid)
+    there = sites.other(here)
+    if victim in ("agent-here", "agents"):
+        here.kill_agent()
+    if victim in ("agent-there", "agents"):
+        there.kill_agent()
+    if victim == "nbdkit-here":
+        here.kill_nbdkit()
+    if victim == "nbdkit-there":
+        there.kill_nbdkit()
+
+
 class Kill(life.Run):
     def arm(self):
-        self.sites.watcher.arm(self.job[0], self.job[1], self.kill)
+        name, moment, victim = self.job
+        self.sites.watcher.arm(name, moment,
+                               lambda pid: kill(self.sites, victim, pid))
 
     def reached(self):
         return self.sites.watcher.hit.is_set()
-
-    def kill(self, pid):
-        here = self.sites.of_pid(pid)
-        there = self.sites.other(here)
-        victim = self.job[2]
-        if victim in ("agent-here", "agents"):
-            here.kill_agent()
-        if victim in ("agent-there", "agents"):
-            there.kill_agent()
-        if victim == "nbdkit-here":
-            here.kill_nbdkit()
-        if victim == "nbdkit-there":
-            there.kill_nbdkit()
 
 
 def title(job):
@@ -94,30 +107,67 @@ def title(job):
                                      if job[1] == "begin" else "has ended")
 
 
+def usual_kill(sites, number, queues):
+    """The life of a pair, a kill in each verb.  False: something was wrong."""
+    return life.live(sites, number, SEED, queues, Kill, title)
+
+
+def rare_kill(sites, number, queues):
+    """A pair for one kill."""
+    name, moment, victim = queues["rare"].pop()
+    scenario = rare_steps.of_step(name)
+    begin, ok, why = time.monotonic(), True, ""
+    try:
+        rare_steps.Rare(sites, SEED - number, scenario, name, moment,
+                        lambda pid: kill(sites, victim, pid)).go()
+    except (lib.Failed, OSError) as e:
+        sites.failed = True
+        ok, why = False, "%r" % e
+    return result(ok, "%s: %s (%.1f s)" % (
+        scenario, title((name, moment, victim)), time.monotonic() - begin),
+        why)
+
+
+def work_off(queues, do, options):
+    """Until a few went wrong, each time with new sites.  The steps seen."""
+    seen, number = set(), 0
+    while any(queues.values()) and lib.failures < FAILURES_MAX:
+        sites = lib.Sites(options=options)
+        sites.start()
+        ok = True
+        while ok and any(queues.values()):
+            number += 1
+            ok = do(sites, number, queues)
+        seen |= set(sites.watcher.seen)
+        sites.end()
+    return seen
+
+
 def main():
-    known, wanted = named_steps()
-    queues = life.spread(all_jobs(wanted), lambda job: verb_of(job[0]), RUNS)
-    kills = sum(len(q) for q in queues.values())
+    known, usual, rare = named_steps()
+    rare_runs = RUNS if KIND == "rare" else RUNS // 4
+    queues = life.spread(all_jobs(usual), lambda job: verb_of(job[0]),
+                         RUNS - rare_runs)
+    rare_queue = {"rare": all_jobs(rare)[:rare_runs]}
+    kills = sum(len(q) for q in [*queues.values(), *rare_queue.values()])
     random.seed(SEED)
-    print("# PAIRDISK_SEED=%d, %d named steps, %d moments, %d kills here" %
-          (SEED, len(known), len(wanted), kills), flush=True)
-    sites = lib.Sites()
-    sites.start()
-    lives, begin, ok = 0, time.monotonic(), True
-    while ok and any(queues.values()):
-        lives += 1
-        ok = life.live(sites, lives, SEED, queues, Kill, title)
-    if ok:
-        seen = set(sites.watcher.seen)
-        unknown = sorted({name for name, _ in seen} - known)
-        result(not unknown, "every step has a name", unknown or "")
-        if not ONLY:
-            missed = [w for w in wanted if w not in seen]
-            result(not missed, "every named step was reached", missed or "")
-    print("# %d kills in %d lives, %d s" % (kills, lives,
-                                            time.monotonic() - begin))
+    print("# PAIRDISK_SEED=%d, %d named steps, %d moments, %d of them rare, "
+          "%d kills here" % (SEED, len(known), len(usual) + len(rare),
+                             len(rare), kills), flush=True)
+    without = [name for name, _ in rare if not rare_steps.of_step(name)]
+    result(not without, "every rare step has a scenario", without or "")
+    begin = time.monotonic()
+    seen = work_off(queues, usual_kill, [])
+    if not ONLY and not lib.failures:
+        missed = [w for w in usual if w not in seen]
+        result(not missed, "every step that is not rare was reached",
+               missed or "")
+    seen |= work_off(rare_queue, rare_kill, rare_steps.OPTIONS)
+    unknown = sorted({name for name, _ in seen} - known)
+    result(not unknown, "every step has a name", unknown or "")
+    print("# %d kills, %d s" % (kills, time.monotonic() - begin))
     print("1..%d" % lib.count)
-    sys.exit(not ok)
+    sys.exit(lib.failures > 0)
 
 
 main()

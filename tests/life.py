@@ -69,7 +69,8 @@ class Run:
                 DiskId=pair.disks[pair.source],
                 DestinationRegionId=pair.destination.region,
                 DestinationZoneId=pair.destination.region + "-1",
-                DestinationDiskId=pair.disks[pair.destination], RPO=1)
+                DestinationDiskId=pair.disks[pair.destination], RPO=1,
+                **pair.options)
         else:
             params["ReplicaPairId"] = pair.id
         if self.verb == "start-oneshot":

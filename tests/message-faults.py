@@ -6,8 +6,9 @@
   PAIRDISK_ONLY   only faults whose description contains this
 
 The agents reach each other through a proxy that knows their messages (POST
-/peer/VERB).  While a verb is under way one message of a kind from one of the
-sites meets one fault:
+/peer/VERB).  While a verb is under way, or while the sites join or change
+their keys (join_faults.py), one message of a kind from one of the sites meets
+one fault:
 
   lost      it does not arrive
   unheard   it arrives, its answer does not
@@ -19,10 +20,12 @@ import http.server
 import os
 import random
 import socketserver
+import ssl
 import sys
 import threading
 import time
 
+import join_faults
 import life
 import sites as lib
 from sites import result, wait_for
@@ -35,13 +38,19 @@ FAULTS = "lost", "unheard", "twice", "late"
 
 
 class Message:
-    def __init__(self, sender, verb, headers, body):
+    def __init__(self, sender, verb, headers, body, is_tls):
         self.sender, self.verb = sender, verb
-        self.headers, self.body = headers, body
+        self.headers, self.body, self.is_tls = headers, body, is_tls
 
     def deliver(self, port):
         """(status, headers, body) of the answer."""
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        if self.is_tls:
+            # Who it is, the sites find out by themselves.
+            c = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=10,
+                context=ssl._create_unverified_context())
+        else:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             c.request("POST", "/peer/" + self.verb, self.body, self.headers)
             r = c.getresponse()
@@ -62,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {k: v for k, v in self.headers.items()
                    if k.lower() in ("content-type", "x-pairdisk-auth")}
         message = Message(proxy.sender, self.path.split("/")[-1], headers,
-                          body)
+                          body, isinstance(proxy, join_faults.TLSProxy))
         fault = proxy.faults.take(message)
         self.close_connection = True
         if fault in ("lost", "late"):
@@ -90,6 +99,10 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     def handle_error(self, *_):
         pass                    # an agent that hangs up
+
+
+class TLSProxy(join_faults.TLSProxy, Proxy):
+    pass
 
 
 class Faults:
@@ -121,7 +134,9 @@ class Faults:
             return fault
 
     def between(self, sender, receiver):
-        proxy = Proxy(("127.0.0.1", 0), Handler)
+        is_tls = isinstance(receiver, join_faults.Site)
+        proxy = (TLSProxy if is_tls else Proxy)(("127.0.0.1", 0), Handler)
+        proxy.tls_dir = receiver.dir + "/tls"
         proxy.sender, proxy.port, proxy.faults = (sender.name, receiver.port,
                                                   self)
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -200,9 +215,34 @@ def title(job):
     return "%s from %s %s" % (job[2], job[1], job[3])
 
 
+def join_jobs():
+    jobs = [job for job in join_faults.JOBS if ONLY in " ".join(job)]
+    random.Random(SEED).shuffle(jobs)
+    return jobs[:max(1, RUNS // 7)]
+
+
+def join(jobs):
+    """Two sites join and part as often as there are faults."""
+    sites = join_faults.Sites(faults)
+    sites.start()
+    for i, job in enumerate(jobs):
+        begin, why = time.monotonic(), ""
+        try:
+            join_faults.Joining(sites, faults, SEED - i, job).go()
+        except (lib.Failed, OSError) as e:
+            sites.failed, why = True, "%r" % e
+        result(not why, "%s, %s (%.1f s)" % (
+            job[0], title(job), time.monotonic() - begin), why)
+        if why:
+            break
+    sites.end()
+    return not why
+
+
 def main():
     queues = life.spread(all_jobs(), lambda job: job[0], RUNS)
-    number = sum(len(q) for q in queues.values())
+    joins = join_jobs()
+    number = sum(len(q) for q in queues.values()) + len(joins)
     random.seed(SEED)
     print("# PAIRDISK_SEED=%d, %d faults" % (SEED, number), flush=True)
     sites = lib.Sites(watched=False, between=faults.between)
@@ -211,6 +251,9 @@ def main():
     while ok and any(queues.values()):
         lives += 1
         ok = life.live(sites, lives, SEED, queues, Fault, title)
+    sites.end()
+    if ok and joins:
+        ok = join(joins)
     print("# %d faults in %d lives, %d s" % (number, lives,
                                              time.monotonic() - begin))
     print("1..%d" % lib.count)

@@ -22,6 +22,7 @@ import uuid
 import nbd
 
 TOP = os.environ["top_builddir"]
+PLUGIN = TOP + "/plugin/.libs/nbdkit-pairdisk-plugin.so"
 SIZE = 16 << 20
 BLOCK = 65536
 DEADLINE = 90
@@ -44,7 +45,8 @@ def wait_for(what, seconds, condition):
 
 def free_port():
     while True:
-        port = random.randrange(10240, 30240)
+        # Not by the seed, which tests that run beside this one may have, too.
+        port = random.SystemRandom().randrange(10240, 30240)
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) != 0:
                 return port
@@ -69,6 +71,20 @@ class UnixHTTP(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+class Hold:
+    """Whoever comes by a named step first waits there until released."""
+
+    def __init__(self):
+        self.reached, self.free = threading.Event(), threading.Event()
+
+    def wait(self):
+        if not self.reached.wait(30):
+            raise Failed("nobody came by the step to be held")
+
+    def release(self):
+        self.free.set()
+
+
 class Watcher:
     """Is told of every named step (common/steps.c), and may act there."""
 
@@ -77,6 +93,7 @@ class Watcher:
         self.lock = threading.Lock()
         self.seen = {}                 # (name, moment) -> how often
         self.wanted = None             # (name, moment, action)
+        self.holds = {}                # (name, moment) -> Hold
         self.hit = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -105,18 +122,22 @@ class Watcher:
                 if self.wanted and self.wanted[:2] == key:
                     action = self.wanted[2]
                     self.wanted = None
+                hold = self.holds.pop(key, None)
             if action:
                 action(pid)
                 self.hit.set()
+            if hold:
+                hold.reached.set()
+                hold.free.wait()
 
     def arm(self, name, moment, action):
         with self.lock:
             self.hit.clear()
             self.wanted = name, moment, action
 
-    def disarm(self):
+    def hold(self, name, moment):
         with self.lock:
-            self.wanted = None
+            return self.holds.setdefault((name, moment), Hold())
 
 
 class Site:
@@ -129,22 +150,24 @@ class Site:
         self.peer_address = None
         self.options = []
 
+    def command(self):
+        other = "site-a" if self.name == "b" else "site-b"
+        return [TOP + "/agent/paird", "--region=" + self.region,
+                "--zone=" + self.region + "-1", "--dir=" + self.dir,
+                "--listen=127.0.0.1:%d" % self.port,
+                "--data-listen=127.0.0.1:%d" % self.data_port,
+                "--peer=%s=%s" % (other, self.peer_address),
+                "--site-secret-file=" + os.path.join(self.tmp, "secret"),
+                "--plugin=" + PLUGIN] + self.options
+
     def start(self):
         env = dict(os.environ)
         if self.watcher:
             env["PAIRDISK_STEPS"] = self.watcher.path
         log = open(os.path.join(self.tmp, "paird-%s.log" % self.name), "ab")
-        other = "site-a" if self.name == "b" else "site-b"
-        self.agent = subprocess.Popen(
-            [TOP + "/agent/paird", "--region=" + self.region,
-             "--zone=" + self.region + "-1", "--dir=" + self.dir,
-             "--listen=127.0.0.1:%d" % self.port,
-             "--data-listen=127.0.0.1:%d" % self.data_port,
-             "--peer=%s=%s" % (other, self.peer_address),
-             "--site-secret-file=" + os.path.join(self.tmp, "secret"),
-             "--plugin=" + TOP + "/plugin/.libs/nbdkit-pairdisk-plugin.so"]
-            + self.options, env=env, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log)
+        self.agent = subprocess.Popen(self.command(), env=env,
+                                      stdin=subprocess.DEVNULL, stdout=log,
+                                      stderr=log)
         log.close()
 
     def nbdkit(self):
@@ -221,7 +244,7 @@ class Site:
 
     def disk(self, disk):
         found = self.ask("DescribeDisks", DiskIds=disk).get("Disks")
-        return found[0]["Detail"] if found else {}
+        return found[0].get("Detail", {}) if found else {}
 
     def events(self, **params):
         return self.ask("DescribeEvents", MaxResults=500,
@@ -254,8 +277,10 @@ class Site:
 
 
 class Sites:
-    def __init__(self, watched=True, between=None):
-        """BETWEEN (from, to, port): the address that FROM reaches TO at."""
+    site_class = Site
+
+    def __init__(self, watched=True, between=None, options=()):
+        """BETWEEN (from, to): the address that FROM reaches TO at."""
         self.tmp = tempfile.mkdtemp(prefix="pairdisk-test-",
                                     dir=os.environ.get("TMPDIR", "/var/tmp"))
         atexit.register(self.end)
@@ -265,13 +290,14 @@ class Sites:
             os.chmod(f.name, 0o600)
             f.write(uuid.uuid4().hex + uuid.uuid4().hex + "\n")
         self.watcher = Watcher(self.tmp + "/steps") if watched else None
-        self.a = Site("a", self.tmp, self.watcher)
-        self.b = Site("b", self.tmp, self.watcher)
+        self.a = self.site_class("a", self.tmp, self.watcher)
+        self.b = self.site_class("b", self.tmp, self.watcher)
         self.both = self.a, self.b
         for here in self.both:
             there = self.other(here)
             here.peer_address = between(here, there) if between else \
                 "127.0.0.1:%d" % there.port
+            here.options = list(options)
         self.failed = False
 
     def other(self, site):
@@ -299,6 +325,7 @@ class Sites:
         for site in self.both:
             site.end()
         if self.failed:
+            self.failed = False        # told once
             for name in ("paird-a.log", "paird-b.log", "a/nbdkit.log",
                          "b/nbdkit.log"):
                 try:
@@ -372,6 +399,7 @@ class Pair:
                       for s in sites.both}
         self.source = sites.a
         self.id = None
+        self.options = {}              # for its creation
 
     @property
     def destination(self):
@@ -398,7 +426,8 @@ class Pair:
 
     def is_level(self):
         disk = self.source.disk(self.disks[self.source])
-        if (disk.get("link") or {}).get("lag", {}).get("writes", 1):
+        lag = (disk.get("link") or {}).get("lag") or {"writes": 1}
+        if lag["writes"]:
             return False
         return self.source.digest(self.disks[self.source]) == \
             self.destination.digest(self.disks[self.destination])
@@ -409,12 +438,13 @@ class Pair:
                 "DeleteDisk", DiskId=self.disks[site]))
 
 
-count = 0
+count = failures = 0
 
 
 def result(ok, name, why=""):
-    global count
+    global count, failures
     count += 1
+    failures += not ok
     print("%s %d - %s" % ("ok" if ok else "not ok", count, name))
     for line in str(why).splitlines():
         print("# " + line)

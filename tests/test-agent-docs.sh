@@ -50,7 +50,7 @@ for key in $("$paird" --help | sed -n 's/^  --\([a-z-]*\)=.*/\1/p'); do
     config|print-settings) continue ;;
     peer) value=x=localhost:1 ;;
     run-nbdkit|stop-plugin-on-exit) value=no ;;
-    pairs-max) value=7 ;;
+    pairs-max|verb-timeout) value=7 ;;
     *) value=x ;;
   esac
   # An unknown key is the error of the second line only.
