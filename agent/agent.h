@@ -718,13 +718,14 @@ struct runtime {
   uint64_t seen_version;         /* the record's, and since when */
   uint64_t seen_ns;
   uint64_t seen_epoch, epoch_ns;
+  uint64_t looked_ns;            /* when the worker last looked */
   uint64_t applied_version;      /* our plugin is as this version says */
   uint64_t acked_version;        /* the peer holds this version or one as new */
   uint64_t acked_epoch;
   bool peer_applied;             /* ... and its plugin is as it says */
   uint64_t acked_ns;             /* when it last told us */
   uint64_t tried_ns;             /* when we last tried to tell it, */
-  uint64_t tried_version;        /* ... and what */
+  uint64_t tried_version, tried_meta; /* ... and what */
   char refused[480];             /* why the peer will not have it */
   enum api_error refused_code;
 

@@ -27,6 +27,8 @@
 #define CALL_TIMEOUT_MS 2500
 #define HELLO_MS 2000
 #define EXCHANGE_MS 2000
+#define SETTLED_MS 5000          /* both sites are as the record says */
+#define TOGETHER_MS 500          /* what is due so soon is done with the rest */
 #define UNSETTLED_MS 150
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 2000
@@ -497,26 +499,31 @@ take_refusal (struct agent *agent, const struct record *rec,
   pthread_mutex_unlock (&agent->lock);
 }
 
-/* THEIRS is what the peer holds now; OURS is what counts here. */
-static void
+/* THEIRS is what the peer holds now; OURS is what counts here.  True: that is
+ * news.
+ */
+static bool
 take_ack (struct agent *agent, const struct record *ours,
           const struct record *theirs, const json_t *reply)
 {
-  struct runtime *rt;
   bool equal = record_compare (ours, theirs) == 0;
+  bool applied = equal && json_is_true (json_object_get (reply, "applied"));
+  uint64_t version = equal ? ours->version : 0, epoch = equal ? ours->epoch : 0;
+  bool is_news;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, ours->id);
 
-  pthread_mutex_lock (&agent->lock);
-  rt = runtime_get (agent, ours->id);
-  if (rt) {
-    rt->acked_version = equal ? ours->version : 0;
-    rt->acked_epoch = equal ? ours->epoch : 0;
-    rt->peer_applied = equal &&
-      json_is_true (json_object_get (reply, "applied"));
-    rt->acked_ns = clock_mono_ns ();
-    json_decref (rt->peer_status);
-    rt->peer_status = json_incref (json_object_get (reply, "status"));
-  }
-  pthread_mutex_unlock (&agent->lock);
+  if (rt == NULL)
+    return false;
+  is_news = rt->acked_version != version || rt->acked_epoch != epoch ||
+    rt->peer_applied != applied || rt->acked_ns == 0;
+  rt->acked_version = version;
+  rt->acked_epoch = epoch;
+  rt->peer_applied = applied;
+  rt->acked_ns = clock_mono_ns ();
+  json_decref (rt->peer_status);
+  rt->peer_status = json_incref (json_object_get (reply, "status"));
+  return is_news;
 }
 
 static void
@@ -528,13 +535,16 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
   const json_t *refused = json_object_get (reply, "refused");
   char actor[REGION_SIZE + 8];
   struct site_step step = { .name = "" };
+  bool is_news = false;
   int r;
 
   snprintf (actor, sizeof actor, "peer %s", p->region);
   if (both == NULL)
     return;
-  if (json_is_object (refused))
+  if (json_is_object (refused)) {
     take_refusal (agent, sent, refused);
+    is_news = true;
+  }
   else if (!record_from_json (json_object_get (reply, "record"), theirs) ||
            strcmp (theirs->id, sent->id) != 0)
     log_warning ("peer: %s answers with a record that cannot be for pair %s",
@@ -547,10 +557,11 @@ take_reply (struct peer *p, const struct record *sent, const json_t *reply)
       r = -1;
     site_step_ended (&step);
     if (r >= 0)
-      take_ack (agent, ours, theirs, reply);
+      is_news = take_ack (agent, ours, theirs, reply);
   }
   free (both);
-  work_wake (agent);
+  if (is_news)
+    work_wake (agent);
 }
 
 static bool
@@ -566,6 +577,7 @@ exchange_pair (struct peer *p, const struct record *rec)
   if (rt) {
     rt->tried_ns = clock_mono_ns ();
     rt->tried_version = rec->version;
+    rt->tried_meta = rec->meta;
     status = json_deep_copy (rt->status);
   }
   pthread_mutex_unlock (&agent->lock);
@@ -590,13 +602,22 @@ due_in (struct agent *agent, const struct record *rec)
 
   if (rt == NULL || rt->refused[0])
     return EXCHANGE_MS;
-  if (rt->tried_version != rec->version)
+  if (rt->tried_version != rec->version || rt->tried_meta != rec->meta)
     return 0;
-  every = rt->acked_version == rec->version && rt->peer_applied
-    ? EXCHANGE_MS : UNSETTLED_MS;
+  every = rt->acked_version != rec->version || !rt->peer_applied
+    ? UNSETTLED_MS : rec->status == PAIR_FAILOVERED ? EXCHANGE_MS : SETTLED_MS;
   if (now - rt->tried_ns >= every * NS_PER_MSEC)
     return 0;
   return every - (now - rt->tried_ns) / NS_PER_MSEC;
+}
+
+/* A pass over all pairs costs as much as some exchanges: settled pairs take
+ * theirs together.
+ */
+static bool
+is_due (unsigned due)
+{
+  return due == 0 || (due > UNSETTLED_MS && due <= TOGETHER_MS);
 }
 
 /* All that is due; *WAIT_MS is when the next is.  False: no answer. */
@@ -618,9 +639,11 @@ exchange_all (struct peer *p, unsigned *wait_ms)
         strcmp (other_region (agent, &list[i]), p->region) != 0)
       continue;
     due = due_in (agent, &list[i]);
-    if (due == 0) {
+    if (is_due (due)) {
       ok = exchange_pair (p, &list[i]);
-      due = UNSETTLED_MS;
+      due = due_in (agent, &list[i]);
+      if (due < UNSETTLED_MS)
+        due = UNSETTLED_MS;
     }
     if (due < *wait_ms)
       *wait_ms = due;

@@ -2,8 +2,9 @@
  * says, and ends passing statuses when both sites have done their part
  * (see agent.h).
  *
- * One thread.  It runs when something changed and a few times a second, and
- * only reads what it has not itself to change.  A status that passes is
+ * One thread.  It looks at all pairs when something changed, else a few times
+ * a second at those that are on their way and once at the others, and only
+ * reads what it has not itself to change.  A status that passes is
  * ended by the site that took the verb (the owner); the other one does it
  * when the owner cannot be reached for TAKE_OVER_MS.
  */
@@ -21,8 +22,8 @@
 #include "transitions.h"
 
 #define TICK_MS 200
+#define QUIET_MS 1000            /* between two looks at a pair at rest */
 #define STEPS_MAX 5              /* without a rest */
-#define IDLE_MS 1000
 #define STATUS_TIMEOUT_MS 2000
 #define PASSING_TIMEOUT_MS 60000 /* then the status becomes ..._failed */
 #define PEER_GONE_MS 3000
@@ -657,12 +658,45 @@ is_quitting (struct agent *agent)
   return agent->work_quit;
 }
 
-/* Every pair once.  Returns how many there are. */
-static size_t
-step_all (struct agent *agent, bool *ret_stepped)
+/* Can only the plugin's own doing change anything? */
+static bool
+is_settled (const struct record *rec)
+{
+  return pair_status_kind (rec->status) != PAIR_KIND_PASSING &&
+    (pair_status_kind (rec->status) != PAIR_KIND_ACTIVE ||
+     rec->status == PAIR_NORMAL);
+}
+
+/* Was the pair looked at as it is on record, and not long ago? */
+static bool
+is_quiet (struct agent *agent, const struct record *rec)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  const struct runtime *rt = runtime_get (agent, rec->id);
+
+  return is_settled (rec) && rt && rt->applied_version == rec->version &&
+    rt->seen_version == rec->version &&
+    clock_mono_ns () - rt->looked_ns < (QUIET_MS - TICK_MS / 2) * NS_PER_MSEC;
+}
+
+static bool
+look (struct agent *agent, const struct record *rec)
+{
+  bool stepped = step (agent, rec);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
+  struct runtime *rt = runtime_get (agent, rec->id);
+
+  if (rt)
+    rt->looked_ns = clock_mono_ns ();
+  return stepped;
+}
+
+/* Every pair, or all that are not quiet.  Returns when to look again, in ms. */
+static unsigned
+look_at_all (struct agent *agent, bool quiet_too, bool *ret_stepped)
 {
   struct record *list = NULL;
-  size_t count = 0;
+  unsigned again_ms = QUIET_MS;
   ssize_t n, i;
 
   *ret_stepped = false;
@@ -672,12 +706,15 @@ step_all (struct agent *agent, bool *ret_stepped)
   for (i = 0; i < n && !is_quitting (agent); ++i) {
     if (list[i].gone_ms)
       continue;
-    if (step (agent, &list[i]))
-      *ret_stepped = true;
-    count++;
+    if (quiet_too || !is_quiet (agent, &list[i])) {
+      if (look (agent, &list[i]))
+        *ret_stepped = true;
+    }
+    if (!is_quiet (agent, &list[i]))
+      again_ms = TICK_MS;
   }
   free (list);
-  return count;
+  return again_ms;
 }
 
 /* ------------------------------------------------------------------ */
@@ -699,9 +736,9 @@ housekeep (struct agent *agent, uint64_t *settled_ns, uint64_t *pruned_ns)
   }
 }
 
-/* Until woken or the time is over; false: quit. */
+/* Until woken (*RET_WOKEN) or the time is over; false: quit. */
 static bool
-rest (struct agent *agent, unsigned ms)
+rest (struct agent *agent, unsigned ms, bool *ret_woken)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
   uint64_t end = clock_mono_ns () + ms * NS_PER_MSEC;
@@ -711,6 +748,7 @@ rest (struct agent *agent, unsigned ms)
   while (!agent->work_quit && !agent->work_wanted &&
          pthread_cond_timedwait (&agent->work_cond, &agent->lock, &ts) == 0)
     ;
+  *ret_woken = agent->work_wanted;
   agent->work_wanted = false;
   return !agent->work_quit;
 }
@@ -720,18 +758,17 @@ work_thread (void *opaque)
 {
   struct agent *agent = opaque;
   uint64_t settled_ns = 0, pruned_ns = 0;
-  unsigned in_a_row = 0;
-  bool stepped;
-  size_t n;
+  unsigned in_a_row = 0, again_ms;
+  bool stepped, is_woken = true;
 
   do {
-    n = step_all (agent, &stepped);
+    again_ms = look_at_all (agent, is_woken, &stepped);
     /* A plugin that does not do what it says must not keep us spinning. */
     in_a_row = stepped ? in_a_row + 1 : 0;
     if (stepped && in_a_row < STEPS_MAX)
       work_wake (agent);
     housekeep (agent, &settled_ns, &pruned_ns);
-  } while (rest (agent, n ? TICK_MS : IDLE_MS));
+  } while (rest (agent, again_ms, &is_woken));
   return NULL;
 }
 

@@ -7,39 +7,14 @@
 #include <errno.h>
 
 #include "control-call.h"
-
-static int
-errand (void *opaque, struct errand_config *config, char *uri,
-        struct error *err)
-{
-  return replication_errand (opaque, config, uri, err);
-}
-
-static int
-mend (void *opaque, const uint64_t *block, size_t count, uint64_t *ret_id,
-      struct error *err)
-{
-  return replication_mend (opaque, block, count, ret_id, err);
-}
-
-static enum sender_mend
-mend_state (void *opaque, uint64_t id)
-{
-  return replication_mend_state (opaque, id);
-}
-
-static void
-mend_cancel (void *opaque)
-{
-  replication_mend_cancel (opaque);
-}
+#include "verification.h"
+#include "verifyfile.h"
 
 static int
 start (struct call *call, uint64_t rate_bps, bool repairs)
 {
   struct disk *disk = call->disk;
-  const struct verify_ops ops = { errand, mend, mend_state, mend_cancel,
-                                  disk };
+  const struct verify_ops ops = disk_verify_ops (disk);
 
   if (call_check_role (call, VOLUME_ROLE_PRIMARY) == -1)
     return -1;
@@ -72,5 +47,9 @@ op_disk_verify (struct call *call)
   if (is_start)
     return start (call, rate_bps, json_is_true (repair));
   verify_stop (&call->disk->verify);
+  if (verifyfile_remove (call->disk->dirfd) == -1) {
+    error_set_errno (&call->error, errno, "cannot delete the file 'verify'");
+    return call_failed (call);
+  }
   return 0;
 }

@@ -15,6 +15,8 @@
 #include "cleanup.h"
 #include "disks.h"
 #include "scrubfile.h"
+#include "verification.h"
+#include "verifyfile.h"
 #include "steps.h"
 #include "syncfile.h"
 
@@ -154,6 +156,9 @@ disk_start (struct disk *disk,
   error = (struct error) ERROR_INIT;
   if (disk->dirfd >= 0 &&
       scrub_resume (&disk->scrub, disk->volume, disk->dirfd, &error) == -1)
+    fn (disk->name, &error);
+  error = (struct error) ERROR_INIT;
+  if (disk->dirfd >= 0 && verification_resume (disk, &error) == -1)
     fn (disk->name, &error);
 }
 
@@ -470,6 +475,8 @@ disk_delete (struct disk *disk, struct error *err)
     r = syncfile_store (disk->dirfd, &(struct sync_record) { 0 }, err);
   if (r == 0 && scrubfile_remove (disk->dirfd) == -1)
     r = error_set_errno (err, errno, "cannot delete the scrub's file");
+  if (r == 0 && verifyfile_remove (disk->dirfd) == -1)
+    r = error_set_errno (err, errno, "cannot delete the file 'verify'");
   if (r == 0)
     r = linkfile_remove (disk->dirfd, err);
   if (r == 0)

@@ -54,12 +54,22 @@ read_status (struct session *n, struct error *err)
 /* ------------------------------------------------------------------ */
 /* Decision.                                                            */
 
+/* In the course of things an interval's commit is no news; the first one of a
+ * disk that was empty when the two came together is the first copy of it.
+ */
 static void
 log_decision (struct session *n, const struct pair_decision *decision)
 {
   char text[PAIR_DECIDE_FORMAT_MAX];
   struct sender *s = n->s;
 
+  if (n->is_cycle && decision->action == PAIR_ACTION_STREAM)
+    return;
+  if (n->is_cycle && decision->action == PAIR_ACTION_INITIAL) {
+    log_line (&s->config.log, REPLICA_LOG_INFO,
+              "the disk is empty no longer: its first commit by interval");
+    return;
+  }
   pair_decide_format (&n->self_view, &n->peer_view, decision, text,
                       sizeof text);
   log_line (&s->config.log, REPLICA_LOG_INFO, "%s", text);
@@ -146,8 +156,7 @@ decide (struct session *n, const struct volume_status *status,
     n->self_view.loser_keeps = n->peer.keeps_seq;
   }
   decision = pair_decide (&n->self_view, &n->peer_view);
-  if (!n->is_cycle || decision.action != PAIR_ACTION_STREAM)
-    log_decision (n, &decision);
+  log_decision (n, &decision);
 
   switch (decision.action) {
   case PAIR_ACTION_DROP_STREAM:

@@ -32,6 +32,7 @@
 #define COMMITS 3u               /* then a look after each of so many commits */
 #define WAIT_MS 500              /* for a peer that is away */
 #define MENDS 3u                 /* tries to repair what differs */
+#define NOTE_NS (5 * NS_PER_SEC) /* between notes of how far it is */
 
 struct doubt {
   uint64_t block;
@@ -49,6 +50,7 @@ struct run {
   size_t doubts;
   uint64_t *block;               /* that differ, for the repair */
   uint64_t later_seq;            /* commit point when one was seen to be newer */
+  uint64_t noted_ns;
   bool is_over;                  /* it makes no sense any more */
 };
 
@@ -521,15 +523,33 @@ page_blocks (struct run *r)
   return blocks > 0 ? blocks : 1;
 }
 
+/* Nothing before this block is in doubt: who is interrupted begins there. */
+static void
+note_progress (struct run *r)
+{
+  uint64_t now = clock_mono_ns ();
+  struct verify_status status;
+
+  if (r->doubts > 0 || (r->noted_ns != 0 && now - r->noted_ns < NOTE_NS))
+    return;
+  r->noted_ns = now;
+  pthread_mutex_lock (&r->v->lock);
+  status = r->v->status;
+  pthread_mutex_unlock (&r->v->lock);
+  r->v->ops.note (r->v->ops.opaque, &status);
+}
+
 static int
 scan (struct run *r)
 {
   struct verify *v = r->v;
-  uint64_t block = 0, blocks = volume_size (v->volume) / VOLUME_BLOCK_SIZE;
+  uint64_t block = v->status.done_bytes / VOLUME_BLOCK_SIZE;
+  uint64_t blocks = volume_size (v->volume) / VOLUME_BLOCK_SIZE;
 
   while (block < blocks) {
     uint64_t count = page_blocks (r);
 
+    note_progress (r);
     if (count > blocks - block)
       count = blocks - block;
     if (look (r, block, count, VERIFY_RUNNING) == -1)
@@ -555,6 +575,7 @@ verify_thread (void *opaque)
   CLEANUP_FREE struct doubt *doubt = calloc (DOUBTS_MAX, sizeof *doubt);
   CLEANUP_FREE uint64_t *block = calloc (DOUBTS_MAX, sizeof *block);
   bool has_memory = r != NULL && doubt != NULL && block != NULL;
+  struct verify_status status;
   int rc = -1;
 
   if (has_memory) {
@@ -564,13 +585,19 @@ verify_thread (void *opaque)
     rc = scan (r);
     drop_errand (r);
   }
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
-  v->status.state = rc == 0 ? VERIFY_DONE : v->is_stopping ? VERIFY_STOPPED
-    : VERIFY_FAILED;
-  if (v->status.state != VERIFY_FAILED || !has_memory)
-    snprintf (v->status.reason, sizeof v->status.reason, "%s",
-              has_memory ? "" : "not enough memory");
-  v->ended_ns = clock_mono_ns ();
+  {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
+
+    v->status.state = rc == 0 ? VERIFY_DONE : v->is_stopping ? VERIFY_STOPPED
+      : VERIFY_FAILED;
+    if (v->status.state != VERIFY_FAILED || !has_memory)
+      snprintf (v->status.reason, sizeof v->status.reason, "%s",
+                has_memory ? "" : "not enough memory");
+    v->ended_ns = clock_mono_ns ();
+    status = v->status;
+  }
+  if (status.state != VERIFY_STOPPED)
+    v->ops.note (v->ops.opaque, &status);
   return NULL;
 }
 
@@ -597,12 +624,37 @@ is_running (const struct verify_status *s)
     s->state == VERIFY_REPAIRING;
 }
 
+/* From where FROM was, or from the beginning if nothing was done. */
+static int
+begin (struct verify *v, struct volume *volume, const struct verify_ops *ops,
+       const struct verify_status *from, struct error *err)
+{
+  int rc;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
+
+  v->volume = volume;
+  v->ops = *ops;
+  v->is_stopping = false;
+  v->began_ns = clock_mono_ns ();
+  v->status = *from;
+  v->status.state = VERIFY_RUNNING;
+  v->status.total_bytes = volume_size (volume);
+  rc = pthread_create (&v->thread, NULL, verify_thread, v);
+  if (rc != 0) {
+    v->status.state = VERIFY_NEVER;
+    return error_set_errno (err, rc, "cannot start a thread");
+  }
+  v->has_thread = true;
+  return 0;
+}
+
 int
 verify_start (struct verify *v, struct volume *volume,
               const struct verify_ops *ops, uint64_t rate_bps, bool repairs,
               struct error *err)
 {
-  int rc;
+  const struct verify_status from = { .rate_bps = rate_bps,
+                                      .repairs = repairs };
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
@@ -616,24 +668,15 @@ verify_start (struct verify *v, struct volume *volume,
     }
   }
   verify_stop (v);               /* it has ended: only collect it */
+  return begin (v, volume, ops, &from, err);
+}
 
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->lock);
-  v->volume = volume;
-  v->ops = *ops;
-  v->is_stopping = false;
-  v->began_ns = clock_mono_ns ();
-  memset (&v->status, 0, sizeof v->status);
-  v->status.state = VERIFY_RUNNING;
-  v->status.repairs = repairs;
-  v->status.total_bytes = volume_size (volume);
-  v->status.rate_bps = rate_bps;
-  rc = pthread_create (&v->thread, NULL, verify_thread, v);
-  if (rc != 0) {
-    v->status.state = VERIFY_NEVER;
-    return error_set_errno (err, rc, "cannot start a thread");
-  }
-  v->has_thread = true;
-  return 0;
+int
+verify_resume (struct verify *v, struct volume *volume,
+               const struct verify_ops *ops,
+               const struct verify_status *from, struct error *err)
+{
+  return begin (v, volume, ops, from, err);
 }
 
 void

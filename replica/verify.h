@@ -67,6 +67,12 @@ struct verify_ops {
                uint64_t *ret_id, struct error *err);
   enum sender_mend (*mend_state) (void *opaque, uint64_t id);
   void (*mend_cancel) (void *opaque);
+
+  /* Its thread tells how far it is: when it begins, every few seconds, if
+   * all before done_bytes is settled then, and with DONE or FAILED at its
+   * end.  STOPPED is not told.
+   */
+  void (*note) (void *opaque, const struct verify_status *status);
   void *opaque;
 };
 
@@ -92,6 +98,12 @@ extern void verify_release (struct verify *v);
 extern int verify_start (struct verify *v, struct volume *volume,
                          const struct verify_ops *ops, uint64_t rate_bps,
                          bool repairs, struct error *err);
+
+/* Take up one that ended in the middle, with what was noted of it. */
+extern int verify_resume (struct verify *v, struct volume *volume,
+                          const struct verify_ops *ops,
+                          const struct verify_status *from,
+                          struct error *err);
 
 /* Stop it and wait until it has; nothing if none is running. */
 extern void verify_stop (struct verify *v);

@@ -5,8 +5,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include <xxhash.h>
-
+#include "hash.h"
 #include "view.h"
 
 static enum pair_role

@@ -10,8 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <xxhash.h>
-
+#include "hash.h"
 #include "wire-proof.h"
 
 #define PROOF_MAGIC UINT32_C (0x4b4c4450)   /* "PDLK", as all pages */

@@ -12,8 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <xxhash.h>
-
+#include "hash.h"
 #include "wire.h"
 
 #define PAGE_MAGIC UINT32_C (0x4b4c4450)    /* "PDLK" */

@@ -101,22 +101,33 @@ store_sync (void *opaque, const struct sync_record *record,
   return 0;
 }
 
-/* Nobody relies on what is not given, or on a lease that is over.  (A promise
- * that ends when the peer is lost is none that could be relied on.)
+/* Nobody relies on what is not given, or on a lease that is over there: who
+ * abandoned a promise answers nothing as long as it may be relied on.  (A
+ * promise that ends when the peer is lost is none that could be relied on.)
  */
 static void
 check_promise (struct site *primary)
 {
   struct site *s = primary->other;
+  struct sync_status mode;
+  uint64_t left_ms;
 
-  if (!site_is_up (s) || s->record.heard != REPLICA_PROMISE_SUSPEND ||
-      sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
+  if (!site_is_up (s) || s->sync == NULL ||
+      s->record.heard != REPLICA_PROMISE_SUSPEND ||
+      sync_prove_zero (s->sync, &left_ms) != SYNC_PROVEN)
     return;
   CHECK (primary->record.given == REPLICA_PROMISE_SUSPEND ||
          primary->record.abandoned != SYNC_ABANDONED_NONE,
          "site %u heard %s, %s was given", s->index,
          replica_promise_name (s->record.heard),
          replica_promise_name (primary->record.given));
+  if (!site_is_up (primary) || primary->sync == NULL)
+    return;
+  sync_get_status (primary->sync, &mode);
+  CHECK (primary->record.given == REPLICA_PROMISE_SUSPEND ||
+         site_status (primary).is_fenced || mode.hold_ms >= left_ms,
+         "site %u relies on what was abandoned for %" PRIu64 " ms, flushes "
+         "wait %" PRIu64 " ms", s->index, left_ms, mode.hold_ms);
 }
 
 static void
@@ -395,20 +406,30 @@ try_promotion (struct site *s)
 /* Who would say now that it lacks nothing has every flush that was answered:
  * the peer answers nothing before it is durable.
  */
-static void
-check_proof (struct site *s)
+static bool
+check_claim (struct site *s)
 {
-  struct volume_status status = site_status (s);
-  struct place p = place_of (&status.committed), acked = s->other->acked;
+  const struct branch *writing = s->other->branch;
+  struct place held, acked = s->other->acked;
+  struct volume_status status;
 
+  if (!site_is_up (s) || s->sync == NULL || acked.branch == NULL)
+    return false;
+  status = site_status (s);
   if (status.role != VOLUME_ROLE_SECONDARY || !status.is_synced ||
-      acked.branch == NULL || sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
-    return;
-  world.count.provable++;
-  CHECK (p.branch && place_holds (p, acked), "site %u came back with seq %"
-         PRIu64 ", and claims to lack nothing; a flush of seq %" PRIu64
-         " of branch %u was answered", s->index, p.seq, acked.seq,
+      sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
+    return false;
+  held = place_of (&status.durable);
+  /* Of a write that has not returned yet: newer than all that did. */
+  if (held.branch == NULL &&
+      (writing->generation == 0 ||
+       writing->generation == status.durable.generation))
+    held = (struct place) { writing, status.durable.seq };
+  CHECK (held.branch && place_holds (held, acked), "site %u has seq %" PRIu64
+         ", and claims to lack nothing; a flush of seq %" PRIu64
+         " of branch %u was answered", s->index, held.seq, acked.seq,
          acked.branch->id);
+  return true;
 }
 
 bool
@@ -441,7 +462,7 @@ site_open (struct site *s)
   }
   s->sync = sync_new (&config, &err);
   CHECK (s->sync, "%s", err.message);
-  check_proof (s);
+  world.count.provable += check_claim (s);
   net_power_on (s->index);
   start_replication (s);
   status = site_status (s);
@@ -870,6 +891,7 @@ note_acked (struct site *s, struct place place)
     return;
   s->acked = place;
   world.count.flushes++;
+  check_claim (s->other);
   if (world.proven_to == s)
     CHECK (place_holds (world.proven, place) ||
            (world.is_alone && sched_now () >= world.proven_until),

@@ -100,6 +100,43 @@ sdk_ways ()
   done
 }
 
+# copy_is_good SITE DISK: a copy that rests is what the writer had written at
+# its commit point.  Guests may not see a secondary, so its volume is copied,
+# and that copy made primary.
+copy_is_good ()
+{
+  local id point dir=$tmp/rested r
+  id=$(disk_field "$1" "$2" .DiskId)
+  point=$(disk_field "$1" "$2" .Detail.committed.time_ns)
+  mkdir "$dir" && cp -a "$tmp/$1/disks/$id" "$dir" || return
+  start rested nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" \
+    control="$dir.control"
+  wait_for 30 test -S "$dir.control" &&
+    python3 - "$dir.control" "$id" <<'PYTHON' &&
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(json.dumps({"op": "promote", "disk": sys.argv[2],
+                      "fence": 1 << 40}).encode() + b"\n")
+answer = json.loads(s.makefile().readline())
+sys.exit(0 if answer.get("ok") else str(answer))
+PYTHON
+    writer_verify "nbd+unix:///$id?socket=$dir.sock" "$point"
+  r=$?
+  kill_pid "$started_pid"
+  rm -rf "$dir" "$dir.sock" "$dir.control"
+  return $r
+}
+
+# both_are_good SITE DISK: the writer, which compares all of it whenever it
+# connects, has found nothing wrong at the source, and both sides are the
+# same, block by block, while it writes.
+both_are_good ()
+{
+  is_gone "$writer_pid" && { cat "$tmp/writer.log"; return 1; }
+  on "$1" disk verify "$2" --rate 0 --wait --timeout 60
+}
+
 sdk_create ()
 {
   sdk a CreateDiskReplicaPair DiskId="$disk_a_id" SourceZoneId=site-a-1 \
@@ -135,6 +172,7 @@ sdk_life ()
   ok 'it synchronizes' sdk_until a initial_syncing,syncing,normal
   ok 'normal' sdk_until a normal
   ok 'start again: nothing changes' verb a Start
+  ok 'both sides have what the writer wrote' both_are_good a $disk_a
   refused 'delete: not while it runs' 'OperationDenied.InvalidStatus' \
     verb a Delete
   is 'progress' "$(sdk_value .Progress a DescribeDiskReplicaPairProgress \
@@ -145,15 +183,20 @@ sdk_life ()
   ok 'stop, at the other site' verb b Stop
   ok 'stopped' sdk_until a stopped
   ok 'the other site says so, too' sdk_until b stopped
+  ok 'the copy is the disk at its last point' copy_is_good b $disk_b
   ok 'modify' verb a Modify PairName=sdk2 EnableRtc=true
   is 'a boolean' "$(sdk_pair a EnableRtc)" true
 
   ok 'start' verb a Start
   ok 'normal again' sdk_until a normal
+  ok 'both sides have what the writer wrote, again' both_are_good a $disk_a
   ok 'stop' verb a Stop
   ok 'stopped again' sdk_until a stopped
+  ok 'the copy is the disk at its last point, again' copy_is_good b $disk_b
   ok 'one-shot' verb a Start OneShot=true
   ok 'it ends in stopped' sdk_until a stopped
+  wait_for 10 sdk_until b stopped
+  ok 'the copy is the disk of then' copy_is_good b $disk_b
   refused 'one-shot: too soon' 'OperationDenied.ManualSyncLimit' \
     verb a Start OneShot=true
 
@@ -165,6 +208,8 @@ sdk_life ()
 
   ok 'start, for the failover' verb a Start
   ok 'normal before the failover' sdk_until b normal
+  ok 'both sides have what the writer wrote, once more' \
+    both_are_good a $disk_a
   refused 'failover: not at the primary' \
     'OperationDenied.OperateNotAllowedForPrimary' verb a Failover
   ok 'failover' verb b Failover ClientToken="$token"
@@ -191,6 +236,8 @@ sdk_life ()
     'OperateNotAllowedForPrimary|InvalidStatus' verb b Reprotect
   ok 'start, the other way' verb b Start
   ok 'normal, the other way' sdk_until a normal
+  ok 'both sides are the same, the other way' \
+    on b disk verify $disk_b --rate 0 --wait --timeout 60
   refused 'failover: not at the new primary' \
     'OperationDenied.OperateNotAllowedForPrimary' verb b Failover
 
@@ -202,9 +249,13 @@ sdk_life ()
   ok 'a guest writes there' sdk_write "$uri_a" two
   ok 'cancel' verb a Reprotect ReverseReplicate=false
   ok 'cancel ends in stopped' sdk_until a stopped
+  ok 'the disk that goes on has all it had' writer_verify "$uri_b" "$point"
+  ok 'and what was written there' sdk_has "$uri_b" one
   is 'the direction is as before' "$(sdk_pair a SourceRegion)" site-b
   ok 'start after the cancel' verb a Start
   ok 'normal after the cancel' sdk_until b normal
+  ok 'both sides are the same after the cancel' \
+    on b disk verify $disk_b --rate 0 --wait --timeout 60
   ok 'stop, to delete' verb b Stop
   ok 'stopped, to delete' sdk_until b stopped
   ok 'delete, at the source' verb b Delete

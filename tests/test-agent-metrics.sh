@@ -52,6 +52,26 @@ is 'no lag at the destination' \
 is 'size of the disk' \
   "$(metric a "pairdisk_disk_size_bytes{disk=\"$disk_a\"}")" $disk_size
 
+# Prometheus' own eyes, where it is installed.
+if command -v promtool >/dev/null; then
+  ok 'promtool: the metrics' promtool check metrics <"$tmp/metrics"
+  ok 'promtool: those without pairs' \
+    promtool check metrics < <(metrics b)
+  ok 'promtool: the alerts' \
+    promtool check rules "$top_srcdir/docs/pairdisk-alerts.yml"
+  # Each is silent while all is well and speaks when it is not.
+  sed '/annotations:/,/summary:/d' "$top_srcdir/docs/pairdisk-alerts.yml" \
+    >"$tmp/rules.yml"
+  cp "$top_srcdir/tests/data/alerts-test.yml" "$tmp"
+  ok 'promtool: when each alert is told' \
+    promtool test rules "$tmp/alerts-test.yml"
+  is 'each alert has its test' \
+    "$(sed -n 's/.* alertname: //p' "$tmp/alerts-test.yml" | sort -u)" \
+    "$(sed -n 's/.* alert: //p' "$tmp/rules.yml" | sort)"
+else
+  skip 'promtool: metrics and alerts' 'promtool is not installed'
+fi
+
 # What listens for monitoring is for that only; the API's address is not.
 get "http://127.0.0.1:$port/metrics" >"$tmp/metrics.tcp"
 ok 'the address for monitoring' grep -q '^pairdisk_nbdkit_up 1' \

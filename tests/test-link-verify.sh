@@ -145,6 +145,31 @@ ok 'repaired' verify_run '"rate_bps":0,"repair":true'
 ok 'one block' verify_is 'v["differing"] == v["repaired"] == 1'
 ok 'in sync after it' wait_for 30 mode_is in-sync
 # With commits by interval what is newer here waits for the next one.
+# The primary dies while it verifies: it goes on by itself.
+verify start '"rate_bps":1048576' >/dev/null
+ok 'it is written down' wait_for 20 test -e "$a/d/verify"
+kill_a
+start_a
+ok 'it goes on after a kill' verify_is 'v["state"] in ("running", "waiting") and
+  v["rate_bps"] == 1048576 and not v["repair"]'
+kill_pid "$a_pid"
+sed -i 's/"done_bytes": 0/"done_bytes": 33554432/; s/"differing": 0/"differing": 2/' \
+  "$a/d/verify"
+start_a
+ok 'it goes on after an end in good order, where it was' verify_is \
+  'v["done_bytes"] >= 32 << 20 and v["differing"] == 2'
+verify start '"rate_bps":0' >/dev/null
+ok 'to its end' wait_for 60 verify_is 'v["state"] == "done" and
+  v["done_bytes"] == v["total_bytes"] and v["differing"] == 2'
+ok 'then nothing is left of it' wait_for 10 test ! -e "$a/d/verify"
+verify start '"rate_bps":1048576' >/dev/null
+wait_for 20 test -e "$a/d/verify"
+verify stop
+kill_pid "$a_pid"
+start_a
+is 'one that was stopped does not' "$(status "$a" d 's["verify"]')" None
+ok 'connected' wait_synced
+
 ask "$a" link.mode '"mode":"async","interval_seconds":8'
 ask "$b" link.mode '"mode":"async"'
 resting () { link_is "l['waits_for'] == 'interval'"; }

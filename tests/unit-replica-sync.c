@@ -274,6 +274,7 @@ test_weaker (void **state)
 static void
 test_force (void **state)
 {
+  uint64_t began = clock_mono_ns ();
   struct sync_status status;
 
   (void) state;
@@ -286,7 +287,12 @@ test_force (void **state)
   assert_int_equal (sync_force (sync_mode, NULL), 0);
   assert_int_equal (stored.given, REPLICA_PROMISE_NONE);
   assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_int_equal (stored.lease_ms, 2000);   /* for who is started anew */
   assert_int_equal (state_now (), SYNC_ABANDONING);
+  sync_get_status (sync_mode, &status);
+  assert_in_range (status.hold_ms + (clock_mono_ns () - began) / NS_PER_MSEC,
+                   2249, 5000);   /* an eighth more than was told */
+  assert_in_range (status.hold_ms, 1, 2250);
   assert_waits (11);
   assert_waits (1);               /* nobody holds anything for us */
 

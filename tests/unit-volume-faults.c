@@ -186,6 +186,7 @@ test_journal_write_fails (void **state)
   struct volume_status status;
   struct error err = ERROR_INIT;
   struct fixture f;
+  uint64_t began_ns;
   unsigned i;
 
   (void) state;
@@ -207,6 +208,10 @@ test_journal_write_fails (void **state)
   CHECK (volume_flush (f.v) == -1 && errno == EIO, "it was tried again");
   volume_get_status (f.v, &status);
   CHECK (status.is_failed && status.failure[0], "nobody was told");
+  began_ns = clock_mono_ns ();
+  CHECK (volume_wait_durable (f.v, status.durable.seq, 20) == 0 &&
+         clock_mono_ns () - began_ns >= 20 * NS_PER_MSEC,
+         "who waits for what never comes does not wait");
   for (i = 1; i < 20; ++i)
     check_read (f.v, &f.model, BLOCK, i * BLOCK);
   CHECK (volume_close (f.v, &err) == -1 && err.message[0],

@@ -36,6 +36,8 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
 
   table_set (to->births, block, birth_encode (block, seq));
   old = table_exchange (to->map, block, entry);
+  if (to->births == &v->births)
+    newest_raise (&v->newest, block, seq);
   if (block >= v->counted)
     return;
   if (entry_kind (old) == ENTRY_DATA)

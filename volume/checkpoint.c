@@ -202,6 +202,7 @@ checkpoint_maintainer (void *volume)
     spare_prepare_locked (v);
     prefetch_locked (v);
     spare_prepare_more_locked (v);
+    spare_give_back_locked (v);
     is_quiet = j->tail == j->head;
     is_due = position_of (v, j->lap, j->offset) - j->checkpointed >=
       v->checkpoint_bytes;

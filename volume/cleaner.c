@@ -582,35 +582,34 @@ give_up_history (struct volume *v, uint64_t segment)
   v->super.oldest_position = position_of (v, lap + 1, 0);
 }
 
-/* Freed segments are kept for use again, and beyond that given back. */
+/* What was freed is kept for use again; the maintainer gives back what is too
+ * much of it (spare.c).
+ */
 static int
 free_segments (struct volume *v)
 {
   struct journal *j = &v->journal;
-  struct segments *s = &v->segments;
-  uint64_t i, ready;
-  bool punch;
+  struct segment *segment;
+  uint64_t i;
 
   if (checkpoint (v, false, NULL) == -1)
     return -1;
-  ready = segments_count_ready (s, GROUND_WRITTEN);
-  for (i = 0; i < segments_count (s); ++i) {
-    if (!s->table[i].is_cleaned)
-      continue;
-    punch = ready >= cleaner_low (v);
-    if (punch)
-      v->io->punch (j->file, i * s->size, s->size);
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
-    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
-    s->table[i].is_cleaned = false;
-    s->table[i].ground = punch ? GROUND_NONE : GROUND_WRITTEN;
-    s->table[i].live = 0;
-    __atomic_store_n (&s->table[i].lap, 0, __ATOMIC_RELEASE);
-    j->is_exhausted = false;
+  for (i = 0; i < segments_count (&v->segments); ++i) {
+    segment = &v->segments.table[i];
+    if (!segment->is_cleaned)
+      continue;
+    segment->is_cleaned = false;
+    segment->ground = GROUND_WRITTEN;
+    segment->live = 0;
+    __atomic_store_n (&segment->lap, 0, __ATOMIC_RELEASE);
     j->cleaned++;
-    pthread_cond_broadcast (&j->progress);
-    ready += !punch;
   }
+  j->is_exhausted = false;
+  j->is_maintenance_due = true;
+  pthread_cond_signal (&j->maintainer_cond);
+  pthread_cond_broadcast (&j->progress);
   return 0;
 }
 

@@ -511,6 +511,11 @@ volume_delta_read (struct volume *v, uint64_t since_seq,
 
   while (b < end && r.nblocks < VOLUME_RECORD_BLOCKS_MAX &&
          r.length <= size) {
+    if (peer == NULL && b % NEWEST_BLOCKS == 0 &&
+        !newest_may_be_after (v, b, since_seq)) {
+      b = end - b < NEWEST_BLOCKS ? end : b + NEWEST_BLOCKS;
+      continue;
+    }
     p = body + r.length;
     more = delta_unit (v, since_seq, peer && volume_changed_has (peer, b), b,
                        p + sizeof locator, &unit, err);

@@ -75,8 +75,10 @@ struct io_queue {
 
   bool has_ring;
   struct io_uring ring;
+  struct iovec buffer;         /* to be registered, or empty */
   const char *fixed;           /* the registered buffer, or NULL */
   size_t fixed_len;
+  size_t written;              /* until it is registered */
 
   /* Without a ring: guards result and is_done of the slots. */
   pthread_mutex_t done_lock;
@@ -468,7 +470,6 @@ real_queue_open (struct io_file *file, unsigned depth, void *buf,
                  size_t buflen)
 {
   struct io_queue *queue;
-  struct iovec iov = { buf, buflen };
 
   if (depth == 0 || depth > 1024) {
     errno = EINVAL;
@@ -487,15 +488,28 @@ real_queue_open (struct io_file *file, unsigned depth, void *buf,
   pthread_mutex_init (&queue->done_lock, NULL);
   pthread_cond_init (&queue->done_cond, NULL);
   queue->has_ring = io_uring_queue_init (depth, &queue->ring, 0) == 0;
-  /* Registering pins the buffer; a small RLIMIT_MEMLOCK forbids it, and the
-   * plain writes are only a little dearer.
-   */
-  if (queue->has_ring && buf != NULL &&
-      io_uring_register_buffers (&queue->ring, &iov, 1) == 0) {
-    queue->fixed = buf;
-    queue->fixed_len = buflen;
-  }
+  queue->buffer = (struct iovec) { buf, buflen };
   return queue;
+}
+
+/* Registering takes and pins all of the buffer: only when as much was written
+ * as it holds, so that a disk with little to write keeps little memory.  A
+ * small RLIMIT_MEMLOCK forbids it, and the plain writes are only a little
+ * dearer.
+ */
+static void
+register_when_used (struct io_queue *queue, size_t len)
+{
+  if (queue->buffer.iov_base == NULL)
+    return;
+  queue->written += len;
+  if (queue->written < queue->buffer.iov_len)
+    return;
+  if (io_uring_register_buffers (&queue->ring, &queue->buffer, 1) == 0) {
+    queue->fixed = queue->buffer.iov_base;
+    queue->fixed_len = queue->buffer.iov_len;
+  }
+  queue->buffer.iov_base = NULL;
 }
 
 static struct slot *
@@ -530,6 +544,7 @@ submit_ring (struct io_queue *queue, struct slot *slot)
   if (slot->is_read)
     io_uring_prep_read (sqe, queue->fd, slot->buf, slot->len, slot->offset);
   else {
+    register_when_used (queue, slot->len);
     if (is_in_fixed (queue, slot->buf, slot->len))
       io_uring_prep_write_fixed (sqe, queue->fd, slot->buf, slot->len,
                                  slot->offset, 0);

@@ -10,11 +10,8 @@
 #include <string.h>
 
 #include <lz4.h>
-#include <xxhash.h>
-#if HAVE_XXH_DISPATCH
-#include <xxh_x86dispatch.h>     /* the widest registers this machine has */
-#endif
 
+#include "hash.h"
 #include "record.h"
 
 /* Stored raw unless lz4 saves at least this much. */

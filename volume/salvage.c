@@ -18,11 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
 #include "clock.h"
 #include "fileio.h"
+#include "hash.h"
 #include "volume-internal.h"
 
 #define BUFFER_SIZE (2u << 20)

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
+#include "hash.h"
 #include "record.h"
 #include "segments.h"
 

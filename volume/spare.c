@@ -1,10 +1,15 @@
-/* Segments made ready ahead of the writer.
+/* Free segments: made ready ahead of the writer, and given back.
  *
  * Appending to blocks that were written before is two to four times faster
  * than to fresh ones, so some free segments are always kept filled with
  * zeros, more of them after bursts that used them up.  But filling doubles
  * what the device has to write: who writes in bulk would be slowed by it, and
  * gets segments whose space is merely reserved, until there is a pause.
+ *
+ * Segments that came free are the best to have, and there is no hurry in
+ * giving their space back to the file system: that keeps all who write to the
+ * file waiting, so it is done in a pause, too, piece by piece, and only with
+ * what is more than the cleaner wants free.
  */
 
 #include <config.h>
@@ -16,6 +21,8 @@
 
 /* Stored bytes a second at which the device had better write nothing else. */
 #define HURRY_BYTES_PER_SEC (UINT64_C (400) << 20)
+
+#define PUNCH_BYTES (UINT64_C (4) << 20)        /* at a time */
 
 void
 spare_note_rotation_locked (struct volume *v)
@@ -83,9 +90,9 @@ spare_prepare_locked (struct volume *v)
   uint64_t ready = segments_count_ready (&v->segments, GROUND_RESERVED);
 
   /* Whenever writers were faster than this, twice as many from now on. */
-  if (segments_count_ready (&v->segments, GROUND_WRITTEN) == 0 &&
-      j->spare_segments < cleaner_low (v))
-    j->spare_segments *= 2;
+  if (segments_count_ready (&v->segments, GROUND_WRITTEN) == 0)
+    j->spare_segments = 2 * j->spare_segments < cleaner_low (v) ?
+      2 * j->spare_segments : cleaner_low (v);
   for (; ready < SEGMENTS_PREPARED && !j->is_stopping && !j->failed &&
          !j->prepare_failed; ++ready) {
     if (!prepare_one_locked (v, j->is_hurried ? GROUND_RESERVED
@@ -114,4 +121,23 @@ spare_prepare_more_locked (struct volume *v)
     j->is_maintenance_due = true;        /* perhaps another one */
   else
     j->spare_segments = SEGMENTS_PREPARED;
+}
+
+void
+spare_give_back_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t segment, offset, size = v->segments.size;
+
+  if (j->is_stopping || j->failed || j->tail != j->head ||
+      segments_count_ready (&v->segments, GROUND_WRITTEN) <= cleaner_low (v))
+    return;
+  segment = segments_find_free (&v->segments, GROUND_WRITTEN);
+  v->segments.table[segment].ground = GROUND_NONE;
+  pthread_mutex_unlock (&j->lock);
+  for (offset = 0; offset < size; offset += PUNCH_BYTES)
+    v->io->punch (j->file, segment * size + offset,
+                  size - offset < PUNCH_BYTES ? size - offset : PUNCH_BYTES);
+  pthread_mutex_lock (&j->lock);
+  j->is_maintenance_due = true;          /* perhaps another one */
 }

@@ -87,16 +87,18 @@ stage_tables_unmake (struct volume *v)
 static void
 account_map (struct volume *v, const struct table *map, int sign)
 {
-  uint64_t i, entry;
+  uint64_t i = 0, end, entry;
 
   if (v->is_replaying)
     return;
-  for (i = 0; i < map->count; ++i) {
-    entry = table_get (map, i);
-    if (entry_kind (entry) == ENTRY_DATA)
-      segments_account (&v->segments, entry_position (entry),
-                        sign * (int64_t) entry_length (entry));
-  }
+  for (table_next_used (map, &i, &end); i < table_count (map);
+       table_next_used (map, &i, &end))
+    for (; i < end; ++i) {
+      entry = table_get (map, i);
+      if (entry_kind (entry) == ENTRY_DATA)
+        segments_account (&v->segments, entry_position (entry),
+                          sign * (int64_t) entry_length (entry));
+    }
 }
 
 static void
@@ -161,27 +163,39 @@ show_whole_stage (struct volume *v)
   v->births = v->stage_births;
   v->stage_map = old_map;
   v->stage_births = old_births;
+  newest_forget_all (&v->newest, volume_blocks (v));
   v->super.map_slot = !old_slot;
   v->super.content_salt = v->super.stage.salt;
   v->super.lineage = v->super.stage.lineage;
+}
+
+/* Births go back to where they were before what was given up. */
+static void
+show_staged (struct volume *v, uint64_t block)
+{
+  uint64_t entry = table_get (&v->stage_map, block), old;
+
+  if (entry_kind (entry) == ENTRY_UNWRITTEN)
+    return;
+  table_set (&v->births, block, table_get (&v->stage_births, block));
+  old = table_exchange (&v->map, block, entry);
+  newest_forget (&v->newest, block);
+  if (!v->is_replaying && entry_kind (old) == ENTRY_DATA)
+    segments_account (&v->segments, entry_position (old),
+                      -(int64_t) entry_length (old));
 }
 
 /* The staged entries become the disk's. */
 static void
 merge_stage (struct volume *v)
 {
-  uint64_t i, entry, old;
+  uint64_t i = 0, end;
 
-  for (i = 0; i < v->stage_map.count; ++i) {
-    entry = table_get (&v->stage_map, i);
-    if (entry_kind (entry) == ENTRY_UNWRITTEN)
-      continue;
-    table_set (&v->births, i, table_get (&v->stage_births, i));
-    old = table_exchange (&v->map, i, entry);
-    if (!v->is_replaying && entry_kind (old) == ENTRY_DATA)
-      segments_account (&v->segments, entry_position (old),
-                        -(int64_t) entry_length (old));
-  }
+  for (table_next_used (&v->stage_map, &i, &end);
+       i < table_count (&v->stage_map);
+       table_next_used (&v->stage_map, &i, &end))
+    for (; i < end; ++i)
+      show_staged (v, i);
 }
 
 static int

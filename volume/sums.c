@@ -9,9 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
+#include "hash.h"
 #include "volume-internal.h"
 
 static uint64_t

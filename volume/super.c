@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
+#include "hash.h"
 #include "super.h"
 
 static uint64_t

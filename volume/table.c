@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
 #include "format.h"
+#include "hash.h"
 #include "record.h"
 #include "table.h"
 #include "volume.h"

@@ -28,6 +28,7 @@
 #include "format.h"
 #include "cold.h"
 #include "io.h"
+#include "newest.h"
 #include "pending.h"
 #include "range-lock.h"
 #include "record.h"
@@ -179,6 +180,7 @@ struct volume {
 
   struct table map, births;   /* what the disk shows */
   struct table stage_map, stage_births;
+  struct newest newest;        /* of births */
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
   uint64_t counted;            /* blocks below it are in the live bytes of
@@ -323,6 +325,9 @@ extern void spare_note_rotation_locked (struct volume *v);
 /* What the writer needs next, and what may wait for a pause: one more. */
 extern void spare_prepare_locked (struct volume *v);
 extern void spare_prepare_more_locked (struct volume *v);
+
+/* In a pause: one of the free segments that are too many is punched. */
+extern void spare_give_back_locked (struct volume *v);
 
 /* --- recover.c ---------------------------------------------------- */
 

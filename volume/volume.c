@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "cleanup.h"
+#include "hash.h"
 #include "volume-internal.h"
 
 const char *
@@ -102,7 +101,8 @@ open_files (struct volume *v, struct error *err)
                   MAP_MAGIC, v->nblocks, &v->super.uuid, err) == -1 ||
       table_open (&v->births, v->io, v->dir,
                   births_name (v->super.map_slot), BIRTHS_MAGIC,
-                  v->nblocks, &v->super.uuid, err) == -1)
+                  v->nblocks, &v->super.uuid, err) == -1 ||
+      newest_open (&v->newest, v->births.room, err) == -1)
     return -1;
   if (v->super.flags & SUPER_STAGE) {
     if (stage_tables_open (v, err) == -1)
@@ -194,6 +194,7 @@ volume_free (struct volume *v)
 
   table_close (&v->map);
   table_close (&v->births);
+  newest_close (&v->newest);
   table_close (&v->stage_map);
   table_close (&v->stage_births);
   cold_release (v);
