@@ -41,11 +41,12 @@ parse_names (const struct request *req, struct record *rec,
 
   if (name && *name && (!pair_name_valid (name) ||
                         !TEXT_SET (rec->name, name)))
-    return bad (answer, "PairName", NULL);
+    return bad (answer, "PairName", PAIR_NAME_RULE);
   if (description && *description &&
       (!description_valid (description) ||
        !TEXT_SET (rec->description, description)))
-    return bad (answer, "Description", NULL);
+    return bad (answer, "Description", "2 to 256 characters, not http:// or "
+                "https:// first");
   if (group && *group && (!resource_group_valid (group) ||
                           !TEXT_SET (rec->resource_group, group)))
     return bad (answer, "ResourceGroupId", NULL);
@@ -285,7 +286,17 @@ make_identity (struct agent *agent, struct record *rec, uint64_t fence)
 static void
 refuse (struct answer *answer, const struct pair_transition *t)
 {
-  answer_error (answer, t->refusal, NULL, t->hint ? "%s" : NULL, t->hint);
+  /* Its own hint says only to look; the status is known here. */
+  if (t->refusal == API_INVALID_STATUS &&
+      strcmp (t->hint, api_error_info (t->refusal)->hint) == 0)
+    answer_error (answer, t->refusal, NULL, "the pair is %s (%s)%s",
+                  pair_status_string (t->status),
+                  pair_status_meaning (t->status),
+                  pair_status_kind (t->status) == PAIR_KIND_PASSING
+                  ? ": wait until that is over"
+                  : ": 'pairctl pair show' says what comes next");
+  else
+    answer_error (answer, t->refusal, NULL, "%s", t->hint);
 }
 
 static void

@@ -73,7 +73,8 @@ parse_disk (const struct request *req, struct disk *disk,
 
   if (!pair_name_valid (name) || id_parse (name) != ID_UNSET ||
       !TEXT_SET (disk->name, name)) {
-    answer_error (answer, API_INVALID_PARAMETER, "DiskName", NULL);
+    answer_error (answer, API_INVALID_PARAMETER, "DiskName", "%s",
+                  PAIR_NAME_RULE);
     return false;
   }
   if (!uint_parse (params_get (&req->params, "Size"), SIZE_MAX_BYTES,

@@ -8,9 +8,12 @@
 
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent.h"
+
+#define SILENT_MS 5000           /* many heartbeats */
 
 static double
 number (const json_t *object, const char *name)
@@ -134,7 +137,9 @@ difference (const json_t *a, const json_t *b, const char *name)
   return x > y ? x - y : 0;
 }
 
-/* The destination knows what the source last told of. */
+/* The destination knows what the source last told of: nothing, if that was long
+ * ago.  It is told something every half second.
+ */
 static void
 describe_destination (const json_t *status, json_t *object)
 {
@@ -142,14 +147,22 @@ describe_destination (const json_t *status, json_t *object)
   const json_t *committed = json_object_get (status, "committed");
   const json_t *known = json_object_get (source, "known");
   bool accept = json_is_true (json_object_get (source, "accept"));
+  uint64_t heard_ms = json_u64 (source, "heard_ms_ago");
+  bool is_up = json_is_true (json_object_get (source, "connected")) &&
+    heard_ms < SILENT_MS;
+  char text[64];
 
   if (!json_is_object (source))
     return;
   json_object_set_new (object, "LinkState",
-    json_string (json_is_true (json_object_get (source, "connected"))
-                 ? json_is_object (json_object_get (status, "stage"))
+    json_string (is_up ? json_is_object (json_object_get (status, "stage"))
                  ? "delta" : "stream" : accept ? "waiting" : "off"));
-  if (json_is_object (known) && json_is_object (committed)) {
+  if (accept && !is_up && heard_ms > 0) {
+    snprintf (text, sizeof text, "nothing was heard of the source for %.1f s",
+              heard_ms / 1e3);
+    json_object_set_new (object, "LinkReason", json_string (text));
+  }
+  if (is_up && json_is_object (known) && json_is_object (committed)) {
     json_object_set_new (object, "LagSeconds",
       json_real (difference (known, committed, "time_ns") / 1e9));
     json_object_set_new (object, "LagWrites",

@@ -73,6 +73,17 @@ known_comparison (struct agent *agent, const struct record *rec,
   return json_deep_copy (rt->comparison);
 }
 
+/* Both wrote: "unrelated" is a split from the very first write on, of disks
+ * that were empty when replication began.
+ */
+static bool
+is_split (const json_t *comparison)
+{
+  const char *relation = json_text (comparison, "relation");
+
+  return strcmp (relation, "split") == 0 || strcmp (relation, "unrelated") == 0;
+}
+
 /* True: it is a split, and nobody was told yet. */
 static bool
 remember_comparison (struct agent *agent, const struct record *rec,
@@ -81,7 +92,6 @@ remember_comparison (struct agent *agent, const struct record *rec,
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
   struct runtime *rt = runtime_get (agent, rec->id);
-  bool is_split = strcmp (json_text (comparison, "relation"), "split") == 0;
   bool is_news;
 
   if (rt == NULL)
@@ -93,8 +103,8 @@ remember_comparison (struct agent *agent, const struct record *rec,
   rt->compared_theirs = json_deep_copy (theirs);
   rt->comparison = json_deep_copy (comparison);
   rt->compared_ns = clock_mono_ns ();
-  is_news = is_split && !rt->told_split;
-  rt->told_split = is_split;
+  is_news = is_split (comparison) && !rt->told_split;
+  rt->told_split = is_split (comparison);
   return is_news;
 }
 

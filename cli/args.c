@@ -266,7 +266,9 @@ collect (struct typed *t, int argc, char **argv)
     o = option_find_anywhere (to->name, to->len);
     if (o == NULL)
       return usage (t->words > 0 && noun_find (t->word[0]) ? t->word[0] : NULL,
-                    NULL, "unknown option '--%.*s'", (int) to->len, to->name);
+                    t->words > 1 && command_find (t->word[0], t->word[1])
+                    ? t->word[1] : NULL,
+                    "unknown option '--%.*s'", (int) to->len, to->name);
     if (o->value == NULL && to->value)
       return usage (NULL, NULL, "option '--%s' takes no value", o->name);
     if (o->value && to->value == NULL) {

@@ -147,7 +147,8 @@ is_split (const json_t *pair)
   const char *relation =
     get_string (json_object_get (pair, "Divergence"), "Relation");
 
-  return relation && strcmp (relation, "split-brain") == 0;
+  return relation && (strcmp (relation, "split-brain") == 0 ||
+                      strcmp (relation, "unrelated") == 0);
 }
 
 static bool
@@ -173,9 +174,14 @@ look_at_pair (struct status *s, const json_t *pair)
   double lag, rpo;
   bool b;
 
-  if (is_split (pair))
+  if (is_split (pair)) {
+    free (next);
+    next = text_printf ("pairctl pair reprotect %s --dry-run [--cancel], at "
+                        "site %s", name,
+                        or_unknown (get_string (pair, "DestinationRegion")));
     attention (s, CRITICAL, "pair", name, next, "%s",
                message ? message : "split brain");
+  }
   else if (state_is_wrong (status))
     attention (s, CRITICAL, "pair", name, next, "%s%s%s", status,
                message ? ": " : "", message ? message : "");
@@ -183,7 +189,8 @@ look_at_pair (struct status *s, const json_t *pair)
     attention (s, CRITICAL, "pair", name, next,
                "flushes wait for the copy, which is away");
   else if (is_active (status) && is_link_down (link))
-    attention (s, CRITICAL, "pair", name, next,
+    attention (s, CRITICAL, "pair", name, "do both sites and the network "
+               "between them work? 'pairctl site list'",
                "it shall replicate and no data flows: the link is %s%s%s",
                link, reason ? ": " : "", reason ? reason : "");
   else if (get_bool (pair, "Degraded", &b) && b)
@@ -390,12 +397,38 @@ mode_word (const json_t *pair)
     strcmp (state, "off") != 0 ? state : mode;
 }
 
+/* Is that end of the pair now at this site? */
+static bool
+is_here (const struct status *s, const json_t *pair, const char *end)
+{
+  CLEANUP_FREE char *region_key = text_printf ("%sRegion", end);
+  CLEANUP_FREE char *zone_key = text_printf ("%sZoneId", end);
+  const char *region = get_string (pair, region_key);
+  const char *zone = get_string (pair, zone_key);
+
+  return region && zone &&
+    strcmp (region, or_unknown (get_string (s->site, "RegionId"))) == 0 &&
+    strcmp (zone, or_unknown (get_string (s->site, "ZoneId"))) == 0;
+}
+
+/* What the disk of this site is to the pair. */
+static const char *
+role_here (const struct status *s, const json_t *pair)
+{
+  bool is_source = is_here (s, pair, "Source");
+  const char *status = get_string (pair, "Status");
+
+  if (status && strcmp (status, "failovered") == 0)
+    return is_source ? "old source" : "in use";
+  return is_source ? "source" : "copy";
+}
+
 static void
-pair_row (struct table *t, const json_t *pair)
+pair_row (const struct status *s, struct table *t, const json_t *pair)
 {
   table_text (t, pair_name (pair));
   table_text (t, get_string (pair, "Status"));
-  table_text (t, get_string (pair, "Site"));
+  table_text (t, role_here (s, pair));
   table_text (t, mode_word (pair));
   table_seconds (t, pair, "LagSeconds");
   table_size (t, pair, "LagBytes");
@@ -410,7 +443,7 @@ print_pairs (const struct status *s, size_t max)
   static const struct column columns[] = {
     { "PAIR", false, true, 0 },
     { "STATUS", false, false, 0 },
-    { "SITE", false, false, 5 },
+    { "HERE", false, false, 5 },
     { "MODE", false, false, 4 },
     { "LAG", true, false, 0 },
     { "BEHIND", true, false, 2 },
@@ -431,7 +464,7 @@ print_pairs (const struct status *s, size_t max)
   for (r = 0; r <= 3; ++r) {
     json_array_foreach (s->pairs, i, pair) {
       if (rank (s, pair) == r && printed < max) {
-        pair_row (t, pair);
+        pair_row (s, t, pair);
         printed++;
       }
     }

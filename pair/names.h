@@ -31,6 +31,8 @@
  * digits, and ':' '_' '.' '-'.
  */
 extern bool pair_name_valid (const char *str);
+#define PAIR_NAME_RULE "2 to 128 characters, first a letter; letters, " \
+  "digits, : _ . -; not http:// or https://"
 
 /* The same without '.'. */
 extern bool group_name_valid (const char *str);

@@ -24,7 +24,7 @@ bad "NAME is missing" "disk create " disk create --size 1G
 bad "DISK is missing" "disk show " disk show ""
 bad "option '--size' is missing" "disk create " disk create x
 bad "option '--size' needs a value: SIZE" "" disk create x --size
-bad "unknown option '--sise'" "disk " disk create x --sise 1G
+bad "unknown option '--sise'" "disk create " disk create x --sise 1G
 bad "unknown option '-x'" "" -x
 bad "option '--json' takes no value" "" disk list --json=yes
 bad "'disk list' has no option '--size'" "disk list " disk list --size 1G
