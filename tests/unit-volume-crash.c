@@ -16,16 +16,11 @@
 
 #include <cmocka.h>
 
-#include "io-sim.h"
+#include "volume-fixture.h"
 #include "volume-internal.h"
-#include "volume-model.h"
 
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
-
-static const struct volume_options options = {
-  .staging_bytes = 6 << 20, .commit_delay_ms = 1
-};
 
 struct round {
   struct sim *sim;
@@ -38,26 +33,6 @@ struct round {
   uint64_t capacity;           /* of its journal, as far as it is known */
   uint64_t wanted_size, wanted_capacity;   /* ... or it is this: 0, no */
 };
-
-static void
-print_finding (void *opaque, const struct volume_finding *f)
-{
-  (void) opaque;
-  fprintf (stderr, "# %s at %" PRIu64 ", block %" PRId64 ": %s\n", f->file,
-           f->position, f->block, f->what);
-}
-
-/* A crash damages nothing. */
-static void
-check_crashed (struct round *r)
-{
-  struct volume_check_result result;
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_check (sim_io (r->sim), "disk", print_finding, NULL, NULL,
-                       &result, &err) == 0, "%s", err.message);
-  CHECK (result.findings == 0, "%" PRIu64 " findings", result.findings);
-}
 
 static void
 round_begin (struct round *r, uint64_t seed, uint64_t size,
@@ -83,11 +58,11 @@ round_end (struct round *r)
   struct error err = ERROR_INIT;
 
   CHECK (volume_close (r->v, &err) == 0, "%s", err.message);
-  r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+  r->v = volume_open (sim_io (r->sim), "disk", &fixture_options, &err);
   CHECK (r->v, "%s", err.message);
   check_all (r->v, &r->model);
   CHECK (volume_close (r->v, &err) == 0, "%s", err.message);
-  check_crashed (r);
+  check_sound (r->sim, "disk");
   sim_free (r->sim);
   model_release (&r->model);
   free (r->buf);
@@ -110,10 +85,10 @@ recover_volume (struct round *r)
 {
   struct error err = ERROR_INIT;
 
-  check_crashed (r);
+  check_sound (r->sim, "disk");
   while (random_chance (&r->rng, 30)) {
     arm_crash (r);
-    r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+    r->v = volume_open (sim_io (r->sim), "disk", &fixture_options, &err);
     if (r->v == NULL)
       CHECK (sim_is_off (r->sim), "%s", err.message);
     else {
@@ -121,9 +96,9 @@ recover_volume (struct round *r)
       volume_abandon (r->v);
     }
     sim_restart (r->sim);
-    check_crashed (r);
+    check_sound (r->sim, "disk");
   }
-  r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+  r->v = volume_open (sim_io (r->sim), "disk", &fixture_options, &err);
   CHECK (r->v, "%s", err.message);
 }
 
@@ -228,7 +203,7 @@ one_op (struct round *r, struct random_range *range)
     r->v = NULL;
     if (ret == 0) {
       r->durable = r->model.step;
-      r->v = volume_open (sim_io (r->sim), "disk", &options, &err);
+      r->v = volume_open (sim_io (r->sim), "disk", &fixture_options, &err);
       if (r->v == NULL)
         ret = -1;
     }
@@ -606,7 +581,7 @@ lost_round (uint64_t seed)
     volume_abandon (r.v);
     sim_restart (r.sim);
   }
-  r.v = volume_open (sim_io (r.sim), "disk", &options, &err);
+  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
   CHECK (r.v, "%s", err.message);
   check_recovered (&r);
   round_end (&r);

@@ -1,6 +1,7 @@
-/* Damage to a volume that was closed: bytes flipped anywhere, files cut
- * short or missing.  A read then gives the right bytes or an error, and so
- * does open; never anything else.
+/* Damage to a volume that was closed: bytes flipped anywhere, pages stale,
+ * segments lost, files cut short or missing; of a young volume, and of one
+ * that has grown, wrapped around and been cleaned.  A read then gives the
+ * right bytes or an error, and so does open; never anything else.
  *
  * volume_check names every block that cannot be read, and finds something
  * where open refuses.
@@ -41,6 +42,7 @@ struct fixture {
   uint64_t opened, refused, bad_blocks, found;
   bool *is_named;              /* by the last check, by block */
   uint64_t findings;           /* of the last check */
+  uint64_t newest[2];          /* segments that were written last */
   FILE *null;
 };
 
@@ -79,14 +81,72 @@ check_and_dump (struct fixture *f, const char *what, uint64_t offset)
     volume_dump (sim_io (f->sim), "disk", ~0u, f->null, NULL);
 }
 
-/* A disk with some of everything.  IS_CLEAN: closed; else power failed when
- * all had been flushed and that had been noted.
+static void
+write_random (struct fixture *f, struct volume *v, unsigned count,
+              uint8_t *buf)
+{
+  const struct random_range range = { 0, f->model.size, 0 };
+
+  while (count-- > 0)
+    CHECK (random_write (&f->rng, v, &f->model, &range, buf, 0) == 0, "%s",
+           strerror (errno));
+}
+
+/* Let it grow, disk and journal, and write to it until the cleaner has moved
+ * what stayed and what it emptied was used again.
  */
 static void
-fixture_make (struct fixture *f, bool is_clean)
+grow_old (struct fixture *f, struct volume *v, uint8_t *buf)
+{
+  const uint64_t count = RANDOM_WRITE_MAX / BLOCK * BLOCK;
+  struct error err = ERROR_INIT;
+  uint64_t written = 0, offset, i;
+
+  CHECK (volume_resize (v, 2 * MIB, 52 * MIB, &err) == 0, "%s", err.message);
+  model_grow (&f->model, 2 * MIB);
+  while (written < 100 * MIB || v->cold.lap == COLD_LAP_BASE) {
+    CHECK (written < 400 * MIB, "the cleaner has moved nothing");
+    /* The second half is written seldom: it is what the cleaner moves. */
+    if (written % (16 * MIB) < count)
+      write_random (f, v, 40, buf);
+    for (i = 0; i < count / 8; ++i)
+      ((uint64_t *) buf)[i] = random_next (&f->rng);
+    offset = random_below (&f->rng, 200) * BLOCK;
+    if (offset + count > f->model.size)
+      offset = 0;
+    model_write (&f->model, buf, count, offset);
+    CHECK (volume_write (v, buf, count, offset, 0) == 0, "%s",
+           strerror (errno));
+    written += count;
+  }
+}
+
+/* Power fails; all was flushed but for the last write, which is known to have
+ * been durable by nothing but itself.
+ */
+static void
+fail_power (struct fixture *f, struct volume *v, uint8_t *buf)
+{
+  CHECK (volume_flush (v) == 0, "%s", strerror (errno));
+  model_adopt (&f->model, f->model.data);
+  fill_random (&f->rng, buf, BLOCK);
+  model_write (&f->model, buf, BLOCK, 0);
+  CHECK (volume_write (v, buf, BLOCK, 0, VOLUME_FUA) == 0, "%s",
+         strerror (errno));
+  f->newest[0] = v->journal.segment;
+  f->newest[1] = v->cold.segment;
+  sim_crash (f->sim, 0);
+  volume_abandon (v);
+  sim_restart (f->sim);
+}
+
+/* A disk with some of everything.  IS_CLEAN: closed; else power failed when
+ * all had been flushed and that had been noted.  IS_OLD: it has a past.
+ */
+static void
+fixture_make (struct fixture *f, bool is_clean, bool is_old)
 {
   const struct volume_params params = { MIB, 0, 0 };
-  struct random_range range = { 0, MIB, 0 };
   uint8_t *buf = malloc (RANDOM_WRITE_MAX);
   struct error err = ERROR_INIT;
   struct volume *v;
@@ -95,18 +155,20 @@ fixture_make (struct fixture *f, bool is_clean)
   memset (f, 0, sizeof *f);
   CHECK (buf, "no memory");
   f->rng = test_round_seed (is_clean);
+  f->newest[0] = f->newest[1] = SEGMENT_NONE;
   f->sim = sim_new (f->rng);
   CHECK (volume_create (sim_io (f->sim), "disk", &params, &err) == 0, "%s",
          err.message);
   model_init (&f->model, MIB);
-  f->is_named = calloc (f->model.nblocks, sizeof *f->is_named);
+  f->is_named = calloc (2 * f->model.nblocks, sizeof *f->is_named);
   f->null = fopen ("/dev/null", "w");
   CHECK (f->is_named && f->null, "no memory");
   v = open_volume (f, &err);
   CHECK (v, "%s", err.message);
+  if (is_old)
+    grow_old (f, v, buf);
   for (i = 0; i < 60; ++i) {
-    CHECK (random_write (&f->rng, v, &f->model, &range, buf, 0) == 0, "%s",
-           strerror (errno));
+    write_random (f, v, 1, buf);
     if (i % 10 == 0)
       CHECK (volume_flush (v) == 0, "%s", strerror (errno));
   }
@@ -119,18 +181,10 @@ fixture_make (struct fixture *f, bool is_clean)
      * known to have been durable by the watermark of the last.
      */
     for (i = 0; i < 20; ++i) {
-      CHECK (random_write (&f->rng, v, &f->model, &range, buf, 0) == 0, "%s",
-             strerror (errno));
+      write_random (f, v, 1, buf);
       CHECK (volume_flush (v) == 0, "%s", strerror (errno));
     }
-    model_adopt (&f->model, f->model.data);
-    fill_random (&f->rng, buf, BLOCK);
-    model_write (&f->model, buf, BLOCK, 0);
-    CHECK (volume_write (v, buf, BLOCK, 0, VOLUME_FUA) == 0, "%s",
-           strerror (errno));
-    sim_crash (f->sim, 0);
-    volume_abandon (v);
-    sim_restart (f->sim);
+    fail_power (f, v, buf);
   }
   f->snapshot = sim_snapshot_take (f->sim);
   check_and_dump (f, "", 0);
@@ -157,7 +211,7 @@ check_blocks (struct fixture *f, struct volume *v)
 {
   uint64_t i;
 
-  if (try_read (v, &f->model, MIB, 0) == 0)
+  if (try_read (v, &f->model, f->model.size, 0) == 0)
     return;
   CHECK (errno == EIO, "%s", strerror (errno));
   for (i = 0; i < f->model.nblocks; ++i)
@@ -195,9 +249,9 @@ check_damaged (struct fixture *f, bool may_lose_last, const char *what,
   else {
     f->opened++;
     if (may_lose_last) {
-      content = malloc (MIB);
+      content = malloc (f->model.size);
       CHECK (content, "no memory");
-      if (volume_read (v, content, MIB, 0) == 0)
+      if (volume_read (v, content, f->model.size, 0) == 0)
         CHECK (model_match (&f->model, content, 0, f->model.nblocks, 0, &low,
                             &high),
                "'%s' at %" PRIu64 ": wrong data", what, offset);
@@ -223,6 +277,24 @@ flip_one (struct fixture *f, const char *name, uint64_t offset,
   check_damaged (f, may_lose_last, name, offset);
 }
 
+static bool
+is_long (void)
+{
+  const char *text = getenv ("PAIRDISK_LONG");
+
+  return text && *text;
+}
+
+/* What finds each single flipped bit of FILE, but not each byte? */
+static uint8_t
+random_mask (struct fixture *f, const char *name)
+{
+  /* A map entry's 13 bits of check find all single bits. */
+  if (strncmp (name, "map", 3) == 0 || strncmp (name, "births", 7) == 0)
+    return UINT64_C (1) << random_below (&f->rng, 8);
+  return 1 + random_below (&f->rng, 255);
+}
+
 /* All bytes in pages that hold anything, or one in STRIDE of them and the
  * first 128 of each page.
  */
@@ -231,18 +303,12 @@ flip_file (struct fixture *f, const char *name, uint64_t stride,
            bool may_lose_last)
 {
   uint64_t size = sim_file_size (f->sim, "disk", name), at, i;
-  bool is_table = strncmp (name, "map", 3) == 0 ||
-    strncmp (name, "births", 7) == 0;
-  uint8_t mask;
 
   for (at = 0; at < size; at += FORMAT_PAGE) {
     if (!sim_page_is_used (f->sim, "disk", name, at))
       continue;
     for (i = 0; i < FORMAT_PAGE && at + i < size;) {
-      /* A map entry's 13 bits of check find all single bits. */
-      mask = is_table ? UINT64_C (1) << random_below (&f->rng, 8)
-        : 1 + random_below (&f->rng, 255);
-      flip_one (f, name, at + i, mask, may_lose_last);
+      flip_one (f, name, at + i, random_mask (f, name), may_lose_last);
       i += stride == 1 ? 1 : i < 128 ? 1 + random_below (&f->rng, 12)
         : 1 + random_below (&f->rng, 2 * stride);
     }
@@ -255,9 +321,9 @@ flip_all_files (bool is_clean, uint64_t stride)
   struct fixture f;
   size_t i;
 
-  if (getenv ("PAIRDISK_LONG") && *getenv ("PAIRDISK_LONG"))
+  if (is_long ())
     stride = 1;
-  fixture_make (&f, is_clean);
+  fixture_make (&f, is_clean, false);
   for (i = 0; i < NFILES; ++i)
     flip_file (&f, files[i], stride, !is_clean);
   fixture_release (&f);
@@ -277,6 +343,82 @@ test_flipped_bytes_after_crash (void **state)
   (void) state;
   test_begin (1);
   flip_all_files (false, 400);
+}
+
+/* An old volume is too large for all of it: so many bytes of each file, half
+ * of them where pages begin.
+ */
+static void
+flip_old (bool is_clean, unsigned count)
+{
+  struct fixture f;
+  uint64_t size, at;
+  unsigned n, k;
+  size_t i;
+
+  fixture_make (&f, is_clean, true);
+  for (i = 0; i < NFILES; ++i) {
+    size = sim_file_size (f.sim, "disk", files[i]);
+    for (n = k = 0; n < count && k < 100 * count; ++k) {
+      at = random_below (&f.rng, size / FORMAT_PAGE) * FORMAT_PAGE;
+      if (!sim_page_is_used (f.sim, "disk", files[i], at))
+        continue;
+      at += random_below (&f.rng, n % 2 ? 128 : FORMAT_PAGE);
+      flip_one (&f, files[i], at, random_mask (&f, files[i]), !is_clean);
+      ++n;
+    }
+  }
+  fixture_release (&f);
+}
+
+static void
+test_flipped_bytes_of_an_old_one (void **state)
+{
+  (void) state;
+  test_begin (1);
+  flip_old (true, is_long () ? 4000 : 25);
+  flip_old (false, is_long () ? 4000 : 25);
+}
+
+/* Each segment: zeros, or what another one has.  After a crash not those that
+ * were written last, which nothing may tell from never written.
+ */
+static void
+lose_segments (bool is_clean, bool is_old)
+{
+  const uint64_t segment = 4 * MIB;
+  uint8_t *bytes = malloc (segment);
+  uint64_t size, count, i, k, pass;
+  struct fixture f;
+
+  CHECK (bytes, "no memory");
+  fixture_make (&f, is_clean, is_old);
+  size = sim_file_size (f.sim, "disk", "journal");
+  count = size / segment;
+  for (i = 0; i < count; ++i)
+    for (pass = 0; pass < 2; ++pass) {
+      if (i == f.newest[0] || i == f.newest[1])
+        continue;
+      k = (i + 1 + random_below (&f.rng, count)) % count;
+      memset (bytes, 0, segment);
+      if (pass == 1)
+        sim_file_read (f.sim, "disk", "journal", k * segment, bytes, segment);
+      sim_file_write (f.sim, "disk", "journal", i * segment, bytes, segment);
+      check_damaged (&f, !is_clean, "journal", i * segment);
+    }
+  CHECK (!is_clean || f.bad_blocks > 0, "no segment was needed");
+  fixture_release (&f);
+  free (bytes);
+}
+
+static void
+test_segments_lost (void **state)
+{
+  (void) state;
+  test_begin (1);
+  lose_segments (true, false);
+  lose_segments (true, true);
+  lose_segments (false, true);
 }
 
 /* ------------------------------------------------------------------ */
@@ -308,7 +450,7 @@ test_files_cut_short (void **state)
 
   (void) state;
   test_begin (1);
-  fixture_make (&f, true);
+  fixture_make (&f, true, false);
   unused = unused_copy (&f);
   for (i = 0; i < NFILES; ++i) {
     size = sim_file_size (f.sim, "disk", files[i]);
@@ -347,7 +489,7 @@ test_files_missing (void **state)
 
   (void) state;
   test_begin (1);
-  fixture_make (&f, true);
+  fixture_make (&f, true, false);
   for (i = 0; i < NFILES; ++i) {
     dir = sim_io (f.sim)->dir_open (f.sim, "disk");
     CHECK (dir && sim_io (f.sim)->unlink (dir, files[i]) == 0, "%s",
@@ -375,8 +517,8 @@ test_foreign_files (void **state)
 
   (void) state;
   test_begin (1);
-  fixture_make (&f, true);
-  fixture_make (&other, true);
+  fixture_make (&f, true, false);
+  fixture_make (&other, true, false);
   for (i = 1; i < NFILES; ++i) {      /* another super is another volume */
     size = sim_file_size (other.sim, "disk", files[i]);
     bytes = malloc (size);
@@ -425,38 +567,26 @@ copies_release (struct copies *c)
 static void
 use_again (struct fixture *f, bool is_clean)
 {
-  struct random_range range = { 0, MIB, 0 };
   uint8_t *buf = malloc (RANDOM_WRITE_MAX);
   struct error err;
   struct volume *v;
-  unsigned i;
 
   CHECK (buf, "no memory");
   v = open_volume (f, &err);
   CHECK (v, "%s", err.message);
-  for (i = 0; i < 40; ++i)
-    CHECK (random_write (&f->rng, v, &f->model, &range, buf, 0) == 0, "%s",
-           strerror (errno));
+  write_random (f, v, 40, buf);
   if (is_clean)
     CHECK (volume_close (v, &err) == 0, "%s", err.message);
-  else {
-    CHECK (volume_flush (v) == 0, "%s", strerror (errno));
-    model_adopt (&f->model, f->model.data);
-    fill_random (&f->rng, buf, BLOCK);
-    model_write (&f->model, buf, BLOCK, 0);
-    CHECK (volume_write (v, buf, BLOCK, 0, VOLUME_FUA) == 0, "%s",
-           strerror (errno));
-    sim_crash (f->sim, 0);
-    volume_abandon (v);
-    sim_restart (f->sim);
-  }
+  else
+    fail_power (f, v, buf);
   sim_snapshot_free (f->snapshot);
   f->snapshot = sim_snapshot_take (f->sim);
   free (buf);
 }
 
+/* One in SKIP of them. */
 static void
-stale_pages (bool is_clean)
+stale_pages (bool is_clean, bool is_old, unsigned skip)
 {
   uint8_t page[FORMAT_PAGE];
   struct copies old;
@@ -464,13 +594,14 @@ stale_pages (bool is_clean)
   uint64_t at, tried = 0;
   size_t i;
 
-  fixture_make (&f, true);
+  fixture_make (&f, true, is_old);
   copies_take (&f, &old);
   use_again (&f, is_clean);
   for (i = 0; i < NFILES; ++i)
     for (at = 0; at + FORMAT_PAGE <= old.size[i]; at += FORMAT_PAGE) {
       sim_file_read (f.sim, "disk", files[i], at, page, FORMAT_PAGE);
-      if (memcmp (page, old.bytes[i] + at, FORMAT_PAGE) == 0)
+      if (memcmp (page, old.bytes[i] + at, FORMAT_PAGE) == 0 ||
+          random_below (&f.rng, skip) != 0)
         continue;
       sim_file_write (f.sim, "disk", files[i], at, old.bytes[i] + at,
                       FORMAT_PAGE);
@@ -485,10 +616,14 @@ stale_pages (bool is_clean)
 static void
 test_stale_pages (void **state)
 {
+  unsigned skip = is_long () ? 1 : 8;
+
   (void) state;
   test_begin (1);
-  stale_pages (true);
-  stale_pages (false);
+  stale_pages (true, false, 1);
+  stale_pages (false, false, 1);
+  stale_pages (true, true, skip);
+  stale_pages (false, true, skip);
 }
 
 int
@@ -497,6 +632,8 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_flipped_bytes_after_close),
     cmocka_unit_test (test_flipped_bytes_after_crash),
+    cmocka_unit_test (test_flipped_bytes_of_an_old_one),
+    cmocka_unit_test (test_segments_lost),
     cmocka_unit_test (test_files_cut_short),
     cmocka_unit_test (test_files_missing),
     cmocka_unit_test (test_foreign_files),

@@ -13,105 +13,12 @@
 
 #include <cmocka.h>
 
-#include "io-sim.h"
 #include "volume-image.h"
+#include "volume-fixture.h"
 #include "volume-internal.h"
-#include "volume-model.h"
 
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
-
-static const struct volume_options options = {
-  .staging_bytes = 6 << 20, .commit_delay_ms = 1
-};
-
-struct fixture {
-  struct sim *sim;
-  uint64_t rng;
-  struct volume *v;
-  struct model model;
-  uint8_t *buf;
-};
-
-static void
-create (struct fixture *f, const char *path, uint64_t size,
-        uint64_t capacity)
-{
-  const struct volume_params params = { size, capacity, 4 * MIB };
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_create (sim_io (f->sim), path, &params, &err) == 0, "%s",
-         err.message);
-}
-
-static struct volume *
-open_at (struct fixture *f, const char *path)
-{
-  struct error err = ERROR_INIT;
-  struct volume *v = volume_open (sim_io (f->sim), path, &options, &err);
-
-  CHECK (v, "%s", err.message);
-  return v;
-}
-
-static void
-close_volume (struct volume *v)
-{
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_close (v, &err) == 0, "%s", err.message);
-}
-
-static void
-begin (struct fixture *f, uint64_t seed, uint64_t size, uint64_t capacity)
-{
-  memset (f, 0, sizeof *f);
-  f->rng = seed;
-  f->sim = sim_new (random_next (&f->rng));
-  f->buf = malloc (RANDOM_WRITE_MAX);
-  CHECK (f->buf, "no memory");
-  create (f, "disk", size, capacity);
-  model_init (&f->model, size);
-  f->v = open_at (f, "disk");
-}
-
-static void
-end (struct fixture *f)
-{
-  if (f->v)
-    close_volume (f->v);
-  sim_free (f->sim);
-  model_release (&f->model);
-  free (f->buf);
-}
-
-static void
-crash (struct fixture *f)
-{
-  sim_crash (f->sim, random_next (&f->rng));
-  volume_abandon (f->v);
-  f->v = NULL;
-  sim_restart (f->sim);
-}
-
-static void
-print_finding (void *opaque, const struct volume_finding *finding)
-{
-  (void) opaque;
-  fprintf (stderr, "# %s at %" PRIu64 ", block %" PRId64 ": %s\n",
-           finding->file, finding->position, finding->block, finding->what);
-}
-
-static void
-check_sound (struct fixture *f, const char *path)
-{
-  struct volume_check_result result;
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_check (sim_io (f->sim), path, print_finding, NULL, NULL,
-                       &result, &err) == 0, "%s", err.message);
-  CHECK (result.findings == 0, "%" PRIu64 " findings", result.findings);
-}
 
 /* ------------------------------------------------------------------ */
 
@@ -126,8 +33,8 @@ rebuild (struct fixture *f, const char *path, struct error *err)
 static void
 check_rebuild (struct fixture *f)
 {
-  check_sound (f, "disk");
-  image_check_rebuild (f->sim, "disk", &options, &f->rng);
+  check_sound (f->sim, "disk");
+  image_check_rebuild (f->sim, "disk", &fixture_options, &f->rng);
 }
 
 /* ------------------------------------------------------------------ */
@@ -164,7 +71,7 @@ one_round (uint64_t seed)
   struct fixture f;
   unsigned lives;
 
-  begin (&f, seed, size, 48 * MIB);
+  fixture_begin (&f, seed, size, 48 * MIB);
   lives = 1 + random_below (&f.rng, 4);
   while (lives-- > 0) {
     if (random_chance (&f.rng, 30))
@@ -174,7 +81,7 @@ one_round (uint64_t seed)
                        random_next (&f.rng));
     load (&f, &range, 20 + random_below (&f.rng, 250));
     if (sim_is_off (f.sim) || random_chance (&f.rng, 40))
-      crash (&f);
+      fixture_crash (&f);
     else {
       struct volume *v = f.v;
       struct error err = ERROR_INIT;
@@ -187,9 +94,9 @@ one_round (uint64_t seed)
     }
     if (random_chance (&f.rng, 70))
       check_rebuild (&f);
-    f.v = open_at (&f, "disk");
+    f.v = fixture_open_at (&f, "disk");
   }
-  end (&f);
+  fixture_release (&f);
 }
 
 static void
@@ -220,12 +127,11 @@ test_crash_in_rebuild (void **state)
 
   (void) state;
   test_begin (1);
-  begin (&f, test_round_seed (0), 4 * MIB, 64 * MIB);
+  fixture_begin (&f, test_round_seed (0), 4 * MIB, 64 * MIB);
   load (&f, &range, 200);
-  close_volume (f.v);
-  f.v = NULL;
+  fixture_close (&f);
   snapshot = sim_snapshot_take (f.sim);
-  before = image_take (f.sim, "disk", &options);
+  before = image_take (f.sim, "disk", &fixture_options);
   for (ops = 0; r == -1; ++ops) {
     CHECK (ops < 5000, "no end");
     sim_snapshot_restore (f.sim, snapshot);
@@ -235,7 +141,7 @@ test_crash_in_rebuild (void **state)
       CHECK (sim_is_off (f.sim), "%s", err.message);
     sim_crash (f.sim, random_next (&f.rng));
     sim_restart (f.sim);
-    after = image_take (f.sim, "disk", &options);
+    after = image_take (f.sim, "disk", &fixture_options);
     image_check_same (&before, &after);
     image_release (&after);
   }
@@ -247,13 +153,13 @@ test_crash_in_rebuild (void **state)
     sim_fail (f.sim, SIM_ALL, ops, EIO, false);
     r = rebuild (&f, "disk", &err);
     sim_fail (f.sim, 0, 0, 0, false);
-    after = image_take (f.sim, "disk", &options);
+    after = image_take (f.sim, "disk", &fixture_options);
     image_check_same (&before, &after);
     image_release (&after);
   }
   sim_snapshot_free (snapshot);
   image_release (&before);
-  end (&f);
+  fixture_release (&f);
 }
 
 /* ------------------------------------------------------------------ */
@@ -300,22 +206,22 @@ test_rotten_unit (void **state)
 
   (void) state;
   test_round_seed (0);
-  begin (&f, 1, MIB, 0);
+  fixture_begin (&f, 1, MIB, 0);
   write_noise (&f, 0, 16);
   write_noise (&f, 4, 4);
   place = place_of (f.v, 5);
-  close_volume (f.v);
+  fixture_close (&f);
   flip_byte (&f, "journal", place + 100);
   image_destroy_tables (f.sim, "disk", &f.rng);
   CHECK (rebuild (&f, "disk", &err) == 0, "%s", err.message);
-  f.v = open_at (&f, "disk");
+  f.v = fixture_open_at (&f, "disk");
   check_read (f.v, &f.model, 5 * BLOCK, 0);
   check_read (f.v, &f.model, 10 * BLOCK, 6 * BLOCK);
   CHECK (volume_read (f.v, f.buf, BLOCK, 5 * BLOCK) == -1 && errno == EIO,
          "an older version was shown");
   write_noise (&f, 5, 1);
   check_all (f.v, &f.model);
-  end (&f);
+  fixture_release (&f);
 }
 
 /* Both copies of the segment table. */
@@ -342,12 +248,12 @@ test_refuses (void **state)
 
   (void) state;
   test_round_seed (0);
-  begin (&f, 2, MIB, 0);
+  fixture_begin (&f, 2, MIB, 0);
   write_noise (&f, 0, 16);
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
          err.message);
-  close_volume (f.v);
-  before = image_take (f.sim, "disk", &options);
+  fixture_close (&f);
+  before = image_take (f.sim, "disk", &fixture_options);
 
   /* A batch that does not verify. */
   flip_byte (&f, "journal", FORMAT_PAGE + 64 + 8);
@@ -358,23 +264,23 @@ test_refuses (void **state)
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EUCLEAN, "%s",
          err.message);
   flip_tables (&f);
-  after = image_take (f.sim, "disk", &options);
+  after = image_take (f.sim, "disk", &fixture_options);
   image_check_same (&before, &after);
   image_release (&after);
 
-  f.v = open_at (&f, "disk");
+  f.v = fixture_open_at (&f, "disk");
   CHECK (volume_set_role (f.v, VOLUME_ROLE_SECONDARY, &uuid, 1, &err) == 0 &&
          volume_stage_begin (f.v, 1, 0, 10, 99, &uuid, &err) == 0, "%s",
          err.message);
-  close_volume (f.v);
+  fixture_close (&f);
   CHECK (rebuild (&f, "disk", &err) == -1 && err.errnum == EBUSY, "%s",
          err.message);
-  after = image_take (f.sim, "disk", &options);
+  after = image_take (f.sim, "disk", &fixture_options);
   image_check_same (&before, &after);
   image_release (&after);
   image_release (&before);
   f.v = NULL;
-  end (&f);
+  fixture_release (&f);
 }
 
 int

@@ -14,101 +14,31 @@
 
 #include <cmocka.h>
 
-#include "io-sim.h"
+#include "volume-fixture.h"
 #include "volume-internal.h"
-#include "volume-model.h"
 
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
 #define GIB (UINT64_C (1) << 30)
 
-static const struct volume_options options = {
-  .staging_bytes = 6 << 20, .commit_delay_ms = 1
-};
-
-struct fixture {
-  struct sim *sim;
-  uint64_t rng;
-  struct volume *v;
-  struct model model;
-  uint8_t *buf;
-};
-
-static void
-open_volume (struct fixture *f)
-{
-  struct error err = ERROR_INIT;
-
-  f->v = volume_open (sim_io (f->sim), "disk", &options, &err);
-  CHECK (f->v, "%s", err.message);
-}
-
-static void
-close_volume (struct fixture *f)
-{
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_close (f->v, &err) == 0, "%s", err.message);
-  f->v = NULL;
-}
-
-static void
-begin (struct fixture *f, uint64_t seed, uint64_t size, uint64_t capacity)
-{
-  const struct volume_params params = { size, capacity, 4 * MIB };
-  struct error err = ERROR_INIT;
-
-  memset (f, 0, sizeof *f);
-  f->rng = seed;
-  f->sim = sim_new (seed);
-  f->buf = malloc (RANDOM_WRITE_MAX);
-  CHECK (f->buf, "no memory");
-  CHECK (volume_create (sim_io (f->sim), "disk", &params, &err) == 0, "%s",
-         err.message);
-  model_init (&f->model, size);
-  open_volume (f);
-}
-
-static void
-print_finding (void *opaque, const struct volume_finding *f)
-{
-  (void) opaque;
-  fprintf (stderr, "# %s at %" PRIu64 ", block %" PRId64 ": %s\n", f->file,
-           f->position, f->block, f->what);
-}
-
-static void
-check_volume (struct fixture *f)
-{
-  struct volume_check_result result;
-  struct error err = ERROR_INIT;
-
-  CHECK (volume_check (sim_io (f->sim), "disk", print_finding, NULL, NULL,
-                       &result, &err) == 0, "%s", err.message);
-  CHECK (result.findings == 0, "%" PRIu64 " findings", result.findings);
-}
-
+/* What fixture_end does, and the map can be made anew. */
 static void
 end (struct fixture *f)
 {
   struct volume_rebuild_result rebuilt;
   struct error err = ERROR_INIT;
 
-  close_volume (f);
-  check_volume (f);
-  open_volume (f);
+  fixture_close (f);
+  check_sound (f->sim, "disk");
+  fixture_open (f);
   CHECK (volume_size (f->v) == f->model.size, "another size when opened");
   check_all (f->v, &f->model);
-  close_volume (f);
+  fixture_close (f);
   CHECK (volume_rebuild_map (sim_io (f->sim), "disk", NULL, NULL, &rebuilt,
                              &err) == 0, "%s", err.message);
-  open_volume (f);
-  check_all (f->v, &f->model);
-  close_volume (f);
-  check_volume (f);
-  sim_free (f->sim);
-  model_release (&f->model);
-  free (f->buf);
+  check_sound (f->sim, "disk");
+  fixture_open (f);
+  fixture_end (f);
 }
 
 static void
@@ -142,7 +72,7 @@ one_round (uint64_t seed)
   unsigned times;
   struct fixture f;
 
-  begin (&f, seed, MIB + seed % 300 * BLOCK, 0);
+  fixture_begin (&f, seed, MIB + seed % 300 * BLOCK, 0);
   write_some (&f, 20, 0);
   for (times = 1 + random_below (&f.rng, 4); times > 0; --times) {
     old = f.model.size;
@@ -161,12 +91,12 @@ one_round (uint64_t seed)
       sim_crash (f.sim, random_next (&f.rng));
       volume_abandon (f.v);
       sim_restart (f.sim);
-      open_volume (&f);
+      fixture_open (&f);
       check_all (f.v, &f.model);
     }
     else if (random_chance (&f.rng, 30)) {
-      close_volume (&f);
-      open_volume (&f);
+      fixture_close (&f);
+      fixture_open (&f);
     }
   }
   end (&f);
@@ -211,7 +141,7 @@ test_grow_ends_enospc (void **state)
 
   (void) state;
   test_round_seed (0);
-  begin (&f, 7, size, 48 * MIB);
+  fixture_begin (&f, 7, size, 48 * MIB);
   while (write_noise (&f, offset, count) == 0)
     offset += count;
   CHECK (errno == ENOSPC, "%s", strerror (errno));
@@ -273,7 +203,7 @@ users_round (uint64_t seed)
   struct fixture f;
   unsigned i;
 
-  begin (&f, seed, USERS * part, 64 * MIB);
+  fixture_begin (&f, seed, USERS * part, 64 * MIB);
   for (i = 0; i < USERS; ++i) {
     user[i] = (struct user) {
       .v = f.v, .rng = random_next (&f.rng), .is_over = &is_over,
@@ -331,7 +261,7 @@ test_capacity_follows (void **state)
   (void) state;
   for (i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
     test_round_seed (i);
-    begin (&f, i, cases[i].size, cases[i].capacity);
+    fixture_begin (&f, i, cases[i].size, cases[i].capacity);
     resize (&f, cases[i].grown, 0);
     volume_get_status (f.v, &status);
     CHECK (status.capacity == cases[i].expected,
@@ -366,7 +296,7 @@ test_refused (void **state)
 
   (void) state;
   test_round_seed (0);
-  begin (&f, 1, 2 * MIB, 64 * MIB);
+  fixture_begin (&f, 1, 2 * MIB, 64 * MIB);
   write_some (&f, 10, 0);
   refused (&f, MIB, 0, EINVAL);
   refused (&f, 2 * MIB - BLOCK, 128 * MIB, EINVAL);
@@ -395,8 +325,8 @@ test_refused (void **state)
          err.message);
   refused (&f, 4 * MIB, 0, EPERM);
   resize (&f, 0, 88 * MIB);
-  close_volume (&f);
-  open_volume (&f);
+  fixture_close (&f);
+  fixture_open (&f);
   CHECK (volume_set_role (f.v, VOLUME_ROLE_STANDALONE, NULL, 2, &err) == 0,
          "%s", err.message);
   resize (&f, 4 * MIB, 0);
@@ -414,21 +344,21 @@ test_grow_thousandfold (void **state)
 
   (void) state;
   test_round_seed (0);
-  begin (&f, 1, MIB, 0);
+  fixture_begin (&f, 1, MIB, 0);
   write_some (&f, 10, 0);
   CHECK (volume_resize (f.v, size, 0, NULL) == 0, "%s", strerror (errno));
   memset (block, 7, sizeof block);
   CHECK (volume_write (f.v, block, BLOCK, last, VOLUME_FUA) == 0, "%s",
          strerror (errno));
-  close_volume (&f);
-  open_volume (&f);
+  fixture_close (&f);
+  fixture_open (&f);
   CHECK (volume_size (f.v) == size, "%" PRIu64, volume_size (f.v));
   CHECK (volume_read (f.v, back, BLOCK, last) == 0 &&
          memcmp (block, back, BLOCK) == 0, "the last block");
   CHECK (volume_read (f.v, back, BLOCK, size) == -1 && errno == EINVAL,
          "behind the last block");
   check_read (f.v, &f.model, MIB, 0);
-  close_volume (&f);
+  fixture_close (&f);
   sim_free (f.sim);
   model_release (&f.model);
   free (f.buf);
@@ -448,7 +378,7 @@ nth_fault (unsigned kind, uint64_t nth, int errnum, bool is_sticky)
   struct fixture f;
   int r;
 
-  begin (&f, nth, old, 48 * MIB);
+  fixture_begin (&f, nth, old, 48 * MIB);
   write_some (&f, 10, 0);
   CHECK (volume_flush (f.v) == 0, "%s", strerror (errno));
   volume_get_status (f.v, &before);
@@ -479,8 +409,8 @@ nth_fault (unsigned kind, uint64_t nth, int errnum, bool is_sticky)
   sim_crash (f.sim, nth);
   volume_abandon (f.v);
   sim_restart (f.sim);
-  check_volume (&f);
-  open_volume (&f);
+  check_sound (f.sim, "disk");
+  fixture_open (&f);
   volume_get_status (f.v, &status);
   if (status.size != f.model.size) {
     CHECK (r == -1 && status.size == grown, "%" PRIu64 " bytes",

@@ -597,10 +597,11 @@ wait_checkpoint_locked (struct volume *v)
 }
 
 /* Go on in another segment.  1: done; 0: something had to be waited for,
- * look again; -1: there is no space.
+ * look again; -1: there is no space, and that was found out after TRIES
+ * attempts to make a segment ready had begun: it is not told of earlier ones.
  */
 static int
-rotate_locked (struct volume *v, enum journal_how how)
+rotate_locked (struct volume *v, enum journal_how how, uint64_t tries)
 {
   struct journal *j = &v->journal;
   uint64_t segment, free_segments, first = j->head, end;
@@ -629,9 +630,9 @@ rotate_locked (struct volume *v, enum journal_how how)
   }
   segment = segments_find_ready (&v->segments);
   if (segment == SEGMENT_NONE) {
+    j->prepare_failed = 0;       /* try again, if not for this writer */
     if (segments_find_free (&v->segments, GROUND_NONE) == SEGMENT_NONE ||
-        j->prepare_failed) {
-      j->prepare_failed = 0;
+        j->failed_try > tries) {
       errno = ENOSPC;
       return -1;
     }
@@ -661,7 +662,8 @@ rotate_locked (struct volume *v, enum journal_how how)
  * rotate_locked.
  */
 static int
-open_batch_locked (struct volume *v, enum journal_how how, uint32_t need)
+open_batch_locked (struct volume *v, enum journal_how how, uint32_t need,
+                   uint64_t tries)
 {
   struct journal *j = &v->journal;
   uint64_t data_end = v->super.segment_size - FORMAT_PAGE, position;
@@ -676,7 +678,7 @@ open_batch_locked (struct volume *v, enum journal_how how, uint32_t need)
       close_and_submit_locked (v);
       return 0;
     }
-    return rotate_locked (v, how) == -1 ? -1 : 0;
+    return rotate_locked (v, how, tries) == -1 ? -1 : 0;
   }
 
   position = position_of (v, j->lap, j->offset);
@@ -786,13 +788,15 @@ journal_reserve (struct volume *v, enum journal_how how,
   struct journal *j = &v->journal;
   uint32_t need = sizeof (struct format_record) + record->length;
   struct staged_batch *b;
+  uint64_t tries;
   int r;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
+  tries = j->tries;
   do {
     if (check_may_append_locked (v, how, record) == -1)
       return -1;
-    r = open_batch_locked (v, how, need);
+    r = open_batch_locked (v, how, need, tries);
     if (r == -1)
       return -1;
   } while (r == 0);

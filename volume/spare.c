@@ -73,6 +73,7 @@ prepare_one_locked (struct volume *v, enum segment_ground ground)
     return false;
   }
   v->segments.table[segment].ground = GROUND_NONE;
+  j->tries++;
   pthread_mutex_unlock (&j->lock);
   r = make_ready (v, segment, &ground);
   saved = errno;
@@ -97,6 +98,8 @@ spare_prepare_locked (struct volume *v)
     if (!prepare_one_locked (v, j->is_hurried ? GROUND_RESERVED
                                               : GROUND_WRITTEN)) {
       j->prepare_failed = errno;
+      if (errno != 0)
+        j->failed_try = j->tries;
       pthread_cond_broadcast (&j->progress);
       return;
     }

@@ -130,7 +130,8 @@ struct journal {
   uint64_t rotated_ns;         /* when the last segment was begun */
   bool is_hurried;             /* segments are filled in quick succession */
   int prepare_failed;          /* errno of the last try to make a segment
-                                  ready; writers see ENOSPC once for each */
+                                  ready, until a writer wants another */
+  uint64_t tries, failed_try;  /* that began; the last that failed for them */
   pthread_t thread[JOURNAL_THREADS];
   unsigned nthreads;
   pthread_cond_t cleaner_cond;
