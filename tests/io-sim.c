@@ -562,6 +562,7 @@ sim_new (uint64_t seed)
     .size = sim_size, .resize = sim_resize,
     .reserve = sim_reserve, .zero_fill = sim_zero_fill,
     .punch = sim_punch, .prefetch = sim_prefetch,
+    .warm = sim_prefetch,
     .read = sim_read, .read_medium = sim_read,
     .write = sim_write, .sync = sim_sync,
     .map = sim_map, .map_sync = sim_map_sync, .unmap = sim_unmap,

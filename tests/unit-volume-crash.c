@@ -597,6 +597,73 @@ test_lost_writes_stay_lost (void **state)
     lost_round (test_round_seed (i));
 }
 
+/* ------------------------------------------------------------------ */
+
+/* A crash may leave the journal's file no longer than what was written to
+ * its last segment, whose space was merely reserved: all of it counts, and
+ * nobody calls that damage.
+ */
+static void
+cut_journal (struct round *r, uint64_t size)
+{
+  const struct volume_io *io = sim_io (r->sim);
+  struct io_dir *dir = io->dir_open (r->sim, "disk");
+  struct io_file *file = io->open (dir, "journal", 0);
+  uint64_t before;
+
+  CHECK (file && io->size (file, &before) == 0 && before > size,
+         "a test of nothing: %" PRIu64, size);
+  CHECK (io->resize (file, size) == 0 && io->sync (file) == 0, "%s",
+         strerror (errno));
+  io->close (file);
+  io->dir_close (dir);
+}
+
+static void
+short_round (uint64_t seed, bool is_in_table)
+{
+  struct random_range range = { 0, 4 * MIB, 0 };
+  struct error err = ERROR_INIT;
+  struct journal *j;
+  uint64_t segment, offset;
+  struct round r;
+
+  round_begin (&r, seed, range.end, 64 * MIB);
+  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
+  CHECK (r.v, "%s", err.message);
+  j = &r.v->journal;
+  while (j->lap < 3 || j->offset < 64 << 10) {
+    CHECK (random_write (&r.rng, r.v, &r.model, &range, r.buf, 0) == 0, "%s",
+           strerror (errno));
+    CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
+  }
+  if (is_in_table)
+    CHECK (checkpoint (r.v, false, &err) == 0, "%s", err.message);
+  CHECK (random_write (&r.rng, r.v, &r.model, &range, r.buf, 0) == 0 &&
+         volume_flush (r.v) == 0, "%s", strerror (errno));
+  r.durable = r.model.step;
+  segment = segments_find_lap (&r.v->segments, j->lap);
+  offset = j->offset;
+  volume_abandon (r.v);
+  cut_journal (&r, segment * 4 * MIB + offset);
+
+  check_sound (r.sim, "disk");
+  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
+  CHECK (r.v, "%s", err.message);
+  check_recovered (&r);
+  round_end (&r);
+}
+
+static void
+test_last_segment_cut_short (void **state)
+{
+  uint64_t i, rounds = test_begin (20);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    short_round (test_round_seed (i), i % 2);
+}
+
 int
 main (void)
 {
@@ -608,6 +675,7 @@ main (void)
     cmocka_unit_test (test_crash_threads_cleaning),
     cmocka_unit_test (test_crash_threads_growing),
     cmocka_unit_test (test_lost_writes_stay_lost),
+    cmocka_unit_test (test_last_segment_cut_short),
   };
 
   return cmocka_run_group_tests_name ("volume crash", tests, NULL, NULL);

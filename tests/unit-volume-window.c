@@ -92,7 +92,8 @@ test_copies (void **state)
 
   check_copy (f, 1, 0);
   check_copy (f, 2048, PAGE - 1000);
-  check_copy (f, PAGES * PAGE, 0);
+  check_copy (f, WINDOW_COPY_MAX - 1, 5 * PAGE);
+  assert_false (window_copy (&f->window, f->buf, WINDOW_COPY_MAX, 0));
 }
 
 static void

@@ -370,14 +370,37 @@ check_lap (struct check *c, const struct offline_lap *lap)
   }
 }
 
+/* How much of lap K the file must have: all, if another of its stream comes
+ * after it; else what the checkpoint covers, for a crash may leave a segment
+ * shorter than it was made.
+ */
+static uint64_t
+needed_bytes (const struct check *c, uint64_t k)
+{
+  const struct super *s = &c->o.super;
+  const struct offline_lap *lap = &c->o.lap[k];
+  bool is_cold = lap_is_cold (lap->lap);
+  uint64_t base = lap->lap * s->segment_size;
+  uint64_t position = is_cold ? s->cold_position : s->position;
+
+  if (k + 1 < c->o.nlaps && lap_is_cold (c->o.lap[k + 1].lap) == is_cold)
+    return s->segment_size;
+  if (position <= base)
+    return FORMAT_PAGE;
+  return position - base < s->segment_size ? position - base
+    : s->segment_size;
+}
+
 static void
 check_length (struct check *c)
 {
-  uint64_t i, end = 0, size;
+  uint64_t k, at, end = 0, size;
 
-  for (i = 0; i < c->o.nlaps; ++i)
-    if ((c->o.lap[i].segment + 1) * c->o.super.segment_size > end)
-      end = (c->o.lap[i].segment + 1) * c->o.super.segment_size;
+  for (k = 0; k < c->o.nlaps; ++k) {
+    at = c->o.lap[k].segment * c->o.super.segment_size + needed_bytes (c, k);
+    if (at > end)
+      end = at;
+  }
   if (c->o.io->size (c->o.journal, &size) == 0 && size < end)
     finding (c, "journal", size, -1, "the journal is cut short: %" PRIu64
              " bytes, %" PRIu64 " are in use", size, end);

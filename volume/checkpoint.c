@@ -165,7 +165,7 @@ prefetch_locked (struct volume *v)
     if (segment == SEGMENT_NONE)
       continue;
     pthread_mutex_unlock (&j->lock);
-    v->io->prefetch (j->file, segment * v->segments.size, v->segments.size);
+    v->io->warm (j->file, segment * v->segments.size, v->segments.size);
     pthread_mutex_lock (&j->lock);
   }
 }

@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -51,6 +52,7 @@ struct io_file {
   uint64_t map_len;
   bool has_window;
   struct window window;
+  int null_fd;                 /* -1, or where warm () sends the file */
 };
 
 /* One request in flight.  id to offset belong to the submitter until used is
@@ -179,7 +181,7 @@ real_open (struct io_dir *dir, const char *name, unsigned flags)
 
   if (file == NULL)
     return NULL;
-  file->direct_fd = -1;
+  file->direct_fd = file->null_fd = -1;
   if (flags & IO_CREATE)
     oflags |= O_CREAT | O_EXCL;
   file->fd = openat (dir->fd, name, oflags, 0600);
@@ -197,6 +199,7 @@ real_open (struct io_dir *dir, const char *name, unsigned flags)
   if (flags & IO_READ_MUCH) {
     window_init (&file->window, file->fd);
     file->has_window = true;
+    file->null_fd = open ("/dev/null", O_WRONLY | O_CLOEXEC);
   }
   return file;
 
@@ -227,6 +230,8 @@ real_close (struct io_file *file)
   real_unmap (file);
   if (file->has_window)
     window_release (&file->window);
+  if (file->null_fd >= 0)
+    close (file->null_fd);
   if (file->direct_fd >= 0)
     close (file->direct_fd);
   close (file->fd);
@@ -336,6 +341,28 @@ static void
 real_prefetch (struct io_file *file, uint64_t offset, uint64_t len)
 {
   posix_fadvise (file->fd, offset, len, POSIX_FADV_WILLNEED);
+}
+
+/* What POSIX_FADV_WILLNEED brings comes in single pages; the kernel's own
+ * reading ahead, as here, takes large ones, which cost far less to copy from
+ * and to throw out.
+ */
+static void
+real_warm (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  off_t at = offset;
+  ssize_t n = -1;
+
+  while (len > 0 && file->null_fd >= 0) {
+    n = sendfile (file->null_fd, file->fd, &at, len);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      break;
+    len -= n;
+  }
+  if (n < 0)
+    real_prefetch (file, at, len);       /* it cannot be sent */
 }
 
 static int
@@ -751,6 +778,7 @@ const struct volume_io volume_io_real = {
   .punch = real_punch,
   .data = real_data,
   .prefetch = real_prefetch,
+  .warm = real_warm,
   .read = real_read,
   .read_medium = real_read_medium,
   .write = real_write,

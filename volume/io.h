@@ -74,6 +74,11 @@ struct volume_io {
   /* The range will be read soon: a hint that may be ignored. */
   void (*prefetch) (struct io_file *file, uint64_t offset, uint64_t len);
 
+  /* The same, but it takes as long as reading the range, and what it brings
+   * is cheaper to read.
+   */
+  void (*warm) (struct io_file *file, uint64_t offset, uint64_t len);
+
   /* Not durable before sync.  Page-aligned. */
   int (*write) (struct io_file *file, const void *buf, size_t len,
                 uint64_t offset);

@@ -437,6 +437,24 @@ replay_both (struct volume *v, struct replay *cold, struct replay *hot,
   return 0;
 }
 
+/* Space that was merely reserved may be gone after a crash, so that the file
+ * ends within its last segment: what is missing there was never written.
+ */
+static int
+make_segments_whole (struct volume *v, struct error *err)
+{
+  const struct volume_io *io = v->io;
+  uint64_t size, whole;
+
+  if (io->size (v->journal.file, &size) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
+  whole = ROUND_UP (size, v->super.segment_size);
+  if (whole > size && io->resize (v->journal.file, whole) == -1)
+    return error_set_errno (err, errno, "cannot make the journal's last "
+                            "segment whole");
+  return 0;
+}
+
 int
 recover (struct volume *v, struct error *err)
 {
@@ -450,8 +468,9 @@ recover (struct volume *v, struct error *err)
     .watermark = v->super.cold_position,
   };
 
-  if (!(v->super.flags & SUPER_CLEAN) &&
-      replay_both (v, &cold, &hot, err) == -1)
+  if (make_segments_whole (v, err) == -1 ||
+      (!(v->super.flags & SUPER_CLEAN) &&
+       replay_both (v, &cold, &hot, err) == -1))
     return -1;
   if (v->super.role == VOLUME_ROLE_SECONDARY || v->is_staging)
     live_count_now (v);

@@ -116,17 +116,35 @@ open_files (struct volume *v, struct error *err)
   return 0;
 }
 
+/* How much of a segment in use must be there: all, but of those that were
+ * being written what the checkpoint covers (see recover.c).
+ */
+static uint64_t
+needed_bytes (const struct volume *v, uint64_t segment)
+{
+  uint64_t lap = segment_lap (&v->segments, segment);
+  uint64_t position = lap_is_cold (lap) ? v->super.cold_position
+    : v->super.position;
+
+  return lap == position / v->super.segment_size
+    ? position % v->super.segment_size : v->super.segment_size;
+}
+
 /* The journal must reach as far as the segments in use. */
 static int
 check_journal_length (struct volume *v, struct error *err)
 {
-  uint64_t i, size, need = 0;
+  uint64_t i, size, end, need = 0;
 
   if (v->io->size (v->journal.file, &size) == -1)
     return error_set_errno (err, errno, "cannot open 'journal'");
-  for (i = 0; i < segments_count (&v->segments); ++i)
-    if (segment_lap (&v->segments, i) != 0)
-      need = (i + 1) * v->super.segment_size;
+  for (i = 0; i < segments_count (&v->segments); ++i) {
+    if (segment_lap (&v->segments, i) == 0)
+      continue;
+    end = i * v->super.segment_size + needed_bytes (v, i);
+    if (end > need)
+      need = end;
+  }
   if (size >= need)
     return 0;
   error_set (err, EUCLEAN, "'journal' is cut short: %llu bytes, at least "

@@ -7,7 +7,6 @@
 
 #include <config.h>
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
@@ -20,9 +19,6 @@
 #include "window.h"
 
 #define VIEW_MIN (UINT64_C (1) << 30)
-#define AHEAD_MIN (32u << 10)   /* from here on all is asked for at once */
-#define COPY_MAX (256u << 10)   /* more is read by who scans, once: faults for
-                                   all its pages would not pay */
 
 struct guard {
   const char *start;
@@ -149,7 +145,7 @@ window_copy (struct window *window, void *buf, size_t len, uint64_t offset)
   unsigned n = __atomic_load_n (&window->views, __ATOMIC_ACQUIRE);
   const struct window_view *view;
 
-  if (!is_guarded || len > COPY_MAX || offset > INT64_MAX - len)
+  if (!is_guarded || len >= WINDOW_COPY_MAX || offset > INT64_MAX - len)
     return false;
   view = n > 0 ? &window->view[n - 1] : NULL;
   if (view == NULL || offset + len > view->length) {
@@ -157,7 +153,5 @@ window_copy (struct window *window, void *buf, size_t len, uint64_t offset)
     if (view == NULL)
       return false;
   }
-  if (len >= AHEAD_MIN)
-    posix_fadvise (window->fd, offset, len, POSIX_FADV_WILLNEED);
   return guarded_copy (buf, view->memory + offset, len);
 }

@@ -23,6 +23,9 @@
  */
 #define WINDOW_VIEWS 20
 
+/* From this length on faults for its pages cost more than a system call. */
+#define WINDOW_COPY_MAX (32u << 10)
+
 struct window {
   int fd;
   pthread_mutex_t lock;        /* whoever opens a view */
