@@ -151,6 +151,7 @@ ok 'without a pair it is' on a site remove site-b
 is 'a has forgotten' "$(ls "$tmp/a/peers")" ""
 lost () { [ "$(value b DescribeSite Peers.0.Reachable)" = false ]; }
 ok 'b is not heard any more' wait_for 20 lost
+refused 'not by the old invitation' 'no such invitation, or it is over' on b site join "$token"
 ok 'a new invitation' joined_join b a
 ok 'they see each other again' wait_for 30 peers_see_each_other
 
