@@ -42,7 +42,7 @@
 
 /* ------------------------------------------------------------------ */
 /* Invitations.  The fact "invitation:ID" is JSON: secret, end, and who used
- * it.
+ * it; "joined-by:REGION" is the ID that a site used last.
  */
 
 static bool
@@ -78,17 +78,51 @@ invitation_get (struct agent *agent, const char *id)
   return json;
 }
 
+static void
+user_name (const char *region, char ret[REGION_SIZE + 16])
+{
+  snprintf (ret, REGION_SIZE + 16, "joined-by:%s", region);
+}
+
+/* REGION, unless it is NULL, has used it. */
 static int
-invitation_put (struct agent *agent, const char *id, const json_t *json)
+invitation_put (struct agent *agent, const char *id, const json_t *json,
+                const char *region)
 {
   CLEANUP_FREE char *text = json_dumps (json, JSON_COMPACT);
-  char name[40];
+  char name[40], user[REGION_SIZE + 16];
+  bool ok;
 
   if (text == NULL || !fact_name (id, name) ||
       store_begin (agent->store) == -1)
     return -1;
-  return store_end (agent->store,
-                    store_fact_put (agent->store, name, text) == 0);
+  ok = store_fact_put (agent->store, name, text) == 0;
+  if (ok && region) {
+    user_name (region, user);
+    ok = store_fact_put (agent->store, user, id) == 0;
+  }
+  return store_end (agent->store, ok);
+}
+
+/* What the site of REGION joined by lets it join no more. */
+static int
+invitation_end (struct agent *agent, const char *region)
+{
+  CLEANUP_FREE char *id = NULL;
+  char user[REGION_SIZE + 16];
+  json_t *nothing;
+  int r;
+
+  user_name (region, user);
+  store_enter (agent->store);
+  r = store_fact_get (agent->store, user, &id);
+  store_leave (agent->store);
+  if (r != 1)
+    return r;
+  nothing = json_object ();      /* without an end: it is over */
+  r = invitation_put (agent, id, nothing, NULL);
+  json_decref (nothing);
+  return r;
 }
 
 /* Where the others find us. */
@@ -171,7 +205,7 @@ action_create_invitation (struct agent *agent, struct request *req,
   hex_encode (token.secret, sizeof token.secret, secret);
   json = json_pack ("{s:s, s:I}", "secret", secret,
                     "end", (json_int_t) token.end);
-  r = json ? invitation_put (agent, token.id, json) : -1;
+  r = json ? invitation_put (agent, token.id, json, NULL) : -1;
   json_decref (json);
   explicit_bzero (secret, sizeof secret);
   text = r == 0 ? token_format (&token) : NULL;
@@ -249,7 +283,7 @@ invitation_use (struct agent *agent, const char *id, const char *region,
   *ret_again = *before != '\0';
   if (ok && *before == '\0') {
     json_object_set_new (json, "user", json_string (user));
-    ok = invitation_put (agent, id, json) == 0;
+    ok = invitation_put (agent, id, json, region) == 0;
   }
   json_decref (json);
   return ok;
@@ -498,6 +532,9 @@ action_remove_site (struct agent *agent, struct request *req,
   else if (has_pairs (agent, region, pair))
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "pair %s is with that site; delete it first", pair);
+  else if (invitation_end (agent, region) == -1)
+    answer_error (answer, API_OPERATION_DENIED, NULL, "the invitation that "
+                  "the site joined by cannot be ended; see the log");
   else if (sites_remove (p, &err) == -1)
     answer_failure (answer, &err);
   else
