@@ -281,16 +281,49 @@ segment_ends (struct replay *replay, struct error *err)
     summary.data_end == replay->position % size;
 }
 
-/* Watermarks of what stands behind a bad place, in its segment and in laps
- * after it.
+/* Watermarks of the batches that stand one behind the other from POSITION on
+ * in SEGMENT.
  */
+static int
+look_along (struct replay *replay, uint64_t segment, uint64_t position,
+            struct error *err)
+{
+  uint64_t here = replay->segment;
+  struct batch batch;
+  int r;
+
+  replay->segment = segment;
+  while ((r = read_batch_header (replay, position, &batch)) == 1) {
+    if (batch.watermark > replay->watermark)
+      replay->watermark = batch.watermark;
+    position += batch.length;
+  }
+  replay->segment = here;
+  return r == 0 ? 0 : error_set_errno (err, errno, "cannot read the journal");
+}
+
+/* ... in all laps that begin at FROM or later. */
+static int
+look_at_laps (struct replay *replay, uint64_t from, struct error *err)
+{
+  uint64_t size = replay->v->super.segment_size;
+  size_t i;
+
+  for (i = 0; i < replay->nfound; ++i)
+    if (replay->found[i].lap * size >= from &&
+        look_along (replay, replay->found[i].segment,
+                    replay->found[i].lap * size + FORMAT_PAGE, err) == -1)
+      return -1;
+  return 0;
+}
+
+/* ... behind a bad place, in its segment and in laps after it. */
 static int
 look_behind (struct replay *replay, struct error *err)
 {
-  uint64_t size = replay->v->super.segment_size, position, segment;
+  uint64_t size = replay->v->super.segment_size, position;
   uint64_t end = (replay->position / size + 1) * size;
   struct batch batch;
-  size_t i;
   int r;
 
   for (position = replay->position; position < end; position += FORMAT_PAGE) {
@@ -300,23 +333,32 @@ look_behind (struct replay *replay, struct error *err)
     if (r == 1 && batch.watermark > replay->watermark)
       replay->watermark = batch.watermark;
   }
+  return look_at_laps (replay, end, err);
+}
 
-  segment = replay->segment;
-  for (i = 0; i < replay->nfound; ++i) {
-    if (replay->found[i].lap * size < end)
-      continue;
-    replay->segment = replay->found[i].segment;
-    position = replay->found[i].lap * size + FORMAT_PAGE;
-    while ((r = read_batch_header (replay, position, &batch)) == 1) {
-      if (batch.watermark > replay->watermark)
-        replay->watermark = batch.watermark;
-      position += batch.length;
-    }
-    if (r == -1)
-      return error_set_errno (err, errno, "cannot read the journal");
-  }
-  replay->segment = segment;
-  return 0;
+/* No segment says that it holds the lap at replay's position: it was never
+ * begun, unless batches say otherwise, those of a later lap or those that
+ * stand in a free segment behind a header that is not theirs.
+ */
+static int
+end_or_gone (struct replay *replay, struct error *err)
+{
+  struct volume *v = replay->v;
+  uint64_t i, file_size;
+
+  if (v->io->size (v->journal.file, &file_size) == -1)
+    return error_set_errno (err, errno, "cannot read the journal");
+  if (look_at_laps (replay, replay->position, err) == -1)
+    return -1;
+  for (i = 0; i < segments_count (&v->segments) &&
+         (i + 1) * v->super.segment_size <= file_size; ++i)
+    if (segment_lap (&v->segments, i) == 0 &&
+        look_along (replay, i, replay->position + FORMAT_PAGE, err) == -1)
+      return -1;
+  if (replay->watermark <= replay->position)
+    return 0;
+  error_set (err, EUCLEAN, "the newest segment of the journal is gone");
+  return error_hint (err, "nothing was changed; recover from the other site");
 }
 
 static int
@@ -370,9 +412,7 @@ replay_all (struct replay *replay, struct error *err)
     if (replay->position % size != 0)
       return error_set (err, EUCLEAN,
                         "the segment of the last checkpoint is gone");
-    return replay->watermark > replay->position
-      ? error_set (err, EUCLEAN, "the newest segment of the journal is gone")
-      : 0;
+    return end_or_gone (replay, err);
   }
   for (;;) {
     r = replay_batch (replay, err);
@@ -387,9 +427,7 @@ replay_all (struct replay *replay, struct error *err)
       return end_or_damage (replay, err);
     replay->position = (replay->position / size + 1) * size;
     if (!enter_lap (replay, replay->position / size))
-      return replay->watermark > replay->position
-        ? error_set (err, EUCLEAN,
-                     "the newest segment of the journal is gone") : 0;
+      return end_or_gone (replay, err);
   }
 }
 
