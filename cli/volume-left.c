@@ -91,7 +91,7 @@ remove_directory (const char *path, struct error *err)
 {
   static const char *const names[] = {
     "log", "nbd.sock", "control.sock", "image", ".lock",
-    "disks/" WORKDIR_DISK, "disks/.lock",
+    ("disks/" WORKDIR_DISK), "disks/.lock",
   };
   CLEANUP_FREE char *volume = text_printf ("%s/" WORKDIR_DISK, path);
   CLEANUP_FREE char *disks = text_printf ("%s/disks", path);

@@ -11,8 +11,8 @@ requires jq nbdkit
 sed -n '/^=head1 EXAMPLES/,/^=head1 PARAMETERS/p' \
   "$top_srcdir/cli/pairctl.pod" | sed -n 's/^ //p' >"$tmp/examples"
 ok 'there are examples' test "$(wc -l <"$tmp/examples")" -ge 20
-mkdir "$tmp/srv" "$tmp/work"
-truncate -s 8M "$tmp/work/vm2.img"
+mkdir "$tmp/srv" "$tmp/cwd"
+truncate -s 8M "$tmp/cwd/vm2.img"
 on_exit sites_kill
 
 adapt ()
@@ -59,7 +59,7 @@ run_line ()
     'systemctl enable --now paird') joined_start $at ;;
     'pairctl site join -') on b site join - <"$tmp/token" ;;
     'pairctl site invite') on a site invite | tee "$tmp/token" ;;
-    pairctl\ *) (cd "$tmp/work" && PAIRDISK_SITE=$tmp/$at \
+    pairctl\ *) (cd "$tmp/cwd" && PAIRDISK_SITE=$tmp/$at \
       PAIRDISK_PLUGIN=$plugin "$pairctl" \
       ${line#pairctl }) ;;
     *) echo "who does this?"; return 1 ;;
