@@ -26,7 +26,9 @@ target_of (struct volume *v)
 }
 
 /* The birth goes first: who reads an entry and then its birth may find the
- * birth too new, and looks again, but never too old for good.
+ * birth too new, and looks again, but never too old for good.  The page's
+ * newest birth is raised before the entry is seen: what the map shows is in a
+ * delta that begins then.
  */
 static void
 store_entry (struct volume *v, const struct target *to, uint64_t block,
@@ -35,9 +37,9 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
   uint64_t old;
 
   table_set (to->births, block, birth_encode (block, seq));
-  old = table_exchange (to->map, block, entry);
   if (to->births == &v->births)
     newest_raise (&v->newest, block, seq);
+  old = table_exchange (to->map, block, entry);
   if (block >= v->counted)
     return;
   if (entry_kind (old) == ENTRY_DATA)

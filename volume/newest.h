@@ -6,9 +6,10 @@
  *   seq + 1      no birth in the page is newer than seq
  *
  * What is applied raises a page that is known, or is being counted, after the
- * birth is stored; who counts says so before the first birth is read.  So a
- * birth is seen by one or by the other.  A bound may be too high: then more
- * is looked at than need be.
+ * birth is stored and before the entry is; who counts says so before the first
+ * birth is read.  So a birth is seen by one or by the other, and a page whose
+ * birth and entry do not agree yet stays unknown.  A bound may be too high:
+ * then more is looked at than need be.
  */
 
 #ifndef PAIRDISK_VOLUME_NEWEST_H
