@@ -194,6 +194,29 @@ start ()
   to_be_ended "$started_pid"
 }
 
+# start_free NAME COMMAND...: the same for one that lives on when the shell that
+# starts it is a subshell and ends: nbdkit -f ends with its parent, so it begins
+# when it has none.
+start_free ()
+{
+  local name=$1
+  shift
+  (
+    parent=$BASHPID
+    {
+      while [ "$(parent_of "$BASHPID")" = "$parent" ]; do sleep 0.01; done
+      [ -z "$sanitizer_preload" ] || export LD_PRELOAD=$sanitizer_preload
+      exec "$@"
+    } </dev/null >>"$tmp/$name.log" 2>&1 &
+    echo $! >"$tmp/$name.pid"
+  )
+  started_pid=$(cat "$tmp/$name.pid")
+  to_be_ended "$started_pid"
+}
+
+# parent_of PID
+parent_of () { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f2; }
+
 # to_be_ended PID: it was started here, and is killed at exit.
 to_be_ended ()
 {
