@@ -123,6 +123,28 @@ link_status () { status "$a" d "(lambda l: $1)(s['link'])"; }
 
 link_is () { [ "$(link_status "$1")" = True ]; }
 
+# link_shows SECONDS EXPRESSION: it is true in the end, if only for a moment.
+link_shows ()
+{
+  /usr/bin/python3 - "$a" "$@" <<'PYTHON'
+import json, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(60)
+s.connect(sys.argv[1] + "/control.sock")
+f = s.makefile("rwb")
+deadline = time.monotonic() + int(sys.argv[2])
+while True:
+    f.write(b'{"op":"disk.status","disk":"d"}\n')
+    f.flush()
+    l = json.loads(f.readline())["link"]
+    if eval(sys.argv[3]):
+        break
+    if time.monotonic() > deadline:
+        sys.exit("not in %s s: %s; it is %s" % (sys.argv[2], sys.argv[3], l))
+    time.sleep(0.01)
+PYTHON
+}
+
 is_stream () { revive_b; link_is "l['state'] == 'stream'"; }
 is_synced ()
 {
