@@ -401,11 +401,14 @@ sync_session_promise (struct sync *s)
   return s->record.given < s->target ? s->record.given : s->target;
 }
 
-/* The peer that a promise was given to knows of less: none is abandoned. */
+/* The peer that a promise was given to knows of less, or it is kept again: none
+ * is abandoned.  But it may also be that the answer was on its way when it was.
+ */
 static void
 set_told (struct sync_record *record, enum replica_promise promise)
 {
-  if (record->abandoned == SYNC_ABANDONED_PEER)
+  if (record->abandoned == SYNC_ABANDONED_PEER &&
+      (promise != REPLICA_PROMISE_SUSPEND || record->given == promise))
     record->abandoned = SYNC_ABANDONED_NONE;
   if (promise < record->given)
     record->given = promise;
@@ -466,7 +469,7 @@ may_tell (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
   if (s->record.given != REPLICA_PROMISE_NONE)
     return true;
   if (s->target == REPLICA_PROMISE_NONE)
-    return false;
+    return s->is_acked && s->acked != REPLICA_PROMISE_NONE;  /* abandoned */
   if (!s->is_entering) {
     if (!is_near)
       return false;
