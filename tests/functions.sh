@@ -207,6 +207,29 @@ start ()
   to_be_ended "$started_pid"
 }
 
+# start_free NAME COMMAND...: the same for one that lives on when the shell that
+# starts it is a subshell and ends: nbdkit -f ends with its parent, so it begins
+# when it has none.
+start_free ()
+{
+  local name=$1
+  shift
+  (
+    parent=$BASHPID
+    {
+      while [ "$(parent_of "$BASHPID")" = "$parent" ]; do sleep 0.01; done
+      [ -z "$sanitizer_preload" ] || export LD_PRELOAD=$sanitizer_preload
+      exec "$@"
+    } </dev/null >>"$tmp/$name.log" 2>&1 &
+    echo $! >"$tmp/$name.pid"
+  )
+  started_pid=$(cat "$tmp/$name.pid")
+  to_be_ended "$started_pid"
+}
+
+# parent_of PID
+parent_of () { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f2; }
+
 # to_be_ended PID: it was started here, and is killed at exit.
 to_be_ended ()
 {
@@ -251,13 +274,37 @@ wait_for ()
   done
 }
 
-# A TCP port of the loopback address nobody listens on, below the range the
-# kernel hands out to clients.
+# Tests that run beside each other have a hundred ports each, by a lock that
+# lasts as long as the test and what it started: a port that one has been given
+# and does not listen on yet, or not at the moment, is never given to another.
+# Below the range the kernel hands out to clients.  sites.py does the same.
+ports_dir=/tmp/pairdisk-test-ports-$(id -u)
+ports_take ()
+{
+  local fd i
+  (umask 077; mkdir -p "$ports_dir") || return
+  for ((i = 0; i < 200; i++)); do
+    { exec {fd}>"$ports_dir/$i"; } 2>/dev/null || continue
+    if flock -n "$fd"; then
+      ports_first=$((10240 + 100 * i)) ports_start=$RANDOM
+      return
+    fi
+    exec {fd}>&-
+  done
+  return 1
+}
+
+ports_take || bail_out "no ports for this test: see $ports_dir"
+
+# A TCP port of the loopback address nobody listens on, and another one each
+# time.
 free_port ()
 {
   local port
   while :; do
-    port=$((10240 + RANDOM % 20000))
+    echo >>"$tmp/ports-given"
+    port=$((ports_first +
+            (ports_start + $(wc -l <"$tmp/ports-given")) % 100))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
   done
   echo "$port"

@@ -16,28 +16,46 @@ b_peers=any            # or tls
 start_a () { nbdkit_start "$a"; a_pid=$nbdkit_pid; }
 
 # The secondary listens on TCP; the port stays the same when it comes back.
+# It may come back in a subshell, as what ok runs is.
 start_b ()
 {
-  start nbdkit-b nbdkit -f -i 127.0.0.1 -p "$b_port" "${b_flags[@]}" \
+  start_free nbdkit-b nbdkit -f -i 127.0.0.1 -p "$b_port" "${b_flags[@]}" \
     "$plugin" dir="$b" peers="$b_peers"
   b_pid=$started_pid
   wait_for 30 answers '"ok":' "$b" '{"op":"ping"}' ||
     bail_out "nbdkit did not start: $(tail -n 5 "$tmp/nbdkit-b.log")"
 }
 
+know_b ()
+{
+  local pid
+  pid=$(cat "$tmp/nbdkit-b.pid" 2>/dev/null) || return 0
+  [ "$pid" != "$b_pid" ] || return 0
+  b_pid=$pid
+  to_be_ended "$b_pid"
+}
+on_exit know_b
+
+# signal_b SIGNAL
+signal_b () { know_b; kill -s "$1" "$b_pid"; }
+
 # There is no agent here to start it again when it aborts by itself.
-revived=0
+revived () { cat "$tmp/b.revived" 2>/dev/null || echo 0; }
 revive_b ()
 {
+  local aborted
+  know_b
   is_gone "$b_pid" || return 0
-  [ "$(aborts "$tmp/nbdkit-b.log")" -gt "$revived" ] || return 0
-  revived=$(aborts "$tmp/nbdkit-b.log")
-  diag 'nbdkit of b aborted by a known bug of its own; started again'
+  aborted=$(aborts "$tmp/nbdkit-b.log")
+  [ "$aborted" -gt "$(revived)" ] || return 0
+  echo "$aborted" >"$tmp/b.revived"
+  diag 'nbdkit of b aborted by a known bug of its own; started again' >&2
   start_b
 }
 
 kill_a () { kill_pid "$a_pid" KILL; }
-kill_b () { kill_pid "$b_pid" KILL; }
+kill_b () { know_b; kill_pid "$b_pid" KILL; }
+end_b () { know_b; kill_pid "$b_pid"; }
 
 proxy_start ()
 {
@@ -104,6 +122,28 @@ link_start ()
 link_status () { status "$a" d "(lambda l: $1)(s['link'])"; }
 
 link_is () { [ "$(link_status "$1")" = True ]; }
+
+# link_shows SECONDS EXPRESSION: it is true in the end, if only for a moment.
+link_shows ()
+{
+  /usr/bin/python3 - "$a" "$@" <<'PYTHON'
+import json, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(60)
+s.connect(sys.argv[1] + "/control.sock")
+f = s.makefile("rwb")
+deadline = time.monotonic() + int(sys.argv[2])
+while True:
+    f.write(b'{"op":"disk.status","disk":"d"}\n')
+    f.flush()
+    l = json.loads(f.readline())["link"]
+    if eval(sys.argv[3]):
+        break
+    if time.monotonic() > deadline:
+        sys.exit("not in %s s: %s; it is %s" % (sys.argv[2], sys.argv[3], l))
+    time.sleep(0.01)
+PYTHON
+}
 
 is_stream () { revive_b; link_is "l['state'] == 'stream'"; }
 is_synced ()

@@ -43,13 +43,14 @@ joined_join ()
   on "$1" site invite >"$tmp/token" && on "$2" site join - <"$tmp/token"
 }
 
+# joined_sites_up [OPTION...]: of paird
 joined_sites_up ()
 {
   local site
   on_exit sites_kill
   for site in a b; do
     joined_init "$site" >/dev/null || bail_out "site init fails"
-    joined_start "$site"
+    joined_start "$site" "$@"
   done
   joined_join a b >/dev/null || bail_out "the sites cannot be joined"
   wait_for 30 peers_see_each_other || bail_out "the sites do not meet"

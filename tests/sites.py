@@ -5,7 +5,9 @@ Everything lies in a private directory, listens on Unix sockets and free ports
 of the loopback address, and is ended by its process id.
 """
 import atexit
+import fcntl
 import http.client
+import itertools
 import json
 import os
 import random
@@ -43,10 +45,33 @@ def wait_for(what, seconds, condition):
         time.sleep(0.02)
 
 
+def take_ports():
+    """A hundred for this test alone; as ports_take of functions.sh."""
+    where = "/tmp/pairdisk-test-ports-%d" % os.getuid()
+    os.makedirs(where, 0o700, exist_ok=True)
+    for i in range(200):
+        f = open("%s/%d" % (where, i), "w")
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            f.close()
+            continue
+        # Where to begin is not by the seed.
+        first = random.SystemRandom().randrange(100)
+        return f, itertools.cycle(10240 + 100 * i + (first + n) % 100
+                                  for n in range(100))
+    raise Failed("no ports for this test: see " + where)
+
+
+ports_lock, ports = None, None
+
+
 def free_port():
+    global ports_lock, ports
+    if ports is None:
+        ports_lock, ports = take_ports()
     while True:
-        # Not by the seed, which tests that run beside this one may have, too.
-        port = random.SystemRandom().randrange(10240, 30240)
+        port = next(ports)
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) != 0:
                 return port

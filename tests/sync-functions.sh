@@ -16,12 +16,17 @@ set_mode ()
 mode_is () { revive_b; [ "$(status "$a" d "s['mode']['state']")" = "$1" ]; }
 wait_mode () { wait_for "${2:-30}" mode_is "$1"; }
 
-# waiting: how many flushes wait for the peer now.
-flush_waits () { [ "$(status "$a" d "s['mode']['waiting']")" -ge 1 ]; }
+# Each of the writers waits for the peer with a flush: all that was answered
+# before is noted.
+flushes_wait ()
+{
+  [ "$(status "$a" d "s['mode']['waiting']")" -ge "$writers" ]
+}
 
 # writers_start THREADS [fua]
 writers_start ()
 {
+  writers=$1
   : >"$acked"
   start writers /usr/bin/python3 "$top_srcdir/tests/sync-load.py" \
     "$(nbd_uri "$a" d)" "$acked" "$@"

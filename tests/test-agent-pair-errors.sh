@@ -84,15 +84,20 @@ clients b "$disk_b" 1
 row Create 403 OperationDenied pair_create
 clients b "$disk_b" 0
 
-# Two at once, while the other site's plugin is silent.
+# Two at once, while the other site's plugin is silent.  The first one is given
+# up after a time, which the second may have missed.
 twice ()
 {
-  control b '{"op":"fake.silent","seconds":2}' >/dev/null
-  pair_create ClientToken=slow >"$tmp/one" &
-  local first=$!
-  pair_create ClientToken=slow >"$tmp/two"
-  wait "$first"
-  grep -h '^403' "$tmp/one" "$tmp/two"
+  local first i
+  control b '{"op":"fake.silent","seconds":600}' >/dev/null
+  for ((i = 0; i < 20; i++)); do
+    pair_create ClientToken=slow >"$tmp/one" &
+    first=$!
+    pair_create ClientToken=slow >"$tmp/two"
+    wait "$first"
+    grep -h '^403 .*LastTokenProcessing' "$tmp/one" "$tmp/two" && break
+  done
+  control b '{"op":"fake.silent","seconds":0}' >/dev/null
 }
 row Create 403 LastTokenProcessing twice
 sql ()
@@ -102,7 +107,7 @@ db = sqlite3.connect(sys.argv[1], timeout=10)
 db.execute(sys.argv[2])
 db.commit()' "$tmp/a/paird.db" "$1"
 }
-wait_for 10 disk_is b "$disk_b" role standalone
+wait_for 30 disk_is b "$disk_b" role standalone
 sql 'ALTER TABLE events RENAME TO lost'
 row Create 500 InternalError pair_create
 sql 'ALTER TABLE lost RENAME TO events'

@@ -21,23 +21,25 @@ silent ()
   control a "{\"op\":\"fake.silent\",\"seconds\":$1}" >/dev/null
 }
 
-silent 4
+silent 600
 refused 'no answer' 'ServiceUnavailable' \
   api a ResizeDisk DiskId="$disk_a" Size=$((32 * mb))
 refused 'no pair meanwhile' 'is being resized' pair_create
+silent 0
 ok 'the plugin has done it: known when it answers' \
   wait_for 30 size_is $((32 * mb))
 ok 'and the disk is as any other' wait_for 30 state_is Available
 ok 'an event' event_told a disk-resized
 
-silent 4
+silent 600
 api a ResizeDisk DiskId="$disk_a" Size=$((48 * mb)) >/dev/null 2>&1 &
 call=$!
 to_be_ended "$call"
-ok 'it is under way' wait_for 10 state_is Resizing
+ok 'it is under way' wait_for 30 state_is Resizing
 site_kill_agent a
 wait "$call"
 site_start a
+silent 0
 ok 'the agent killed: it is known afterwards' \
   wait_for 30 size_is $((48 * mb))
 ok 'and the disk is as any other' wait_for 30 state_is Available

@@ -83,5 +83,5 @@ for column in 2 4; do
 done
 diag "lag: up to $(memory highest 6 0 "$over") writes; level" \
   "$((over - ended)) s after the load"
-is 'neither was started anew' "$revived" 0
+is 'neither was started anew' "$(revived)" 0
 done_testing

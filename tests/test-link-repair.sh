@@ -142,5 +142,5 @@ start_b
 ok 'connected' wait_stream
 ok 'right with it' wait_for 20 reads 40
 kill_pid "$a_pid"
-kill_pid "$b_pid"
+end_b
 done_testing

@@ -18,7 +18,7 @@ psk () { echo "\"tls\":{\"psk_file\":\"$1\",\"username\":\"$2\"}"; }
 
 restart_b ()
 {
-  kill_pid "$b_pid"
+  end_b
   b_flags=("$@")
   start_b
 }

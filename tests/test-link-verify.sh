@@ -49,7 +49,7 @@ ok 'stop' verify stop
 ok 'it is stopped' verify_is 'v["state"] == "stopped"'
 
 # Others than the primary's, and nobody's checksum tells.
-kill_pid "$b_pid"
+end_b
 for block in 100 101 102 900 15366; do
   with_preload "$forge" forge "$b/d" "$block" >/dev/null || bail_out forge
 done
@@ -99,7 +99,7 @@ ok 'both sides hold the same' same_content
 is 'no full copy' "$(grep -c 'initial copy' "$tmp/nbdkit-b.log")" 1
 
 # The secondary goes away in the middle, and comes back.
-kill_pid "$b_pid"
+end_b
 with_preload "$forge" forge "$b/d" 901 >/dev/null || bail_out forge
 start_b
 ok 'connected' wait_stream
@@ -113,7 +113,7 @@ ok 'and has repaired what differs' verify_is 'v["state"] == "done" and
   v["differing"] == v["repaired"] == 1'
 
 # The primary dies while it repairs: the secondary can be failed over to.
-kill_pid "$b_pid"
+end_b
 for block in $(seq 1000 1040); do
   with_preload "$forge" forge "$b/d" "$block" >/dev/null || bail_out forge
 done
@@ -136,7 +136,7 @@ ask "$a" link.mode '"mode":"sync","on_peer_loss":"suspend"'
 ask "$b" link.mode '"mode":"sync","on_peer_loss":"suspend"'
 mode_is () { revive_b; [ "$(status "$a" d "s['mode']['state']")" = "$1" ]; }
 ok 'sync' wait_for 30 mode_is in-sync
-kill_pid "$b_pid"
+end_b
 with_preload "$forge" forge "$b/d" 500 >/dev/null || bail_out forge
 start_b
 ok 'in sync again' wait_for 30 mode_is in-sync
@@ -192,5 +192,5 @@ h.flush()'
 kill_pid "$a_pid"
 ask "$b" promote '"fence":9'
 ok 'failed over' nbd_python "nbd://127.0.0.1:$b_port/d" 'h.pread(4096, 0)'
-kill_pid "$b_pid"
+end_b
 done_testing

@@ -11,11 +11,11 @@ source "${0%/*}/sync-functions.sh"
 claim () { status "$b" d "s['source']['rpo_zero']"; }
 flush_all () { nbd_python "$(nbd_uri "$a" d)" 'h.pwrite(bytes(4096), 0); h.flush()'; }
 
-# stands_still: no flush is acknowledged any more, though some wait.
+# stands_still: no flush is acknowledged any more, though all writers wait.
 stands_still ()
 {
   local n
-  wait_for 20 flush_waits || return 1
+  wait_for 20 flushes_wait || return 1
   n=$(acked_count)
   sleep 0.3             # long enough for hundreds of flushes
   [ "$(acked_count)" -eq "$n" ]
@@ -24,7 +24,8 @@ stands_still ()
 sites 64M
 pair
 set_mode sync suspend
-ask "$a" link.mode '"proof_seconds":3'
+# Long enough to look at the primary while the secondary's claim holds.
+ask "$a" link.mode '"proof_seconds":10'
 is 'the link is off' "$(status "$a" d "s['mode']['state']")" off
 link_start
 ok 'in sync' wait_mode in-sync
@@ -32,9 +33,9 @@ is 'the secondary knows' "$(claim)" proven
 
 writers_start 4
 ok 'flushes are acknowledged' wait_for 20 acked_more_than 50
-kill -STOP "$b_pid"
+signal_b STOP
 ok 'the secondary is stopped: flushes wait' stands_still
-kill -CONT "$b_pid"
+signal_b CONT
 n=$(acked_count)
 ok 'it goes on: they are acknowledged' wait_for 20 acked_more_than $((n + 50))
 
@@ -59,7 +60,7 @@ is 'a force waits until the secondary can claim nothing' \
   "$(status "$a" d "s['mode']['state']")" abandoning
 ok 'flushes wait so long' stands_still
 n=$(acked_count)
-ok 'then they go on' wait_for 20 acked_more_than $((n + 50))
+ok 'then they go on' wait_for 40 acked_more_than $((n + 50))
 is 'degraded' "$(status "$a" d "s['mode']['state']")" degraded
 ok 'that is written down' grep -q '"given": "none"' "$a/d/sync"
 ok 'and since when' grep -qE '"degraded_ns": [1-9]' "$a/d/sync"
@@ -68,14 +69,14 @@ ok 'in sync again' wait_mode in-sync
 is 'which is no proof with degrade' "$(claim)" unknown
 writers_stop
 
-kill -STOP "$b_pid"
+signal_b STOP
 ok 'a flush that finds the secondary stopped is answered' flush_all
 is 'degraded' "$(status "$a" d "s['mode']['state']")" degraded
 kill_a
 start_a
 is 'degraded after a restart' \
   "$(status "$a" d "s['mode']['state']")" degraded
-kill -CONT "$b_pid"
+signal_b CONT
 ok 'in sync again' wait_mode in-sync
 ok 'both are equal' wait_synced
 ok 'both disks are equal' same_content

@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <cmocka.h>
 
 #include "clock.h"
+#include "hash.h"
 #include "volume-internal.h"
 #include "volume-model.h"
 
@@ -26,6 +28,8 @@
 #define GIB (UINT64_C (1) << 30)
 #define PIECE (64 * KIB)
 #define SOON_MS 3000             /* the goal is 1000, on a quiet machine */
+#define YARDSTICKS 10            /* on another, this often yardstick_ms */
+#define TRIES 4                  /* one of them without interference */
 
 struct place {
   char dir[64], path[80];
@@ -143,38 +147,81 @@ close_and_check (struct volume *v, const struct place *p)
          result.findings == 0, "%s", err.message);
 }
 
-static void
-test_replay (void **state)
+/* How long this machine takes now to hash the bytes of the journal, out of its
+ * memory.
+ */
+static uint64_t
+yardstick_ms (const struct place *p)
 {
-  uint64_t seed = seed_of_test (), begin, ms, pieces = GIB / PIECE;
+  static uint8_t buf[1 << 20];
+  uint64_t begin = 0, sum = 0;
+  char path[96];
+  ssize_t n;
+  int fd, i;
+
+  snprintf (path, sizeof path, "%s/journal", p->path);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  CHECK (fd >= 0, "%s: %s", path, strerror (errno));
+  for (i = 0; i < 2; ++i) {
+    begin = clock_mono_ns ();
+    CHECK (lseek (fd, 0, SEEK_SET) == 0, "%s: %s", path, strerror (errno));
+    while ((n = read (fd, buf, sizeof buf)) > 0)
+      sum += XXH3_64bits (buf, n);
+    CHECK (n == 0 && sum != 0, "%s: %s", path, strerror (errno));
+  }
+  close (fd);
+  return (clock_mono_ns () - begin) / NS_PER_MSEC;
+}
+
+/* False if it was not soon, which may be this machine's fault. */
+static bool
+replay_soon (uint64_t seed, const struct place *p)
+{
+  uint64_t begin, ms, yardstick, pieces = GIB / PIECE;
   struct volume_status probed;
   struct error err = ERROR_INIT;
-  struct place p;
-  struct statvfs vfs;
   struct volume *v;
 
-  (void) state;
-  place_make (&p, 1024 * GIB);
-  CHECK (statvfs (p.dir, &vfs) == 0, "%s", strerror (errno));
-  if (vfs.f_bavail * vfs.f_frsize < 4 * GIB) {
-    place_remove (&p);
-    skip ();
-  }
-  write_and_die (&p, seed, pieces, 1024 * GIB);
-  CHECK (volume_probe (NULL, p.path, &probed, &err) == 0, "%s", err.message);
+  write_and_die (p, seed, pieces, 1024 * GIB);
+  CHECK (volume_probe (NULL, p->path, &probed, &err) == 0, "%s", err.message);
   CHECK (probed.appended.seq == 0, "there was a checkpoint");
 
   begin = clock_mono_ns ();
-  v = open_at (&p);
+  v = open_at (p);
   check_piece (v, seed, pieces - 1, 1024 * GIB);
   ms = (clock_mono_ns () - begin) / NS_PER_MSEC;
-  printf ("# %llu ms from opening to the first verified read, 1 GiB of "
-          "journal replayed\n", (unsigned long long) ms);
-  if (getenv ("PAIRDISK_SANITIZERS") == NULL ||
-      *getenv ("PAIRDISK_SANITIZERS") == '\0')
-    CHECK (ms < SOON_MS, "%llu ms", (unsigned long long) ms);
   volume_abandon (v);
-  place_remove (&p);
+  yardstick = yardstick_ms (p);
+  printf ("# %llu ms from opening to the first verified read, 1 GiB of "
+          "journal replayed; %llu ms to hash it\n",
+          (unsigned long long) ms, (unsigned long long) yardstick);
+  return ms < SOON_MS || ms < YARDSTICKS * yardstick;
+}
+
+static void
+test_replay (void **state)
+{
+  uint64_t seed = seed_of_test ();
+  const char *sanitizers = getenv ("PAIRDISK_SANITIZERS");
+  struct place p;
+  struct statvfs vfs;
+  bool is_soon = false;
+  int i;
+
+  (void) state;
+  for (i = 0; i < TRIES && !is_soon; ++i) {
+    place_make (&p, 1024 * GIB);
+    CHECK (statvfs (p.dir, &vfs) == 0, "%s", strerror (errno));
+    if (vfs.f_bavail * vfs.f_frsize < 4 * GIB) {
+      place_remove (&p);
+      skip ();
+    }
+    is_soon = replay_soon (seed, &p);
+    place_remove (&p);
+    if (sanitizers != NULL && *sanitizers != '\0')
+      return;
+  }
+  CHECK (is_soon, "never in %d tries", TRIES);
 }
 
 /* While the cleaner counts, guests overwrite what it has counted and what it
