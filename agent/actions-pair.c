@@ -429,8 +429,8 @@ gather (struct agent *agent, const struct record *rec,
   if (verb->needs_attached)
     theirs = ask_peer_disk (peer, at_source ? rec->destination_disk
                             : rec->source_disk);
-  here = json_u64 (ours, "clients") > 0;
-  there = json_u64 (theirs, "clients") > 0;
+  here = attach_is_on (ours);
+  there = attach_is_on (theirs);
   facts->source_attached = at_source ? here : there;
   facts->destination_attached = at_source ? there : here;
   facts->peer_reachable = peer && peer_is_reachable (peer);

@@ -11,7 +11,7 @@
  *   auth.c, sign.c   who calls: signatures, access keys, peer credentials
  *   keys.c, store-keys.c   access keys
  *   actions.c     the table of actions, tokens, forwarding
- *   disks.c       disks of the site, DescribeSite
+ *   disks.c, disk-resize.c, disk-attach.c   disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
  *   tags.c, regions.c   tags and resource groups; the sites there are
@@ -373,6 +373,7 @@ struct disk {
   enum disk_state state;
   uint64_t size, capacity;
   uint64_t create_time;          /* seconds since 1970 */
+  char instance[NAME_SIZE];      /* it is attached to, on record; "": none */
 };
 
 struct event {
@@ -567,7 +568,7 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_verify_disk,
+  action_verify_disk, action_attach_disk, action_detach_disk,
   action_resize_disk, action_describe_disks, action_describe_events,
   action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
@@ -591,14 +592,24 @@ extern bool resource_group_valid (const char *str);
 /* actions-pair.c: has this site all the pairs that it takes? */
 extern bool pairs_are_too_many (struct agent *agent);
 
-/* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
- * left half done.
+/* disks.c: STATUS of a disk, and what it is attached to; errors of the plugin
+ * as the API's; what a kill left half done.
  */
 extern json_t *disk_status (struct agent *agent, const char *disk,
                             unsigned timeout_ms, struct control_error *err);
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-attach.c: add to the STATUS of a disk what it is attached to, on record,
+ * as "instance".  Is it attached, on record or to a guest, by its STATUS?
+ * What is known of both of a pair's disks, for DescribeDiskReplicaPairs;
+ * STATUS is of the one here, or NULL.
+ */
+extern void attach_add (struct agent *agent, const char *id, json_t *status);
+extern bool attach_is_on (const json_t *status);
+extern void attach_describe (struct agent *agent, const struct record *rec,
+                             const json_t *status, json_t *object);
 
 /* disk-resize.c: the same for one that was being resized. */
 extern void disk_resize_settle (struct agent *agent, const struct disk *disk);

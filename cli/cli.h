@@ -7,7 +7,7 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c disk-verify.c pair.c pair-modify.c pair-reprotect.c event.c key.c
+ *   disk.c disk-attach.c disk-scrub.c disk-verify.c pair.c pair-modify.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -316,12 +316,15 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* Verbs.                                                               */
 
 extern const struct cli_option disk_create_options[], disk_delete_options[],
-  disk_resize_options[], disk_scrub_options[], disk_verify_options[];
+  disk_attach_options[], disk_resize_options[], disk_scrub_options[],
+  disk_verify_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
 extern int disk_resize (struct cli *cli);
+extern int disk_attach (struct cli *cli);
+extern int disk_detach (struct cli *cli);
 extern int disk_scrub (struct cli *cli);
 extern int disk_verify (struct cli *cli);
 
@@ -345,6 +348,9 @@ extern const struct cli_option pair_modify_options[];
     "a peer that is silent so long is given up" },                      \
   { "proof", "TIME", false,                                             \
     "how long a silent primary's copy can prove that it lacks nothing" }
+/* disk-attach.c: is the disk attached, and to what?  The caller frees it. */
+extern char *attached_text (const json_t *disk);
+
 /* disk.c: for how long flushes are held back, by its Detail; false: they are
  * not.
  */

@@ -57,6 +57,12 @@ const struct cli_command cli_commands[] = {
     "A guest that is connected sees the new size when it connects again.\n"
     "A disk never becomes smaller, and does not grow while in a pair.",
     disk_resize_options, disk_resize, NULL },
+  { "disk", "attach", "DISK", "put on record what a disk is for",
+    "It counts as attached then, also while nobody has it open: it does not\n"
+    "become a copy, and is not deleted.  A copy is attached after a failover.",
+    disk_attach_options, disk_attach, NULL },
+  { "disk", "detach", "DISK", "take that off the record",
+    NULL, NULL, disk_detach, NULL },
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },

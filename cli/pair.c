@@ -12,6 +12,8 @@
 #include "clock.h"
 #include "size.h"
 
+#define NAME_ROOM 600            /* a name of any length, and some words */
+
 const struct cli_option pair_create_options[] = {
   { "disk", "DISK", true, "the disk here, by name or id" },
   { "peer-disk", "DISK", true, "the disk at the peer" },
@@ -426,6 +428,29 @@ end_fact (struct table *t, const char *what, const json_t *pair,
                or_unknown (get_string (pair, zone)));
 }
 
+/* "source to vm1, destination no"; what is not known is left out. */
+static void
+attached_fact (struct table *t, const json_t *pair)
+{
+  static const struct { const char *end, *attached, *instance; } ends[] = {
+    { "source", "SourceAttached", "SourceInstanceId" },
+    { "destination", "DestinationAttached", "DestinationInstanceId" },
+  };
+  char text[2 * NAME_ROOM] = "";
+  size_t i, n = 0;
+  bool b;
+
+  for (i = 0; i < 2; ++i) {
+    const char *to = get_string (pair, ends[i].instance);
+
+    if (!get_bool (pair, ends[i].attached, &b) || n >= sizeof text)
+      continue;
+    n += snprintf (text + n, sizeof text - n, "%s%s %s%s", n ? ", " : "",
+                   ends[i].end, to ? "to " : b ? "yes" : "no", to ? to : "");
+  }
+  fact (t, "attached", n ? text : NULL);
+}
+
 static void
 point_fact (struct table *t, const json_t *pair)
 {
@@ -490,6 +515,7 @@ pair_facts (struct table *t, const json_t *pair, const json_t *progress,
   end_fact (t, "source", pair, "SourceRegion", "SourceZoneId", "SourceDiskId");
   end_fact (t, "destination", pair, "DestinationRegion", "DestinationZoneId",
             "DestinationDiskId");
+  attached_fact (t, pair);
   fact (t, "rpo", get_double (pair, "RPO", &seconds)
         ? seconds_format (seconds, text) : NULL);
   mode_facts (t, pair);
