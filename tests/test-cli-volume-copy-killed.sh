@@ -51,6 +51,16 @@ all_gone ()
   for pid; do is_gone "$pid" || return 1; done
 }
 
+# No process of a killed copy holds what it left, not even one that it started
+# after its children were listed.
+none_held ()
+{
+  local dir
+  for dir in "$tmp"/at/.vm1.pairctl-* "$TMPDIR"/pairctl-*; do
+    [ ! -d "$dir" ] || flock -n "$dir" true || return 1
+  done
+}
+
 # kill_copy all|alone: its processes are gone afterwards, in any case.
 kill_copy ()
 {
@@ -63,6 +73,7 @@ kill_copy ()
   kill_pid "$copy_pid" KILL
   # shellcheck disable=SC2086
   wait_for 30 all_gone $children
+  wait_for 30 none_held
 }
 
 for who in all alone; do
@@ -90,11 +101,23 @@ print ([e["export-name"] for e in json.load (sys.stdin)["exports"]])')" "[]"
   rm -rf "$v" "$tmp/copy"
 done
 
-# At any moment, quick copies.
+# At any moment, quick copies: some come to their end.
+began=$(date +%s%3N)
+"$pairctl" volume create "$v" --from "$tmp/image" >"$tmp/begun.log" 2>&1
+takes=$(($(date +%s%3N) - began))
+rm -rf "$v"
+
+# A moment within the time that a copy takes, and half as long again.
+any_moment ()
+{
+  local ms=$((RANDOM % (takes * 3 / 2 + 1)))
+  sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+}
+
 whole=0
 for ((i = 0; i < 12; i++)); do
   begin volume create "$v" --from "$tmp/image"
-  sleep "0.$(printf %03d $((RANDOM % 200)))"
+  any_moment
   kill_copy "$([ $((i % 2)) = 0 ] && echo all || echo alone)"
   if [ -e "$v" ]; then
     whole=$((whole + 1))
@@ -102,14 +125,14 @@ for ((i = 0; i < 12; i++)); do
     "$pairctl" volume export "$v" "$tmp/copy" >"$tmp/export.log" 2>&1 &&
       cmp "$tmp/image" "$tmp/copy" || fail "a volume is there, and not whole"
     begin volume export "$v" "$tmp/at/copy"
-    sleep "0.$(printf %03d $((RANDOM % 200)))"
+    any_moment
     kill_copy "$([ $((i / 2 % 2)) = 0 ] && echo all || echo alone)"
     [ ! -e "$tmp/at/copy" ] || cmp "$tmp/image" "$tmp/at/copy" ||
       fail "an image is there, and not whole"
     rm -rf "$v" "$tmp/at/copy"
   fi
 done
-diag "$whole of $i copies were complete when they were killed"
+diag "$whole of $i copies, which take $takes ms, were complete when they were killed"
 run volume create "$v" --from "$tmp/image"
 is "after all that" "$code:$(left)" "0:vm1"
 

@@ -254,6 +254,9 @@ extern void journal_start (struct volume *v, uint64_t position,
 extern int journal_reserve (struct volume *v, enum journal_how how,
                             struct record *record,
                             struct journal_slot *ret);
+
+/* --- commit.c ----------------------------------------------------- */
+
 extern void journal_filled (struct volume *v,
                             const struct journal_slot *slot);
 
