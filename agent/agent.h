@@ -24,6 +24,7 @@
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   dry-run.c     what a verb would do
  *   reprotect.c   what two sides that both wrote have, and who gives up what
  *   metrics.c     /metrics and /healthz
  *   tls.c         the certificate that the API shows
@@ -346,6 +347,11 @@ extern void mode_add_to_start (const struct record *rec, json_t *start);
 extern void mode_describe (const struct record *rec, const json_t *status,
                            json_t *object);
 
+/* Those of them that say whether a failover to the disk of STATUS, a copy,
+ * would lose an acknowledged flush.
+ */
+extern void mode_describe_zero (const json_t *status, json_t *object);
+
 /* The enum zero of LOSS in the control protocol; its words. */
 extern enum zero mode_loss_zero (const json_t *loss);
 extern const char *zero_string (enum zero zero);
@@ -641,6 +647,12 @@ extern json_t *reprotect_peer_status (struct agent *agent,
 extern void reprotect_end (struct record *rec, void *opaque);
 extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
                                enum reprotect how, struct answer *answer);
+
+/* dry-run.c: what EVENT, which T does not refuse, would give up. */
+extern void dry_run (struct agent *agent, const struct record *rec,
+                     enum pair_event event, const struct pair_transition *t,
+                     struct answer *answer);
+
 extern void reprotect_describe (struct agent *agent,
                                 const struct record *rec, json_t *object);
 

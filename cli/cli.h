@@ -7,7 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-attach.c disk-scrub.c disk-verify.c pair.c pair-modify.c pair-reprotect.c event.c key.c
+ *   disk.c disk-attach.c disk-scrub.c disk-verify.c pair.c pair-modify.c
+ *   pair-plan.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -329,7 +330,7 @@ extern int disk_scrub (struct cli *cli);
 extern int disk_verify (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
-  pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
+  pair_verb_options[], pair_wait_for_options[], pair_progress_options[];
 extern const struct cli_option pair_modify_options[];
 
 /* pair-mode.c: --mode, --on-peer-loss, --interval, --connections,
@@ -414,8 +415,19 @@ extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
 
-/* What each side of a failed-over pair has, what a reprotect gave up. */
+/* pair-plan.c: what each side of a failed-over pair has, what a reprotect gave
+ * up.
+ */
 extern void divergence_facts (struct table *t, const json_t *pair);
+
+/* Print the answer of a DryRun, taking it; returns the exit code. */
+extern int plan_print (struct cli *cli, json_t *plan);
+
+/* May what PLAN gives up be given up?  Else the exit code, after that was
+ * printed, and whether --force SAVES it.
+ */
+extern int plan_check (struct cli *cli, const json_t *plan, const char *pair,
+                       bool saves);
 
 /* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
 extern int salvage_dump (const char *path, const char *write_to);
