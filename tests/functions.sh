@@ -115,6 +115,19 @@ requires ()
   done
 }
 
+requires_libnbd ()
+{
+  /usr/bin/python3 -c 'import nbd' 2>/dev/null ||
+    skip_all "libnbd's module for Python is not installed"
+}
+
+# What stores a unit that is no longer as it was: $forge.
+requires_forge ()
+{
+  forge=$top_builddir/tests/forge-unit
+  [ -x "$forge" ] || skip_all 'forge-unit is not built'
+}
+
 # Only for make check-long.
 requires_long ()
 {

@@ -2,8 +2,7 @@
 # in it, NBD from Python, the control socket.
 
 requires nbdinfo nbdcopy nbdkit
-/usr/bin/python3 -c 'import nbd' 2>/dev/null ||
-  skip_all 'the Python module of libnbd is not installed'
+requires_libnbd
 
 # make_disk STATEDIR/NAME SIZE [OPTION...]: a volume, without any server.
 make_disk ()

@@ -100,6 +100,14 @@ sdk_ways ()
   done
 }
 
+# copy_files VOLUME TO: the files of a volume that rests, as of one moment: no
+# checkpoint in the midst of it, which would change the super.
+copy_files ()
+{
+  rm -rf "$2"
+  cp "$1/super" "$2.super" && cp -a "$1" "$2" && cmp "$1/super" "$2.super"
+}
+
 # copy_is_good SITE DISK: a copy that rests is what the writer had written at
 # its commit point.  Guests may not see a secondary, so its volume is copied,
 # and that copy made primary.
@@ -108,7 +116,8 @@ copy_is_good ()
   local id point dir=$tmp/rested r
   id=$(disk_field "$1" "$2" .DiskId)
   point=$(disk_field "$1" "$2" .Detail.committed.time_ns)
-  mkdir "$dir" && cp -a "$tmp/$1/disks/$id" "$dir" || return
+  mkdir "$dir" &&
+    wait_for 30 copy_files "$tmp/$1/disks/$id" "$dir/$id" || return
   start rested nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" \
     control="$dir.control"
   wait_for 30 test -S "$dir.control" &&

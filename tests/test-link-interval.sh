@@ -6,7 +6,7 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 source "${0%/*}/link-functions.sh"
 
-forge=$top_builddir/tests/forge-unit
+requires_forge
 set_interval () { ask "$a" link.mode "\"interval_seconds\":$1"; }
 
 # write_often TIMES: the same 64 blocks, what does not compress, flushed.

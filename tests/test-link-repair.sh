@@ -5,8 +5,7 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/plugin-functions.sh"
 source "${0%/*}/link-functions.sh"
 
-forge=$top_builddir/tests/forge-unit
-[ -x "$forge" ] || skip_all 'forge-unit is not built'
+requires_forge
 sites 32M
 pair
 

@@ -6,6 +6,5 @@ requires nbdkit python3
 
 export top_srcdir top_builddir
 [ -z "$PAIRDISK_SANITIZERS" ] || skip_all 'Python does not bear the sanitizers'
-/usr/bin/python3 -c 'import nbd' 2>/dev/null ||
-  skip_all 'python3-libnbd is not installed'
+requires_libnbd
 /usr/bin/python3 "$top_srcdir/tests/message-faults.py"

@@ -2,8 +2,7 @@
 
 source "${0%/*}/pair-functions.sh"
 
-forge=$top_builddir/tests/forge-unit
-[ -x "$forge" ] || skip_all 'forge-unit is not built'
+requires_forge
 sites_up
 disks_make 64M
 fill 16 1
