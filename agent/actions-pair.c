@@ -31,6 +31,28 @@ bad (struct answer *answer, const char *name, const char *hint)
   return false;
 }
 
+/* A parameter that is true or false, if it was given. */
+static bool
+parse_switch (const struct request *req, const char *name,
+              struct answer *answer)
+{
+  const char *value = params_get (&req->params, name);
+  bool on;
+
+  return value == NULL || *value == '\0' || bool_parse (value, &on) ||
+    bad (answer, name, "give true or false");
+}
+
+/* Of a parameter that was checked before. */
+static bool
+is_true (const struct request *req, const char *name)
+{
+  const char *value = params_get (&req->params, name);
+  bool ret = false;
+
+  return value && *value && bool_parse (value, &ret) && ret;
+}
+
 static bool
 parse_names (const struct request *req, struct record *rec,
              struct answer *answer)
@@ -342,6 +364,9 @@ void
 action_create_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
+  static const struct pair_transition created = {
+    .outcome = PAIR_MOVED, .status = PAIR_CREATING
+  };
   CLEANUP_FREE struct record *rec = calloc (1, sizeof *rec);
   uint64_t fence_here, fence_there;
 
@@ -349,6 +374,8 @@ action_create_pair (struct agent *agent, struct request *req,
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return;
   }
+  if (!parse_switch (req, "DryRun", answer))
+    return;
   rec->rpo = RPO_SECONDS_DEFAULT;
   if (!parse_names (req, rec, answer) || !parse_charge (req, rec, answer) ||
       !parse_flow (req, rec, answer) || !mode_parse (req, rec, answer) ||
@@ -357,6 +384,10 @@ action_create_pair (struct agent *agent, struct request *req,
       !check_source (agent, req, rec, &fence_here, answer) ||
       !check_destination (agent, req, rec, &fence_there, answer))
     return;
+  if (is_true (req, "DryRun")) {
+    dry_run (agent, rec, PAIR_VERB_CREATE, &created, answer);
+    return;
+  }
   make_identity (agent, rec,
                  (fence_here > fence_there ? fence_here : fence_there) + 1);
   store_new_pair (agent, req, token, rec, answer);
@@ -373,8 +404,6 @@ struct verb {
   enum pair_event event;
   const char *kind;              /* of the event in the log */
   bool needs_attached;           /* the table asks who is attached */
-  enum reprotect reprotect;
-  bool is_dry_run;
 };
 
 static int
@@ -429,8 +458,8 @@ gather (struct agent *agent, const struct record *rec,
   if (verb->needs_attached)
     theirs = ask_peer_disk (peer, at_source ? rec->destination_disk
                             : rec->source_disk);
-  here = json_u64 (ours, "clients") > 0;
-  there = json_u64 (theirs, "clients") > 0;
+  here = attach_is_on (ours);
+  there = attach_is_on (theirs);
   facts->source_attached = at_source ? here : there;
   facts->destination_attached = at_source ? there : here;
   facts->peer_reachable = peer && peer_is_reachable (peer);
@@ -462,16 +491,6 @@ facts_of_record (const struct request *req, const struct record *rec,
     now > rec->oneshot_time ? (now - rec->oneshot_time) / 1000 : 0;
   facts->rpo_seconds = rec->rpo;
   facts->changes_link_only = mode_is_all (req);
-}
-
-/* Of a parameter that was checked before. */
-static bool
-is_true (const struct request *req, const char *name)
-{
-  const char *value = params_get (&req->params, name);
-  bool ret = false;
-
-  return value && *value && bool_parse (value, &ret) && ret;
 }
 
 /* What the work that was asked for changes in the record.  False: nothing. */
@@ -560,11 +579,10 @@ note_refusal (struct agent *agent, const struct request *req,
                 api_error_info (answer->error)->code);
 }
 
-/* Everything but the effect. */
 static void
-dry_run (struct agent *agent, const struct request *req,
-         const struct verb *verb, const struct record *rec,
-         const struct gathered *gathered, struct answer *answer)
+try_verb (struct agent *agent, const struct request *req,
+          const struct verb *verb, const struct record *rec,
+          const struct gathered *gathered, struct answer *answer)
 {
   struct pair_facts facts;
   struct pair_transition t;
@@ -574,7 +592,7 @@ dry_run (struct agent *agent, const struct request *req,
   if (t.outcome == PAIR_REFUSED)
     refuse (answer, &t);
   else
-    reprotect_dry_run (agent, rec, verb->reprotect, answer);
+    dry_run (agent, rec, verb->event, &t, answer);
 }
 
 static void
@@ -588,14 +606,16 @@ run_verb (struct agent *agent, const struct request *req,
   bool ok = false;
   int r = rec ? read_pair (agent, req, rec) : -1;
 
+  if (!parse_switch (req, "DryRun", answer))
+    return;
   if (r != 1) {
     answer_error (answer, r == 0 ? API_NO_SUCH_RESOURCE : API_INTERNAL,
                   NULL, NULL);
     return;
   }
   gather (agent, rec, verb, &gathered);
-  if (verb->is_dry_run) {
-    dry_run (agent, req, verb, rec, &gathered, answer);
+  if (is_true (req, "DryRun")) {
+    try_verb (agent, req, verb, rec, &gathered, answer);
     return;
   }
   if (store_begin (agent->store) == 0) {
@@ -622,10 +642,9 @@ action_start_pair (struct agent *agent, struct request *req,
                    const struct work_token *token, struct answer *answer)
 {
   static const struct verb start =
-    { PAIR_VERB_START, "start", true, REPROTECT_UNSET, false };
+    { PAIR_VERB_START, "start", true };
   static const struct verb oneshot =
-    { PAIR_VERB_START_ONESHOT, "start-oneshot", true, REPROTECT_UNSET,
-      false };
+    { PAIR_VERB_START_ONESHOT, "start-oneshot", true };
   const char *value = params_get (&req->params, "OneShot");
   bool once = false;
 
@@ -640,8 +659,7 @@ void
 action_stop_pair (struct agent *agent, struct request *req,
                   const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_STOP, "stop", false,
-                                    REPROTECT_UNSET, false };
+  static const struct verb verb = { PAIR_VERB_STOP, "stop", false };
 
   run_verb (agent, req, &verb, token, answer);
 }
@@ -650,48 +668,35 @@ void
 action_failover_pair (struct agent *agent, struct request *req,
                       const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false,
-                                    REPROTECT_UNSET, false };
+  static const struct verb verb = { PAIR_VERB_FAILOVER, "failover", false };
 
   run_verb (agent, req, &verb, token, answer);
 }
 
-/* ReverseReplicate, and beyond the vendor's: DryRun, Force, DiscardUnsaved. */
+/* ReverseReplicate, and beyond the vendor's: Force, DiscardUnsaved. */
 void
 action_reprotect_pair (struct agent *agent, struct request *req,
                        const struct work_token *token, struct answer *answer)
 {
-  static const char *const switches[] = { "ReverseReplicate", "DryRun",
-                                          "Force", "DiscardUnsaved" };
-  struct verb verb = { PAIR_VERB_REVERSE, "reprotect", true,
-                       REPROTECT_REVERSE, false };
-  const char *value;
-  bool on;
+  static const char *const switches[] = { "ReverseReplicate", "Force",
+                                          "DiscardUnsaved" };
+  static const struct verb reverse = { PAIR_VERB_REVERSE, "reprotect", true };
+  static const struct verb cancel = { PAIR_VERB_CANCEL, "cancel", true };
+  const char *value = params_get (&req->params, "ReverseReplicate");
   size_t i;
 
-  for (i = 0; i < sizeof switches / sizeof switches[0]; ++i) {
-    value = params_get (&req->params, switches[i]);
-    if (value && *value && !bool_parse (value, &on)) {
-      bad (answer, switches[i], "give true or false");
+  for (i = 0; i < sizeof switches / sizeof switches[0]; ++i)
+    if (!parse_switch (req, switches[i], answer))
       return;
-    }
-  }
-  value = params_get (&req->params, "ReverseReplicate");
-  if (value && *value && !is_true (req, "ReverseReplicate")) {
-    verb.event = PAIR_VERB_CANCEL;
-    verb.kind = "cancel";
-    verb.reprotect = REPROTECT_CANCEL;
-  }
-  verb.is_dry_run = is_true (req, "DryRun");
-  run_verb (agent, req, &verb, token, answer);
+  run_verb (agent, req, value && *value && !is_true (req, "ReverseReplicate")
+            ? &cancel : &reverse, token, answer);
 }
 
 void
 action_delete_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false,
-                                    REPROTECT_UNSET, false };
+  static const struct verb verb = { PAIR_VERB_DELETE, "delete", false };
 
   run_verb (agent, req, &verb, token, answer);
 }
@@ -700,8 +705,7 @@ void
 action_modify_pair (struct agent *agent, struct request *req,
                     const struct work_token *token, struct answer *answer)
 {
-  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false,
-                                    REPROTECT_UNSET, false };
+  static const struct verb verb = { PAIR_VERB_MODIFY, "modify", false };
   CLEANUP_FREE struct record *scratch = calloc (1, sizeof *scratch);
 
   if (scratch == NULL)

@@ -11,7 +11,7 @@
  *   auth.c, sign.c   who calls: signatures, access keys, peer credentials
  *   keys.c, store-keys.c   access keys
  *   actions.c     the table of actions, tokens, forwarding
- *   disks.c       disks of the site, DescribeSite
+ *   disks.c, disk-resize.c, disk-attach.c   disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
  *   tags.c, regions.c   tags and resource groups; the sites there are
@@ -24,6 +24,7 @@
  *   apply.c       brings this site's plugin to what a record says
  *   change.c      changes of a record: verbs, reports, merging the peer's
  *   monitor.c     what the plugin's status means for a pair
+ *   dry-run.c     what a verb would do
  *   reprotect.c   what two sides that both wrote have, and who gives up what
  *   metrics.c     /metrics and /healthz
  *   tls.c         the certificate that the API shows
@@ -346,6 +347,11 @@ extern void mode_add_to_start (const struct record *rec, json_t *start);
 extern void mode_describe (const struct record *rec, const json_t *status,
                            json_t *object);
 
+/* Those of them that say whether a failover to the disk of STATUS, a copy,
+ * would lose an acknowledged flush.
+ */
+extern void mode_describe_zero (const json_t *status, json_t *object);
+
 /* The enum zero of LOSS in the control protocol; its words. */
 extern enum zero mode_loss_zero (const json_t *loss);
 extern const char *zero_string (enum zero zero);
@@ -373,6 +379,7 @@ struct disk {
   enum disk_state state;
   uint64_t size, capacity;
   uint64_t create_time;          /* seconds since 1970 */
+  char instance[NAME_SIZE];      /* it is attached to, on record; "": none */
 };
 
 struct event {
@@ -567,7 +574,7 @@ typedef void action_fn (struct agent *agent, struct request *req,
                         const struct work_token *token,
                         struct answer *answer);
 extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
-  action_verify_disk,
+  action_verify_disk, action_attach_disk, action_detach_disk,
   action_resize_disk, action_describe_disks, action_describe_events,
   action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
@@ -591,14 +598,24 @@ extern bool resource_group_valid (const char *str);
 /* actions-pair.c: has this site all the pairs that it takes? */
 extern bool pairs_are_too_many (struct agent *agent);
 
-/* disks.c: STATUS of a disk; errors of the plugin as the API's; what a kill
- * left half done.
+/* disks.c: STATUS of a disk, and what it is attached to; errors of the plugin
+ * as the API's; what a kill left half done.
  */
 extern json_t *disk_status (struct agent *agent, const char *disk,
                             unsigned timeout_ms, struct control_error *err);
 extern void answer_control_error (struct answer *answer,
                                   const struct control_error *err);
 extern void disks_settle (struct agent *agent);
+
+/* disk-attach.c: add to the STATUS of a disk what it is attached to, on record,
+ * as "instance".  Is it attached, on record or to a guest, by its STATUS?
+ * What is known of both of a pair's disks, for DescribeDiskReplicaPairs;
+ * STATUS is of the one here, or NULL.
+ */
+extern void attach_add (struct agent *agent, const char *id, json_t *status);
+extern bool attach_is_on (const json_t *status);
+extern void attach_describe (struct agent *agent, const struct record *rec,
+                             const json_t *status, json_t *object);
 
 /* disk-resize.c: the same for one that was being resized. */
 extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
@@ -630,6 +647,12 @@ extern json_t *reprotect_peer_status (struct agent *agent,
 extern void reprotect_end (struct record *rec, void *opaque);
 extern void reprotect_dry_run (struct agent *agent, const struct record *rec,
                                enum reprotect how, struct answer *answer);
+
+/* dry-run.c: what EVENT, which T does not refuse, would give up. */
+extern void dry_run (struct agent *agent, const struct record *rec,
+                     enum pair_event event, const struct pair_transition *t,
+                     struct answer *answer);
+
 extern void reprotect_describe (struct agent *agent,
                                 const struct record *rec, json_t *object);
 

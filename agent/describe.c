@@ -136,6 +136,7 @@ describe_pair (struct agent *agent, const struct request *req,
     describe_loss (rec, json);
     reprotect_describe (agent, rec, json);
     mode_describe (rec, status, json);
+    attach_describe (agent, rec, status, json);
     monitor_describe (rec, status, is_source (agent, rec), json);
   }
   json_decref (status);

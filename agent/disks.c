@@ -55,9 +55,13 @@ json_t *
 disk_status (struct agent *agent, const char *disk, unsigned timeout_ms,
              struct control_error *err)
 {
-  return plugin_call (agent->plugin,
-                      json_pack ("{s:s, s:s}", "op", "disk.status",
-                                 "disk", disk), timeout_ms, err);
+  json_t *ret = plugin_call (agent->plugin,
+                             json_pack ("{s:s, s:s}", "op", "disk.status",
+                                        "disk", disk), timeout_ms, err);
+
+  if (ret)
+    attach_add (agent, disk, ret);
+  return ret;
 }
 
 /* ------------------------------------------------------------------ */
@@ -218,6 +222,10 @@ intend_delete (struct agent *agent, const char *id, struct disk *disk,
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is in replication pair %s; delete that first",
                   rec->id);
+  else if (answer->error == API_OK && disk->instance[0])
+    answer_error (answer, API_OPERATION_DENIED, NULL,
+                  "the disk is attached to %s; detach it first",
+                  disk->instance);
   if (answer->error == API_OK) {
     disk->state = DISK_DELETING;
     if (store_disk_put (agent->store, disk) == -1)
@@ -472,7 +480,7 @@ describe_disk (struct agent *agent, const struct disk *disk,
     ? json_incref (json_object_get (known, disk->id))
     : *silent ? NULL
     : disk_status (agent, disk->id, STATUS_TIMEOUT_MS, &err);
-  bool attached = json_u64 (detail, "clients") > 0;
+  bool attached = json_u64 (detail, "clients") > 0 || disk->instance[0];
   bool failed = detail == NULL ||
     strcmp (json_text (detail, "state"), "failed") == 0;
   uint64_t size = json_u64 (detail, "size");
@@ -505,8 +513,11 @@ describe_disk (struct agent *agent, const struct disk *disk,
                     "NbdUri", uri,
                     "CreateTime", (json_int_t) disk->create_time);
   free (uri);
+  if (json && disk->instance[0])
+    json_object_set_new (json, "InstanceId", json_string (disk->instance));
   if (json && detail) {
     json_object_del (detail, "ok");
+    json_object_del (detail, "instance");
     json_object_set (json, "Used", json_object_get (detail, "used"));
     json_object_set (json, "Role", json_object_get (detail, "role"));
     json_object_set (json, "Detail", detail);

@@ -228,11 +228,24 @@ describe_state (const struct record *rec, const json_t *mode, json_t *object)
 }
 
 void
+mode_describe_zero (const json_t *status, json_t *object)
+{
+  const json_t *source = json_object_get (status, "source");
+
+  if (!json_is_object (source))
+    return;
+  json_object_set_new (object, "RpoZero",
+                       json_string (json_text (source, "rpo_zero")));
+  if (*json_text (source, "rpo_zero_reason"))
+    json_object_set (object, "RpoZeroReason",
+                     json_object_get (source, "rpo_zero_reason"));
+}
+
+void
 mode_describe (const struct record *rec, const json_t *status,
                json_t *object)
 {
   const json_t *mode = json_object_get (status, "mode");
-  const json_t *source = json_object_get (status, "source");
   json_t *values;
 
   values = json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I}",
@@ -251,13 +264,7 @@ mode_describe (const struct record *rec, const json_t *status,
   if (strcmp (json_text (status, "role"), "primary") == 0 &&
       json_is_object (mode))
     describe_state (rec, mode, object);
-  if (json_is_object (source)) {
-    json_object_set_new (object, "RpoZero",
-                         json_string (json_text (source, "rpo_zero")));
-    if (*json_text (source, "rpo_zero_reason"))
-      json_object_set (object, "RpoZeroReason",
-                       json_object_get (source, "rpo_zero_reason"));
-  }
+  mode_describe_zero (status, object);
 }
 
 enum zero

@@ -200,7 +200,7 @@ check_destination (struct agent *agent, const char *id_or_name,
            strcmp (json_text (status, "pair"), uuid) != 0)
     refuse (ret, API_OPERATION_DENIED, "disk %s is %s of another pair",
             disk.id, json_text (status, "role"));
-  else if (json_u64 (status, "clients") > 0)
+  else if (attach_is_on (status))
     refuse (ret, API_OPERATION_DENIED, "disk %s is attached; detach it "
             "first", disk.id);
   if (ret->error != API_OK) {

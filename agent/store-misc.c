@@ -18,7 +18,7 @@
 /* ------------------------------------------------------------------ */
 /* Disks.                                                               */
 
-#define DISK_COLUMNS "id, name, state, size, capacity, create_time"
+#define DISK_COLUMNS "id, name, state, size, capacity, create_time, instance"
 
 static void
 read_disk (sqlite3_stmt *stmt, void *opaque)
@@ -32,6 +32,7 @@ read_disk (sqlite3_stmt *stmt, void *opaque)
   ret->size = sqlite3_column_int64 (stmt, 3);
   ret->capacity = sqlite3_column_int64 (stmt, 4);
   ret->create_time = sqlite3_column_int64 (stmt, 5);
+  store_column_text (stmt, 6, ret->instance, sizeof ret->instance);
 }
 
 int
@@ -52,7 +53,7 @@ store_disk_put (struct store *s, const struct disk *disk)
 {
   sqlite3_stmt *stmt =
     store_prepare (s, "INSERT OR REPLACE INTO disks (" DISK_COLUMNS ") "
-                   "VALUES (?,?,?,?,?,?)");
+                   "VALUES (?,?,?,?,?,?,?)");
 
   if (stmt == NULL)
     return -1;
@@ -62,6 +63,7 @@ store_disk_put (struct store *s, const struct disk *disk)
   sqlite3_bind_int64 (stmt, 4, disk->size);
   sqlite3_bind_int64 (stmt, 5, disk->capacity);
   sqlite3_bind_int64 (stmt, 6, disk->create_time);
+  store_bind_text (stmt, 7, disk->instance);
   return store_run (s, stmt, "write a disk");
 }
 

@@ -25,14 +25,15 @@
 #include "clock.h"
 #include "store-internal.h"
 
-#define SCHEMA_VERSION 4
-#define SCHEMA_OLDEST 2         /* that is brought to ours: only pairs differ */
+#define SCHEMA_VERSION 5
+#define SCHEMA_OLDEST 2         /* that is brought to ours */
 #define SQL_SIZE 4096
 
 static const char schema[] =
   "CREATE TABLE disks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
   "  state INTEGER NOT NULL, size INTEGER NOT NULL,"
-  "  capacity INTEGER NOT NULL, create_time INTEGER NOT NULL);"
+  "  capacity INTEGER NOT NULL, create_time INTEGER NOT NULL,"
+  "  instance TEXT NOT NULL DEFAULT '');"
   "CREATE TABLE tokens (key TEXT PRIMARY KEY, digest TEXT NOT NULL,"
   "  answer TEXT NOT NULL, time_ms INTEGER NOT NULL);"
   "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -200,33 +201,40 @@ read_version (struct store *s, int *ret)
   return r;
 }
 
-/* Columns of "pairs" that this program knows and an older one did not. */
+static int
+add_column (struct store *s, const char *table, const char *name,
+            bool is_text, struct error *err)
+{
+  sqlite3_stmt *stmt = store_prepare (s, "SELECT 1 FROM pragma_table_info (?) "
+                                      "WHERE name = ?");
+  char sql[SQL_SIZE];
+  int r;
+
+  if (stmt == NULL)
+    return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
+  store_bind_text (stmt, 1, table);
+  store_bind_text (stmt, 2, name);
+  r = sqlite3_step (stmt);
+  sqlite3_finalize (stmt);
+  if (r == SQLITE_ROW)
+    return 0;
+  snprintf (sql, sizeof sql, "ALTER TABLE %s ADD COLUMN %s %s NOT NULL "
+            "DEFAULT %s", table, name, is_text ? "TEXT" : "INTEGER",
+            is_text ? "''" : "0");
+  return exec (s, sql, err);
+}
+
+/* Those that this program knows and an older one did not. */
 static int
 add_columns (struct store *s, struct error *err)
 {
   const struct record_field *f;
-  char sql[SQL_SIZE];
-  sqlite3_stmt *stmt;
-  int r;
 
   for (f = record_fields; f->name; ++f) {
-    stmt = store_prepare (s, "SELECT 1 FROM pragma_table_info ('pairs') "
-                          "WHERE name = ?");
-    if (stmt == NULL)
-      return error_set (err, EIO, "store: %s", sqlite3_errmsg (s->db));
-    store_bind_text (stmt, 1, f->name);
-    r = sqlite3_step (stmt);
-    sqlite3_finalize (stmt);
-    if (r == SQLITE_ROW)
-      continue;
-    snprintf (sql, sizeof sql, "ALTER TABLE pairs ADD COLUMN %s %s NOT NULL "
-              "DEFAULT %s", f->name,
-              f->kind == RECORD_U64 ? "INTEGER" : "TEXT",
-              f->kind == RECORD_U64 ? "0" : "''");
-    if (exec (s, sql, err) == -1)
+    if (add_column (s, "pairs", f->name, f->kind != RECORD_U64, err) == -1)
       return -1;
   }
-  return 0;
+  return add_column (s, "disks", "instance", true, err);
 }
 
 static int

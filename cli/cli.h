@@ -7,7 +7,8 @@
  *   progress.c  the bar, and lines for machines
  *   state.c     states of a pair and what to do next in each
  *   wait.c      following a pair until it is in a state
- *   disk.c disk-scrub.c disk-verify.c pair.c pair-modify.c pair-reprotect.c event.c key.c
+ *   disk.c disk-attach.c disk-scrub.c disk-verify.c pair.c pair-modify.c
+ *   pair-plan.c pair-reprotect.c event.c key.c
  *   site.c site-init.c status.c
  *   volume.c volume-copy.c volume-salvage.c   the nouns
  *
@@ -316,17 +317,20 @@ extern int pair_wait (struct cli *cli, const char *id, const char *states,
 /* Verbs.                                                               */
 
 extern const struct cli_option disk_create_options[], disk_delete_options[],
-  disk_resize_options[], disk_scrub_options[], disk_verify_options[];
+  disk_attach_options[], disk_resize_options[], disk_scrub_options[],
+  disk_verify_options[];
 extern int disk_create (struct cli *cli);
 extern int disk_list (struct cli *cli);
 extern int disk_show (struct cli *cli);
 extern int disk_delete (struct cli *cli);
 extern int disk_resize (struct cli *cli);
+extern int disk_attach (struct cli *cli);
+extern int disk_detach (struct cli *cli);
 extern int disk_scrub (struct cli *cli);
 extern int disk_verify (struct cli *cli);
 
 extern const struct cli_option pair_create_options[], pair_start_options[],
-  pair_wait_only_options[], pair_wait_for_options[], pair_progress_options[];
+  pair_verb_options[], pair_wait_for_options[], pair_progress_options[];
 extern const struct cli_option pair_modify_options[];
 
 /* pair-mode.c: --mode, --on-peer-loss, --interval, --connections,
@@ -345,6 +349,9 @@ extern const struct cli_option pair_modify_options[];
     "a peer that is silent so long is given up" },                      \
   { "proof", "TIME", false,                                             \
     "how long a silent primary's copy can prove that it lacks nothing" }
+/* disk-attach.c: is the disk attached, and to what?  The caller frees it. */
+extern char *attached_text (const json_t *disk);
+
 /* disk.c: for how long flushes are held back, by its Detail; false: they are
  * not.
  */
@@ -408,8 +415,19 @@ extern int volume_resize_verb (struct cli *cli);
 extern int volume_info_verb (struct cli *cli);
 extern int volume_dump_verb (struct cli *cli);
 
-/* What each side of a failed-over pair has, what a reprotect gave up. */
+/* pair-plan.c: what each side of a failed-over pair has, what a reprotect gave
+ * up.
+ */
 extern void divergence_facts (struct table *t, const json_t *pair);
+
+/* Print the answer of a DryRun, taking it; returns the exit code. */
+extern int plan_print (struct cli *cli, json_t *plan);
+
+/* May what PLAN gives up be given up?  Else the exit code, after that was
+ * printed, and whether --force SAVES it.
+ */
+extern int plan_check (struct cli *cli, const json_t *plan, const char *pair,
+                       bool saves);
 
 /* A salvage file, or (WRITE_TO not NULL) its blocks into that image. */
 extern int salvage_dump (const char *path, const char *write_to);

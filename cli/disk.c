@@ -136,7 +136,8 @@ disk_list (struct cli *cli)
     table_size (t, disk, "Used");
     table_text (t, get_string (disk, "Role"));
     table_text (t, get_string (disk, "Status"));
-    table_text (t, get_bool (disk, "Attached", &b) ? b ? "yes" : "no"
+    table_text (t, get_string (disk, "InstanceId")
+                ? : get_bool (disk, "Attached", &b) ? b ? "yes" : "no"
                 : "unknown");
     table_text (t, get_string (disk, "ReplicaPairId"));
     table_age (t, disk, "CreateTime");
@@ -206,9 +207,9 @@ disk_show (struct cli *cli)
   char text[TEXT_SIZE];
   struct failure f;
   struct table *t;
+  CLEANUP_FREE char *attached = NULL;
   json_t *disk;
   double created;
-  bool b;
 
   disk = disk_find (cli, cli->arg, &f);
   if (disk == NULL)
@@ -223,8 +224,8 @@ disk_show (struct cli *cli)
   fact_size (t, "used", disk, "Used");
   fact (t, "role", get_string (disk, "Role"));
   fact (t, "status", get_string (disk, "Status"));
-  fact (t, "attached", get_bool (disk, "Attached", &b) ? b ? "yes" : "no"
-        : "unknown");
+  attached = attached_text (disk);
+  fact (t, "attached", attached);
   fact (t, "pair", get_string (disk, "ReplicaPairId"));
   fact (t, "region", get_string (disk, "RegionId"));
   fact (t, "zone", get_string (disk, "ZoneId"));

@@ -57,6 +57,12 @@ const struct cli_command cli_commands[] = {
     "A guest that is connected sees the new size when it connects again.\n"
     "A disk never becomes smaller, and does not grow while in a pair.",
     disk_resize_options, disk_resize, NULL },
+  { "disk", "attach", "DISK", "put on record what a disk is for",
+    "It counts as attached then, also while nobody has it open: it does not\n"
+    "become a copy, and is not deleted.  A copy is attached after a failover.",
+    disk_attach_options, disk_attach, NULL },
+  { "disk", "detach", "DISK", "take that off the record",
+    NULL, NULL, disk_detach, NULL },
   { "disk", "scrub", "DISK", "read and verify all that is live on a disk",
     "Guests go on.  'disk show' says how far it is and what was found.",
     disk_scrub_options, disk_scrub, NULL },
@@ -73,11 +79,11 @@ const struct cli_command cli_commands[] = {
     NULL, pair_start_options, pair_start, NULL },
   { "pair", "stop", "PAIR", "stop replication",
     "The secondary disk goes back to its last complete point.",
-    pair_wait_only_options, pair_stop, NULL },
+    pair_verb_options, pair_stop, NULL },
   { "pair", "failover", "PAIR", "open the secondary disk for writing",
     "Called at the secondary's site; works when the other site is dead.\n"
     "With --wait it ends in a report of what the copy lacks.",
-    pair_wait_only_options, pair_failover, NULL },
+    pair_verb_options, pair_failover, NULL },
   { "pair", "reprotect", "PAIR", "after a failover, replicate the other way",
     "Called at the site that was failed over to.  The old primary gives up "
     "what the\nother side lacks; with --cancel this side does, and the old "
@@ -89,7 +95,7 @@ const struct cli_command cli_commands[] = {
     "data gets to the copy also while it does.",
     pair_modify_options, pair_modify, NULL },
   { "pair", "delete", "PAIR", "dissolve a pair; both disks stay",
-    NULL, pair_wait_only_options, pair_delete, NULL },
+    NULL, pair_verb_options, pair_delete, NULL },
   { "pair", "list", NULL, "list the pairs of the site",
     NULL, NULL, pair_list, NULL },
   { "pair", "show", "PAIR", "show one pair, and what to do next",

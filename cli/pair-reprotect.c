@@ -6,12 +6,8 @@
 
 #include <config.h>
 
-#include <inttypes.h>
-#include <string.h>
-
 #include "cleanup.h"
 #include "cli.h"
-#include "size.h"
 
 const struct cli_option pair_reprotect_options[] = {
   { "cancel", NULL, false,
@@ -22,97 +18,6 @@ const struct cli_option pair_reprotect_options[] = {
   { "wait", NULL, false, "wait until it is done" },
   { NULL, NULL, false, NULL }
 };
-
-/* "20 writes, 1.3 MB, made over 0.3s". */
-static char *
-tail_text (const json_t *tail)
-{
-  char size_text[SIZE_STRING_SIZE], time_text[TEXT_SIZE];
-  uint64_t writes, bytes;
-  double seconds;
-  bool exact = true;
-
-  if (!get_uint (tail, "Writes", &writes))
-    return text_printf ("unknown");
-  if (writes == 0)
-    return text_printf ("nothing");
-  if (!get_uint (tail, "Bytes", &bytes))
-    return text_printf ("%" PRIu64 " writes", writes);
-  get_bool (tail, "Exact", &exact);
-  if (!exact || !get_double (tail, "Seconds", &seconds))
-    return text_printf ("%" PRIu64 " writes, at least %s", writes,
-                        size_format (bytes, size_text));
-  return text_printf ("%" PRIu64 " writes, %s, made over %s", writes,
-                      size_format (bytes, size_text),
-                      seconds_format (seconds, time_text));
-}
-
-static void
-tail_fact (struct table *t, const char *name, const json_t *tail)
-{
-  CLEANUP_FREE char *text = tail_text (tail);
-
-  fact_printf (t, name, "%s (disk %s in %s)", text,
-               or_unknown (get_string (tail, "DiskId")),
-               or_unknown (get_string (tail, "RegionId")));
-}
-
-void
-divergence_facts (struct table *t, const json_t *pair)
-{
-  const json_t *d = json_object_get (pair, "Divergence");
-  const json_t *gone = json_object_get (pair, "Discard");
-  const char *relation = get_string (d, "Relation");
-  uint64_t writes;
-
-  if (relation) {
-    fact (t, "histories", strcmp (relation, "split-brain") == 0
-          ? "split brain: each side has writes that the other lacks"
-          : relation);
-    tail_fact (t, "only at source", json_object_get (d, "Source"));
-    tail_fact (t, "only at dest.", json_object_get (d, "Destination"));
-  }
-  if (get_uint (gone, "Writes", &writes) && writes > 0) {
-    tail_fact (t, "given up", gone);
-    fact (t, "saved in", get_string (gone, "SalvageFile"));
-  }
-}
-
-static int
-print_plan (struct cli *cli, json_t *plan)
-{
-  struct table *t;
-
-  if (cli->json)
-    return print_json (plan);
-  t = facts_new ();
-  fact (t, "histories", get_string (plan, "Relation"));
-  tail_fact (t, "gives up", json_object_get (plan, "Discard"));
-  tail_fact (t, "keeps", json_object_get (plan, "Keep"));
-  json_decref (plan);
-  return table_print_plain (t);
-}
-
-/* May this be done?  Else the exit code, after it was printed. */
-static int
-check_plan (struct cli *cli, const json_t *plan)
-{
-  const json_t *discard = json_object_get (plan, "Discard");
-  CLEANUP_FREE char *text = tail_text (discard);
-  struct failure f;
-  uint64_t writes;
-
-  if (args_value (cli, "force") ||
-      (get_uint (discard, "Writes", &writes) && writes == 0))
-    return EXIT_OK;
-  failure_set (&f, EXIT_REFUSED, NULL, args_value (cli, "no-save")
-               ? "--force goes on, and nothing of it is saved"
-               : "--force goes on; they are saved to a file there first",
-               "disk %s in %s gives up %s",
-               or_unknown (get_string (discard, "DiskId")),
-               or_unknown (get_string (discard, "RegionId")), text);
-  return fail (&f, "not done: pair '%s'", cli->arg);
-}
 
 static json_t *
 call (struct cli *cli, const char *id, bool is_dry_run, struct failure *f)
@@ -188,8 +93,8 @@ pair_reprotect (struct cli *cli)
   if (plan == NULL)
     return fail (&f, "cannot reprotect pair '%s'", cli->arg);
   if (args_value (cli, "dry-run"))
-    return print_plan (cli, plan);
-  r = check_plan (cli, plan);
+    return plan_print (cli, plan);
+  r = plan_check (cli, plan, cli->arg, args_value (cli, "no-save") == NULL);
   json_decref (plan);
   return r != EXIT_OK ? r : carry_out (cli, id);
 }

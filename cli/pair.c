@@ -12,6 +12,8 @@
 #include "clock.h"
 #include "size.h"
 
+#define NAME_ROOM 600            /* a name of any length, and some words */
+
 const struct cli_option pair_create_options[] = {
   { "disk", "DISK", true, "the disk here, by name or id" },
   { "peer-disk", "DISK", true, "the disk at the peer" },
@@ -20,17 +22,21 @@ const struct cli_option pair_create_options[] = {
   { "name", "NAME", false, "name of the pair" },
   { "rpo", "TIME", false, "how old the copy may become: 30s, 15m" },
   MODE_OPTIONS,
+  { "dry-run", NULL, false, "only show what the peer's disk would give up" },
+  { "force", NULL, false, "go on when it gives something up" },
   { "wait", NULL, false, "wait until it is created" },
   { NULL, NULL, false, NULL }
 };
 
 const struct cli_option pair_start_options[] = {
   { "one-shot", NULL, false, "copy once, then stop" },
+  { "dry-run", NULL, false, "only show what would be given up" },
   { "wait", NULL, false, "wait until the copy is complete" },
   { NULL, NULL, false, NULL }
 };
 
-const struct cli_option pair_wait_only_options[] = {
+const struct cli_option pair_verb_options[] = {
+  { "dry-run", NULL, false, "only show what would be given up" },
   { "wait", NULL, false, "wait until it is done" },
   { NULL, NULL, false, NULL }
 };
@@ -75,10 +81,13 @@ find_peer (const json_t *site, const char *region, struct failure *f)
   return NULL;
 }
 
-/* Call CreateDiskReplicaPair with what the user and the site say. */
+/* Call CreateDiskReplicaPair with what the user and the site say; IS_DRY_RUN:
+ * ask what it would give up.
+ */
 static json_t *
 create_between (struct cli *cli, const json_t *site, const json_t *disk,
-                const struct mode_options *mode, struct failure *f)
+                const struct mode_options *mode, bool is_dry_run,
+                struct failure *f)
 {
   struct param m[MODE_PARAMS];
   const json_t *peer = find_peer (site, args_value (cli, "peer-region"), f);
@@ -110,10 +119,13 @@ create_between (struct cli *cli, const json_t *site, const json_t *disk,
     { "DestinationDiskId", args_value (cli, "peer-disk") },
     { "PairName", args_value (cli, "name") },
     { "RPO", rpo ? rpo_text : NULL },
+    { "DryRun", is_dry_run ? "true" : NULL },
     m[0], m[1], m[2], m[3], m[4], m[5],
     { NULL, NULL }
   };
-  return client_change (cli, "CreateDiskReplicaPair", params, f);
+  return is_dry_run
+    ? client_read (cli, "CreateDiskReplicaPair", params, f)
+    : client_change (cli, "CreateDiskReplicaPair", params, f);
 }
 
 int
@@ -121,12 +133,12 @@ pair_create (struct cli *cli)
 {
   const char *disk_name = args_value (cli, "disk");
   const char *rpo = args_value (cli, "rpo"), *name = args_value (cli, "name");
-  json_t *site, *disk = NULL, *o = NULL, *pair = NULL;
+  json_t *site, *disk = NULL, *plan = NULL, *o = NULL, *pair = NULL;
   const char *id;
   struct mode_options mode;
   struct failure f;
   double seconds = 1;
-  int r;
+  int r = EXIT_OK;
 
   if (rpo && (!duration_parse (rpo, &seconds) || seconds < 1 ||
               seconds > rint (seconds) || seconds < rint (seconds)))
@@ -138,9 +150,20 @@ pair_create (struct cli *cli)
   if (site)
     disk = disk_find (cli, disk_name, &f);
   if (disk)
-    o = create_between (cli, site, disk, &mode, &f);
+    plan = create_between (cli, site, disk, &mode, true, &f);
+  if (plan && args_value (cli, "dry-run") == NULL) {
+    r = plan_check (cli, plan, name ? name : disk_name, false);
+    json_decref (plan);
+    plan = NULL;
+    if (r == EXIT_OK)
+      o = create_between (cli, site, disk, &mode, false, &f);
+  }
   json_decref (site);
   json_decref (disk);
+  if (plan)
+    return plan_print (cli, plan);
+  if (r != EXIT_OK)
+    return r;
   if (o == NULL)
     return fail (&f, "cannot create a pair of disk '%s'", disk_name);
 
@@ -180,6 +203,7 @@ struct verb {
 static int
 run_verb (struct cli *cli, const struct verb *verb, json_t **ret)
 {
+  bool is_dry_run = args_value (cli, "dry-run") != NULL;
   CLEANUP_FREE char *id = NULL;
   json_t *pair, *o = NULL;
   struct failure f;
@@ -188,14 +212,18 @@ run_verb (struct cli *cli, const struct verb *verb, json_t **ret)
   if (pair) {
     id = text_printf ("%s", get_string (pair, "ReplicaPairId"));
     const struct param params[] = {
-      { "ReplicaPairId", id }, verb->param, { NULL, NULL }
+      { "ReplicaPairId", id },
+      { "DryRun", is_dry_run ? "true" : NULL },
+      verb->param,
+      { NULL, NULL }
     };
-    o = client_change (cli, verb->action, params, &f);
+    o = is_dry_run ? client_read (cli, verb->action, params, &f)
+      : client_change (cli, verb->action, params, &f);
     json_decref (pair);
   }
   if (o == NULL)
     return fail (&f, "cannot %s pair '%s'", verb->word, cli->arg);
-  if (args_value (cli, "wait")) {
+  if (args_value (cli, "wait") && !is_dry_run) {
     json_decref (o);
     if (pair_wait (cli, id, verb->state, true, &o, &f) == -1)
       return fail (&f, "waiting for pair '%s'", cli->arg);
@@ -221,6 +249,8 @@ simple_verb (struct cli *cli, const struct verb *verb)
 
   if (r != 0)
     return r;
+  if (args_value (cli, "dry-run"))
+    return plan_print (cli, o);
   if (cli->json)
     return print_verb_json (cli, o);
   json_decref (o);
@@ -330,7 +360,8 @@ pair_failover (struct cli *cli)
   json_t *pair;
   int r;
 
-  if (args_value (cli, "wait") == NULL || cli->json)
+  if (args_value (cli, "wait") == NULL || args_value (cli, "dry-run") ||
+      cli->json)
     return simple_verb (cli, &failover);
   r = run_verb (cli, &failover, &pair);
   return r != 0 ? r : print_failover (cli, pair);
@@ -426,6 +457,29 @@ end_fact (struct table *t, const char *what, const json_t *pair,
                or_unknown (get_string (pair, zone)));
 }
 
+/* "source to vm1, destination no"; what is not known is left out. */
+static void
+attached_fact (struct table *t, const json_t *pair)
+{
+  static const struct { const char *end, *attached, *instance; } ends[] = {
+    { "source", "SourceAttached", "SourceInstanceId" },
+    { "destination", "DestinationAttached", "DestinationInstanceId" },
+  };
+  char text[2 * NAME_ROOM] = "";
+  size_t i, n = 0;
+  bool b;
+
+  for (i = 0; i < 2; ++i) {
+    const char *to = get_string (pair, ends[i].instance);
+
+    if (!get_bool (pair, ends[i].attached, &b) || n >= sizeof text)
+      continue;
+    n += snprintf (text + n, sizeof text - n, "%s%s %s%s", n ? ", " : "",
+                   ends[i].end, to ? "to " : b ? "yes" : "no", to ? to : "");
+  }
+  fact (t, "attached", n ? text : NULL);
+}
+
 static void
 point_fact (struct table *t, const json_t *pair)
 {
@@ -490,6 +544,7 @@ pair_facts (struct table *t, const json_t *pair, const json_t *progress,
   end_fact (t, "source", pair, "SourceRegion", "SourceZoneId", "SourceDiskId");
   end_fact (t, "destination", pair, "DestinationRegion", "DestinationZoneId",
             "DestinationDiskId");
+  attached_fact (t, pair);
   fact (t, "rpo", get_double (pair, "RPO", &seconds)
         ? seconds_format (seconds, text) : NULL);
   mode_facts (t, pair);

@@ -216,6 +216,16 @@ ACTIONS = {"CreateDisk": create_disk, "DescribeDisks": describe_disks,
            "DescribeEvents": describe_events, "DescribeSite": site}
 
 
+# What a dry run says unless the settings do.
+PLAN = {"Status": "creating", "Relation": "equal",
+        "Discard": {"RegionId": "cn-b", "DiskId": "d-peer", "Writes": 0},
+        "Keep": {"RegionId": "cn-a", "DiskId": "d-1", "Writes": 0}}
+
+
+def is_dry_run(p):
+    return p.get("DryRun") == "true"
+
+
 def limited(kind, action):
     n = COUNT[kind, action] = COUNT.get((kind, action), 0) + 1
     return n <= settings().get(kind, {}).get(action, 0)
@@ -233,6 +243,10 @@ def answer(action, p):
     if action not in ACTIONS:
         refuse(404, "InvalidApi.NotFound", "Specified api is not found, "
                "please check your url and method.")
+    if is_dry_run(p):
+        if "ReplicaPairId" in p:
+            pair_of(p)
+        return settings().get("plan", PLAN)
     ret = ACTIONS[action](p)
     if token:
         TOKENS[token] = ret
@@ -259,11 +273,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, code, message, recommend = e.args
             ret = {"HostId": "local", "Code": code, "Message": message,
                    "Recommend": recommend}
-        if limited("drop", action):
+        if not is_dry_run(p) and limited("drop", action):
             self.close_connection = True
             return
         ret = {"RequestId": str(uuid.uuid4()).upper(), **ret}
-        data = settings().get("raw", {}).get(action, json.dumps(ret)).encode()
+        data = json.dumps(ret).encode()
+        if not is_dry_run(p) and action in settings().get("raw", {}):
+            data = settings()["raw"][action].encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

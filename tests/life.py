@@ -139,9 +139,11 @@ class Run:
             pair.content.check(pair.destination,
                                pair.disks[pair.destination])
         if pair.id and self.verb != "delete":
-            told = pair.agree()
-            if not told or told["SourceRegion"] != pair.source.region:
-                raise Failed("the sites do not agree: " + pair.describe())
+            # With an RPO of a second either may be syncing for a moment.
+            told = wait_for("the sites agree", 10, pair.agree)
+            if told["SourceRegion"] != pair.source.region:
+                raise Failed("the source is at %s: %s" % (
+                    told["SourceRegion"], pair.describe()))
 
     def end(self):
         if self.verb != "attach":

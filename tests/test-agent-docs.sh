@@ -15,6 +15,17 @@ in_pod=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' "$pod" |
 in_help=$(printf '%s\n--version\n' "$in_help" | sort -u)
 is '--help and the man page name the same keys' "$in_help" "$in_pod"
 
+# Every action is told of, in the manual and in the design.
+for action in $(sed -n 's/^  { "\([A-Z][A-Za-z]*\)", action_.*/\1/p' \
+    "$top_srcdir/agent/actions.c"); do
+  ok "$action is in the manual" grep -q "C<$action>" "$pod"
+  case $action in
+    *Pair*|*[Tt]ag*|ListReplica*|DescribeRegions|ChangeResourceGroup) ;;
+    *) ok "$action is in agent-api.md" grep -q "\`$action\`" \
+         "$top_srcdir/docs/design/agent-api.md" ;;
+  esac
+done
+
 defaults ()
 {
   "$paird" --help | awk '/^  --/ { key = $1; sub(/=.*/, "", key) }

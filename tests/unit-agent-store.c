@@ -133,6 +133,7 @@ migration (void **state)
   assert_int_equal (sqlite3_open (path, &db), SQLITE_OK);
   assert_int_equal (sqlite3_exec (db, "ALTER TABLE pairs DROP COLUMN sync;"
                                   "ALTER TABLE pairs DROP COLUMN link_digest;"
+                                  "ALTER TABLE disks DROP COLUMN instance;"
                                   "PRAGMA user_version = 2;", NULL, NULL,
                                   NULL), SQLITE_OK);
   sqlite3_close (db);
@@ -154,7 +155,7 @@ static void
 disks (void **state)
 {
   struct disk a = { .id = "d-one", .name = "two", .state = DISK_READY,
-                    .size = 1 }, b;
+                    .size = 1, .instance = "vm-1" }, b;
   struct disk other = { .id = "two", .name = "three", .state = DISK_READY };
   struct store *s = opened;
   (void) state;
