@@ -217,7 +217,8 @@ start_free ()
   (
     parent=$BASHPID
     {
-      while [ "$(parent_of "$BASHPID")" = "$parent" ]; do sleep 0.01; done
+      self=$BASHPID
+      while [ "$(parent_of "$self")" = "$parent" ]; do sleep 0.01; done
       [ -z "$sanitizer_preload" ] || export LD_PRELOAD=$sanitizer_preload
       exec "$@"
     } </dev/null >>"$tmp/$name.log" 2>&1 &
