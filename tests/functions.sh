@@ -151,6 +151,10 @@ cleanup ()
   for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
     eval "${cleanup_commands[i]}"
   done
+  for i in "$tmp"/*.started; do
+    i=${i##*/}
+    know_free "${i%.started}"
+  done
   for i in ${started_pids[@]+"${started_pids[@]}"}; do
     kill_pid "$i" KILL
   done
@@ -208,12 +212,18 @@ start ()
 }
 
 # start_free NAME COMMAND...: the same for one that lives on when the shell that
-# starts it is a subshell and ends: nbdkit -f ends with its parent, so it begins
-# when it has none.
+# starts it is a subshell and ends, as those that ok and $(...) make: nbdkit -f
+# ends with its parent, so there it begins when it has none.  Who it is is in
+# $tmp/NAME.started.
 start_free ()
 {
   local name=$1
   shift
+  if [ "$BASHPID" = $$ ]; then
+    start "$name" "$@"
+    echo "$started_pid ${started_at[$started_pid]}" >"$tmp/$name.started"
+    return
+  fi
   (
     parent=$BASHPID
     {
@@ -222,10 +232,21 @@ start_free ()
       [ -z "$sanitizer_preload" ] || export LD_PRELOAD=$sanitizer_preload
       exec "$@"
     } </dev/null >>"$tmp/$name.log" 2>&1 &
-    echo $! >"$tmp/$name.pid"
+    echo "$! $(start_of $!)" >"$tmp/$name.started"
   )
-  started_pid=$(cat "$tmp/$name.pid")
-  to_be_ended "$started_pid"
+  know_free "$name"
+}
+
+# know_free NAME: sets $started_pid to the one that is running now, if any; one
+# that a subshell started is ended by this shell, too.
+know_free ()
+{
+  local at
+  read -r started_pid at 2>/dev/null <"$tmp/$1.started" || return
+  [ "${started_at[$started_pid]-}" = "$at" ] || {
+    started_pids+=("$started_pid")
+    started_at[$started_pid]=$at
+  }
 }
 
 # parent_of PID
@@ -319,14 +340,14 @@ free_port ()
 
 # ---- nbdkit -----------------------------------------------------------------
 
-# nbdkit_start STATEDIR [PARAMETER...]: serve it at STATEDIR.sock; sets
-# $nbdkit_pid.
+# nbdkit_start STATEDIR [PARAMETER...]: serve it at STATEDIR.sock, as
+# start_free nbdkit-DIR; sets $nbdkit_pid.
 nbdkit_start ()
 {
   local dir=$1 name=nbdkit-${1##*/}
   shift
   rm -f "$dir.sock"
-  start "$name" nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" "$@"
+  start_free "$name" nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" "$@"
   nbdkit_pid=$started_pid
   wait_for 30 test -S "$dir.sock" || bail_out "nbdkit did not start:
 $(tail -n 5 "$tmp/$name.log")"

@@ -26,15 +26,7 @@ start_b ()
     bail_out "nbdkit did not start: $(tail -n 5 "$tmp/nbdkit-b.log")"
 }
 
-know_b ()
-{
-  local pid
-  pid=$(cat "$tmp/nbdkit-b.pid" 2>/dev/null) || return 0
-  [ "$pid" != "$b_pid" ] || return 0
-  b_pid=$pid
-  to_be_ended "$b_pid"
-}
-on_exit know_b
+know_b () { know_free nbdkit-b && b_pid=$started_pid; }
 
 # signal_b SIGNAL
 signal_b () { know_b; kill -s "$1" "$b_pid"; }

@@ -6,22 +6,28 @@
 
 pair_uuid=$(cat /proc/sys/kernel/random/uuid)
 pair_secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
-declare -A pids
 
-declare -A excused              # aborts of nbdkit that are no news
-
-excuse () { excused[$1]=$(aborts "$tmp/nbdkit-$1.log"); }
+# Sites come back in subshells, too: who they are, and the aborts of nbdkit
+# that are no news, is in files.
+pid_of () { know_free "nbdkit-$1" && echo "$started_pid"; }
+excuse () { aborts "$tmp/nbdkit-$1.log" >"$tmp/excused.$1"; }
 
 start_site ()
 {
   excuse "$1"
   nbdkit_start "$tmp/$1"
-  pids[$1]=$nbdkit_pid
+}
+
+# end_site SITE [SIGNAL]
+end_site ()
+{
+  know_free "nbdkit-$1"
+  kill_pid "$started_pid" "${2:-TERM}"
 }
 
 kill_site ()
 {
-  kill_pid "${pids[$1]}" KILL
+  end_site "$1" KILL
   excuse "$1"
 }
 
@@ -29,9 +35,9 @@ kill_site ()
 # itself; true if that was so.
 revive ()
 {
-  [ "$(aborts "$tmp/nbdkit-$1.log")" -gt "${excused[$1]}" ] &&
-    wait_for 10 is_gone "${pids[$1]}" || return
-  diag "nbdkit of $1 aborted by a known bug of its own; started again"
+  [ "$(aborts "$tmp/nbdkit-$1.log")" -gt "$(cat "$tmp/excused.$1")" ] &&
+    wait_for 10 is_gone "$(pid_of "$1")" || return
+  diag "nbdkit of $1 aborted by a known bug of its own; started again" >&2
   start_site "$1"
 }
 

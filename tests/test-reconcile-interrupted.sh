@@ -32,7 +32,7 @@ wait_for 30 of_is a "s['discard']['saved']" || bail_out 'not saved'
 link b a
 # Looked at each millisecond: a delta may be over in less than a shell takes.
 ok 'the new primary is killed in the middle of its delta' /usr/bin/python3 - \
-  "$tmp/a/control.sock" "${pids[b]}" <<'PYTHON'
+  "$tmp/a/control.sock" "$(pid_of b)" <<'PYTHON'
 import json, os, signal, socket, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])

@@ -45,8 +45,7 @@ killer ()
     ms=$((RANDOM % 250))
     sleep 0.$(printf %03d $ms)
     victim=$([ $((RANDOM % 2)) = 0 ] && echo a || echo b)
-    kill -KILL "${pids[$victim]}" 2>/dev/null
-    wait "${pids[$victim]}" 2>/dev/null
+    end_site "$victim" KILL
     start_site $victim
   done
 }

@@ -69,7 +69,7 @@ ok 'a writer is not made secondary without naming what it gives up' answers \
 
 # ---- the journal alone tells the same ---------------------------------------
 
-kill_pid "${pids[a]}"
+end_site a
 ok 'nothing is damaged' "$pairctl" volume check "$tmp/a/d"
 ok 'the map is made anew from the journal' \
   "$pairctl" volume check "$tmp/a/d" --rebuild-map

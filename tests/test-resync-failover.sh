@@ -159,7 +159,7 @@ for ((i = 1; i <= rounds; i++)); do
     $is_exact
   if ! $is_exact; then
     diag "$found; hot: $hot_found, of $hot_before and $hot_after"
-    is_gone "${pids[$p]}" && start_site $p
+    is_gone "$(pid_of $p)" && start_site $p
     diag "at the old primary: $("$writer" verify "$(uri_of $p)" 0 $area \
       "$seed" "$tmp/acknowledged" 2>&1)"
     break
@@ -167,7 +167,7 @@ for ((i = 1; i <= rounds; i++)); do
 
   # The guest goes on there; what it wrote after that never happened.
   writer_keep "$found"
-  is_gone "${pids[$p]}" && start_site $p
+  is_gone "$(pid_of $p)" && start_site $p
   demote $p $fence $s '"salvage":false'
   link $s $p
   ask $s link.limit '"limit_bps":0'
