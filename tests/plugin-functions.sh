@@ -98,7 +98,8 @@ PYTHON
 # their way.
 aborts ()
 {
-  grep -cs "raw_send_socket: Assertion .sock >= 0. failed" "$1"
+  cat "$1" 2>/dev/null |
+    grep -c "raw_send_socket: Assertion .sock >= 0. failed"
 }
 
 # writer_keep FOUND: the guest goes on where it was after a failover, which
