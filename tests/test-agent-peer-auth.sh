@@ -48,10 +48,10 @@ peer 'a call of long ago' '^403 .*clocks' <<'END'
 peer("hello", "{}", shift=-61000)
 END
 peer 'a call of the future' '^403 .*clocks' <<'END'
-peer("hello", "{}", shift=65000)
+peer("hello", "{}", shift=75000)
 END
 peer 'a call from before the agent was started' '^403 .*older than' <<'END'
-peer("hello", "{}", shift=-30000)
+peer("hello", "{}", shift=-45000)
 END
 peer 'the same call again' '403 .*made before' <<'END'
 n = "00112233445566778899aabbccddeeff"
