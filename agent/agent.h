@@ -620,14 +620,18 @@ extern void attach_describe (struct agent *agent, const struct record *rec,
 /* disk-resize.c: the same for one that was being resized. */
 extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
 
-/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
- * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+/* describe.c: the newest STATUS of a pair's disk here, a new reference, and how
+ * old it is; NULL when there is none.  One older than STATUS_OLD_MS says no
+ * more how things are.  Milliseconds since 1970 of the last recovery point, by
+ * such a STATUS; 0: none yet.
  */
+#define STATUS_OLD_MS 5000
 extern json_t *pair_disk_status (struct agent *agent,
-                                 const struct record *rec);
+                                 const struct record *rec,
+                                 uint64_t *ret_age_ms);
 extern uint64_t pair_recovery_point (struct agent *agent,
                                      const struct record *rec,
-                                     const json_t *status);
+                                     const json_t *status, uint64_t age_ms);
 
 /* reprotect.c: what the two sides of a pair that failed over have and the
  * other lacks.
@@ -755,7 +759,7 @@ struct runtime {
 
   json_t *status;                /* newest STATUS of our disk */
   json_t *peer_status;           /* ... of the peer's, as far as told */
-  uint64_t status_ns;
+  uint64_t status_ns;            /* ... and when it was asked for */
   char link_state[24];           /* as last seen */
   char mode_state[24];
   uint8_t link_secret[32];       /* digest of the secret last given */

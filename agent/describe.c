@@ -11,21 +11,27 @@
 
 #include "agent.h"
 #include "cleanup.h"
+#include "clock.h"
 
 #define PAIR_IDS_MAX 100
 
 json_t *
-pair_disk_status (struct agent *agent, const struct record *rec)
+pair_disk_status (struct agent *agent, const struct record *rec,
+                  uint64_t *ret_age_ms)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
   struct runtime *rt = runtime_get (agent, rec->id);
 
-  return rt ? json_deep_copy (rt->status) : NULL;
+  *ret_age_ms = 0;
+  if (rt == NULL || rt->status == NULL)
+    return NULL;
+  *ret_age_ms = (clock_mono_ns () - rt->status_ns) / NS_PER_MSEC;
+  return json_deep_copy (rt->status);
 }
 
 uint64_t
 pair_recovery_point (struct agent *agent, const struct record *rec,
-                     const json_t *status)
+                     const json_t *status, uint64_t age_ms)
 {
   struct observation o;
   uint64_t point = rec->has_point ? rec->point_ms : 0;
@@ -33,7 +39,9 @@ pair_recovery_point (struct agent *agent, const struct record *rec,
   if (pair_status_kind (rec->status) != PAIR_KIND_ACTIVE &&
       rec->status != PAIR_STOPPING)
     return point;
-  monitor_observe (rec, status, is_source (agent, rec), wall_ms (), &o);
+  /* What was so then may have ended since: the point does not move on. */
+  monitor_observe (rec, status, is_source (agent, rec), wall_ms () - age_ms,
+                   &o);
   return o.has_point && o.point_ms > point ? o.point_ms : point;
 }
 
@@ -97,11 +105,16 @@ static json_t *
 describe_pair (struct agent *agent, const struct request *req,
                const struct record *rec)
 {
-  json_t *status = pair_disk_status (agent, rec);
+  uint64_t age_ms, point;
+  json_t *status = pair_disk_status (agent, rec, &age_ms);
   json_t *tags = json_loads (rec->tags, 0, NULL), *json;
-  uint64_t point = pair_recovery_point (agent, rec, status);
   char more[480];
 
+  point = pair_recovery_point (agent, rec, status, age_ms);
+  if (age_ms > STATUS_OLD_MS) {
+    json_decref (status);
+    status = NULL;
+  }
   reprotect_split_text (agent, rec, more, sizeof more);
   if (more[0] == '\0')
     work_waits_for (agent, rec, more, sizeof more);
@@ -235,7 +248,7 @@ action_describe_progress (struct agent *agent, struct request *req,
   struct pair_facts facts = { 0 };
   struct pair_transition t;
   json_t *status;
-  uint64_t point;
+  uint64_t age_ms, point;
   int r = -1;
 
   (void) token;
@@ -257,11 +270,11 @@ action_describe_progress (struct agent *agent, struct request *req,
     answer_error (answer, t.refusal, NULL, t.hint ? "%s" : NULL, t.hint);
     return;
   }
-  status = pair_disk_status (agent, rec);
+  status = pair_disk_status (agent, rec, &age_ms);
   answer->body = json_object ();
   r = monitor_progress (rec, status, is_source (agent, rec), answer->body);
   json_object_set_new (answer->body, "Progress", json_integer (r));
-  point = pair_recovery_point (agent, rec, status);
+  point = pair_recovery_point (agent, rec, status, age_ms);
   if (point)
     json_object_set_new (answer->body, "RecoverPoint",
                          json_integer (point / 1000));

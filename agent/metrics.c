@@ -154,12 +154,17 @@ take (struct agent *agent, struct picture *p)
   for (i = 0; i < n; ++i) {
     const struct record *rec = &p->records[i];
     struct pair_view *v = &p->pairs[p->npairs];
+    uint64_t age_ms;
 
     if (rec->status == PAIR_DELETED)
       continue;
     v->rec = rec;
-    v->status = pair_disk_status (agent, rec);
-    v->point_ms = pair_recovery_point (agent, rec, v->status);
+    v->status = pair_disk_status (agent, rec, &age_ms);
+    v->point_ms = pair_recovery_point (agent, rec, v->status, age_ms);
+    if (age_ms > STATUS_OLD_MS) {
+      json_decref (v->status);
+      v->status = NULL;
+    }
     monitor_observe (rec, v->status, is_source (agent, rec), wall_ms (),
                      &v->o);
     p->npairs++;
