@@ -76,6 +76,10 @@ refused 'nobody at the address' 'hint|connect' \
 is 'still nobody is joined' "$(on b site list --json | grep -c RegionId)" 0
 
 ok 'join' on b site join - <"$tmp/token"
+for site in a b; do
+  is "$site knows the other's zone at once" "$(on $site site list --json |
+    grep -c "\"ZoneId\": \"site-$(other_site $site)-1\"")" 1
+done
 ok 'they see each other' wait_for 30 peers_see_each_other
 ok 'the same again, as after a lost answer' on b site join "$token"
 refused 'the token is good for one site' 'another site has used' \
