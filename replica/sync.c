@@ -401,14 +401,18 @@ sync_session_promise (struct sync *s)
   return s->record.given < s->target ? s->record.given : s->target;
 }
 
-/* The peer that a promise was given to knows of less: none is abandoned. */
-static void
+/* The peer that a promise was given to knows of what is kept, or of less:
+ * none is abandoned.  False: what it knows of was abandoned meanwhile.
+ */
+static bool
 set_told (struct sync_record *record, enum replica_promise promise)
 {
+  if (promise > record->given)
+    return false;
+  record->given = promise;
   if (record->abandoned == SYNC_ABANDONED_PEER)
     record->abandoned = SYNC_ABANDONED_NONE;
-  if (promise < record->given)
-    record->given = promise;
+  return true;
 }
 
 void
@@ -428,8 +432,8 @@ sync_begin (struct sync *s, enum replica_promise said, bool is_copy)
   if (is_copy && s->record.given == REPLICA_PROMISE_DEGRADE)
     degrade (s);
   record = s->record;
-  set_told (&record, said);
-  change_record (s, &record, NULL);
+  if (set_told (&record, said))
+    change_record (s, &record, NULL);
 }
 
 void
@@ -466,7 +470,7 @@ may_tell (struct sync *s, bool is_near, uint64_t (*appended) (void *opaque),
   if (s->record.given != REPLICA_PROMISE_NONE)
     return true;
   if (s->target == REPLICA_PROMISE_NONE)
-    return false;
+    return s->record.abandoned == SYNC_ABANDONED_PEER;
   if (!s->is_entering) {
     if (!is_near)
       return false;
@@ -491,7 +495,8 @@ has_nothing_to_tell_locked (const struct sync *s)
     return true;
   if (!s->is_acked)
     return s->target == REPLICA_PROMISE_NONE &&
-      s->record.given == REPLICA_PROMISE_NONE;
+      s->record.given == REPLICA_PROMISE_NONE &&
+      s->record.abandoned != SYNC_ABANDONED_PEER;
   return s->acked == s->target && s->record.given >= s->acked &&
     (s->target != REPLICA_PROMISE_SUSPEND ||
      (s->sent_lease_ms == lease_wanted (s) &&
@@ -569,8 +574,8 @@ sync_told (struct sync *s, enum replica_promise promise)
     s->acked = promise;
     record = s->record;
   }
-  /* Unless a still stronger one is on its way: only then is it less. */
-  set_told (&record, promise);
+  if (!set_told (&record, promise))
+    return;
   if (record.abandoned == SYNC_ABANDONED_NONE)
     record.lease_ms = promise == REPLICA_PROMISE_SUSPEND ? s->sent_lease_ms
       : 0;

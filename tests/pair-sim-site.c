@@ -412,6 +412,7 @@ check_claim (struct site *s)
   const struct branch *writing = s->other->branch;
   struct place held, acked = s->other->acked;
   struct volume_status status;
+  struct volume_point point;
 
   if (!site_is_up (s) || s->sync == NULL || acked.branch == NULL)
     return false;
@@ -419,12 +420,13 @@ check_claim (struct site *s)
   if (status.role != VOLUME_ROLE_SECONDARY || !status.is_synced ||
       sync_prove_zero (s->sync, NULL) != SYNC_PROVEN)
     return false;
-  held = place_of (&status.durable);
+  /* What is staged it would not show. */
+  point = status.stage.is_active ? status.committed : status.durable;
+  held = place_of (&point);
   /* Of a write that has not returned yet: newer than all that did. */
-  if (held.branch == NULL &&
-      (writing->generation == 0 ||
-       writing->generation == status.durable.generation))
-    held = (struct place) { writing, status.durable.seq };
+  if (held.branch == NULL && (writing->generation == 0 ||
+                              writing->generation == point.generation))
+    held = (struct place) { writing, point.seq };
   CHECK (held.branch && place_holds (held, acked), "site %u has seq %" PRIu64
          ", and claims to lack nothing; a flush of seq %" PRIu64
          " of branch %u was answered", s->index, held.seq, acked.seq,

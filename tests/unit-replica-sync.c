@@ -384,6 +384,61 @@ test_force_in_session (void **state)
   assert_waits (51);
 }
 
+/* Its word while a promise is on its way: that the peer takes it ends nothing,
+ * that it then hears of less does.
+ */
+static void
+test_force_in_mid_message (void **state)
+{
+  enum replica_promise promise;
+
+  (void) state;
+  configure (true, true);
+  connect ();
+  assert_false (step (&promise));
+  sync_note_held (sync_mode, newest);
+  assert_true (step (&promise));
+  assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
+  configure (false, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  assert_waits (1);
+
+  assert_true (step (&promise));
+  assert_int_equal (promise, REPLICA_PROMISE_NONE);
+  assert_waits (1);
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+  assert_int_equal (state_now (), SYNC_OFF);
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+}
+
+/* ... and while a session's page is. */
+static void
+test_force_in_mid_page (void **state)
+{
+  enum replica_promise said, promise;
+
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  said = sync_session_promise (sync_mode);
+  assert_int_equal (said, REPLICA_PROMISE_SUSPEND);
+  configure (false, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  sync_begin (sync_mode, said, false);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_waits (1);
+  assert_true (step (&promise));
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+  assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+}
+
 /* In sync the promise is told again, and at once when it is another. */
 static void
 test_renewal (void **state)
@@ -588,6 +643,8 @@ main (void)
     TEST (test_force),
     TEST (test_force_is_heard),
     TEST (test_force_in_session),
+    TEST (test_force_in_mid_message),
+    TEST (test_force_in_mid_page),
     TEST (test_reset),
     TEST (test_renewal),
     TEST (test_session_page),
