@@ -66,10 +66,10 @@ failover_dry_run (struct agent *agent, const struct record *rec,
 static void
 tell_point (struct agent *agent, const struct record *rec, json_t *body)
 {
-  uint64_t age_ms, point;
-  json_t *status = pair_disk_status (agent, rec, &age_ms);
+  struct status_age age;
+  json_t *status = pair_disk_status (agent, rec, &age);
+  uint64_t point = pair_recovery_point (agent, rec, status, &age);
 
-  point = pair_recovery_point (agent, rec, status, age_ms);
   if (point)
     json_object_set_new (body, "RecoverPoint", json_integer (point / 1000));
   json_decref (status);

@@ -117,7 +117,7 @@ sed "s/^listen-tls.*/listen-tls = 127.0.0.1:${api_port[b]}/" "${conf[m]}" \
 conf[m]=$tmp/m.conf
 joined_start m
 not_the_joined () { on a event list | grep -q "not the joined"; }
-ok 'an impostor is not called' wait_for 20 not_the_joined
+ok 'an impostor is not called' wait_for 60 not_the_joined
 kill_pid "${site_pid[m]}"
 
 # What happened is on record, and told as it comes.
