@@ -38,7 +38,8 @@ ok 'one at the old primary' event_told a peer-record
 
 # The site that is left may delete.
 site_kill a
-wait_for 30 test "$(value b DescribeSite Peers.0.Reachable)" = false
+peer_is_away () { [ "$(value b DescribeSite Peers.0.Reachable)" = false ]; }
+wait_for 30 peer_is_away || bail_out 'b does not see that a is away'
 ok 'delete at the site that is left' \
   api b DeleteDiskReplicaPair ReplicaPairId="$pair"
 ok 'it is gone' wait_for 30 pair_gone b "$pair"

@@ -29,7 +29,7 @@ done
 load_stop
 ok 'all was sent' wait_synced
 ok 'both disks are equal again' same_content
-ok 'no connection is left over' wait_for 10 test "$(proxy count)" -eq 4
+ok 'no connection is left over' wait_for 10 eval '[ "$(proxy count)" -eq 4 ]'
 
 link_start '"connections":1'
 ok 'one again' wait_for 10 link_is "l['connections'] == 1"

@@ -594,6 +594,19 @@ write_a_little (struct site *s)
   guests_stop (s);
 }
 
+/* No crash that was still to come does any more.  False: one just did. */
+static bool
+keep_power (void)
+{
+  bool is_up = true;
+
+  for (unsigned i = 0; i < 2; i++) {
+    sim_crash_after (world.site[i].sim, UINT64_MAX, 0);
+    is_up = is_up && site_is_up (&world.site[i]);
+  }
+  return is_up;
+}
+
 /* All is well again: both become equal by themselves. */
 static void
 converge (void)
@@ -606,8 +619,7 @@ converge (void)
   SAY ("all is well again");
   do_heal ();
   net_set_speed (100000, 1000000000);
-  for (i = 0; i < 2; i++)
-    sim_crash_after (world.site[i].sim, UINT64_MAX, 0);
+  keep_power ();
   while (!is_done) {
     CHECK (sched_now () < deadline, "the two do not come together");
     look_after ();
@@ -629,6 +641,7 @@ converge (void)
         sched_sleep (20 * NS_PER_MSEC);
         is_done = is_in_step (primary, secondary);
       }
+      is_done = is_done && keep_power ();
     }
     else
       sched_sleep (10 * NS_PER_MSEC);

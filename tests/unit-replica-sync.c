@@ -297,12 +297,11 @@ test_force (void **state)
   assert_waits (1);               /* nobody holds anything for us */
 
   sync_free (sync_mode);
-  stored.lease_ms = 100;
   open_mode ();
   configure (true, false);
   assert_int_equal (state_now (), SYNC_ABANDONING);
   sync_get_status (sync_mode, &status);
-  assert_in_range (status.hold_ms, 1, 113);
+  assert_in_range (status.hold_ms, 1, 2250);
   assert_waits (11);
   assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
   assert_int_equal (state_now (), SYNC_DEGRADED);
@@ -323,6 +322,47 @@ test_force_is_heard (void **state)
   connect ();
   assert_int_equal (state_now (), SYNC_OFF);
   assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
+}
+
+/* It is renewed, and the answer comes after the word that ends it: the peer
+ * may rely on it all the longer.
+ */
+static void
+test_force_while_renewed (void **state)
+{
+  static const bool is_sync[] = { false, true };
+  enum replica_promise promise;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 2; ++i) {
+    proof_ms = 2000;
+    get_in_sync (true);
+    proof_ms = 3000;
+    configure (true, true);
+    assert_true (step (&promise));
+    assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
+    configure (is_sync[i], false);
+    assert_int_equal (sync_force (sync_mode, NULL), 0);
+    assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+    sync_told (sync_mode, promise);
+    assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+    assert_int_equal (stored.lease_ms, 3000);
+    assert_int_equal (state_now (), SYNC_ABANDONING);
+    assert_waits (11);
+
+    /* Then it is told, and knows. */
+    assert_true (step (&promise));
+    assert_int_equal (promise, is_sync[i] ? REPLICA_PROMISE_DEGRADE :
+                      REPLICA_PROMISE_NONE);
+    sync_told (sync_mode, promise);
+    assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+    assert_int_equal (state_now (), is_sync[i] ? SYNC_IN_SYNC : SYNC_OFF);
+
+    sync_free (sync_mode);
+    stored = (struct sync_record) { 0 };
+    open_mode ();
+  }
 }
 
 /* The peer of a pair that is no more never hears of it. */
@@ -642,6 +682,7 @@ main (void)
     TEST (test_weaker),
     TEST (test_force),
     TEST (test_force_is_heard),
+    TEST (test_force_while_renewed),
     TEST (test_force_in_session),
     TEST (test_force_in_mid_message),
     TEST (test_force_in_mid_page),
