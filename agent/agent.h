@@ -481,7 +481,12 @@ extern int plugin_start (struct plugin *p, struct error *err);
 /* End the thread, and nbdkit too if STOP_NBDKIT. */
 extern void plugin_free (struct plugin *p, bool stop_nbdkit);
 
+/* It answered once, and its process lives. */
 extern bool plugin_is_alive (struct plugin *p);
+
+/* It did not answer the last call.  Does it answer now?  That is a call. */
+extern bool plugin_is_silent (struct plugin *p);
+extern bool plugin_answers (struct plugin *p);
 
 /* The address others reach our data at: HOST:PORT, data-address if given.
  * Returns RET.
@@ -620,14 +625,22 @@ extern void attach_describe (struct agent *agent, const struct record *rec,
 /* disk-resize.c: the same for one that was being resized. */
 extern void disk_resize_settle (struct agent *agent, const struct disk *disk);
 
-/* describe.c: the newest STATUS of a pair's disk here, a new reference; NULL
- * when none.  Milliseconds since 1970 of its last recovery point; 0: none yet.
+/* describe.c: the newest STATUS of a pair's disk here, a new reference, and its
+ * age; NULL when there is none.  One that is some seconds old, and could not
+ * be had anew, says no more how things are.  Milliseconds since 1970 of the
+ * last recovery point, by such a STATUS; 0: none yet.
  */
+struct status_age {
+  uint64_t ms;
+  bool is_old;
+};
 extern json_t *pair_disk_status (struct agent *agent,
-                                 const struct record *rec);
+                                 const struct record *rec,
+                                 struct status_age *ret);
 extern uint64_t pair_recovery_point (struct agent *agent,
                                      const struct record *rec,
-                                     const json_t *status);
+                                     const json_t *status,
+                                     const struct status_age *age);
 
 /* reprotect.c: what the two sides of a pair that failed over have and the
  * other lacks.
@@ -755,7 +768,8 @@ struct runtime {
 
   json_t *status;                /* newest STATUS of our disk */
   json_t *peer_status;           /* ... of the peer's, as far as told */
-  uint64_t status_ns;
+  uint64_t status_ns;            /* when it was asked for */
+  bool status_missed;            /* the last time it could not be had */
   char link_state[24];           /* as last seen */
   char mode_state[24];
   uint8_t link_secret[32];       /* digest of the secret last given */

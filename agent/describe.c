@@ -11,21 +11,30 @@
 
 #include "agent.h"
 #include "cleanup.h"
+#include "clock.h"
 
 #define PAIR_IDS_MAX 100
+#define STATUS_OLD_MS 5000
 
 json_t *
-pair_disk_status (struct agent *agent, const struct record *rec)
+pair_disk_status (struct agent *agent, const struct record *rec,
+                  struct status_age *ret)
 {
+  bool is_silent = plugin_is_silent (agent->plugin);
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&agent->lock);
   struct runtime *rt = runtime_get (agent, rec->id);
 
-  return rt ? json_deep_copy (rt->status) : NULL;
+  *ret = (struct status_age) { .ms = 0 };
+  if (rt == NULL || rt->status == NULL)
+    return NULL;
+  ret->ms = (clock_mono_ns () - rt->status_ns) / NS_PER_MSEC;
+  ret->is_old = ret->ms > STATUS_OLD_MS && (rt->status_missed || is_silent);
+  return json_deep_copy (rt->status);
 }
 
 uint64_t
 pair_recovery_point (struct agent *agent, const struct record *rec,
-                     const json_t *status)
+                     const json_t *status, const struct status_age *age)
 {
   struct observation o;
   uint64_t point = rec->has_point ? rec->point_ms : 0;
@@ -33,7 +42,9 @@ pair_recovery_point (struct agent *agent, const struct record *rec,
   if (pair_status_kind (rec->status) != PAIR_KIND_ACTIVE &&
       rec->status != PAIR_STOPPING)
     return point;
-  monitor_observe (rec, status, is_source (agent, rec), wall_ms (), &o);
+  /* What was so then may have ended since: the point does not move on. */
+  monitor_observe (rec, status, is_source (agent, rec), wall_ms () - age->ms,
+                   &o);
   return o.has_point && o.point_ms > point ? o.point_ms : point;
 }
 
@@ -97,11 +108,16 @@ static json_t *
 describe_pair (struct agent *agent, const struct request *req,
                const struct record *rec)
 {
-  json_t *status = pair_disk_status (agent, rec);
+  struct status_age age;
+  json_t *status = pair_disk_status (agent, rec, &age);
+  uint64_t point = pair_recovery_point (agent, rec, status, &age);
   json_t *tags = json_loads (rec->tags, 0, NULL), *json;
-  uint64_t point = pair_recovery_point (agent, rec, status);
   char more[480];
 
+  if (age.is_old) {
+    json_decref (status);
+    status = NULL;
+  }
   reprotect_split_text (agent, rec, more, sizeof more);
   if (more[0] == '\0')
     work_waits_for (agent, rec, more, sizeof more);
@@ -235,6 +251,7 @@ action_describe_progress (struct agent *agent, struct request *req,
   struct pair_facts facts = { 0 };
   struct pair_transition t;
   json_t *status;
+  struct status_age age;
   uint64_t point;
   int r = -1;
 
@@ -257,11 +274,11 @@ action_describe_progress (struct agent *agent, struct request *req,
     answer_error (answer, t.refusal, NULL, t.hint ? "%s" : NULL, t.hint);
     return;
   }
-  status = pair_disk_status (agent, rec);
+  status = pair_disk_status (agent, rec, &age);
   answer->body = json_object ();
   r = monitor_progress (rec, status, is_source (agent, rec), answer->body);
   json_object_set_new (answer->body, "Progress", json_integer (r));
-  point = pair_recovery_point (agent, rec, status);
+  point = pair_recovery_point (agent, rec, status, &age);
   if (point)
     json_object_set_new (answer->body, "RecoverPoint",
                          json_integer (point / 1000));

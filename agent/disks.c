@@ -553,7 +553,7 @@ action_describe_disks (struct agent *agent, struct request *req,
   }
   if (strcmp (req->region, agent->settings.region) != 0)
     n = 0;
-  if (ids == NULL && n >= MANY && plugin_is_alive (agent->plugin)) {
+  if (ids == NULL && n >= MANY && !plugin_is_silent (agent->plugin)) {
     known = json_object ();
     plugin_each_disk (agent, keep_status, known);
   }
@@ -611,6 +611,6 @@ action_describe_site (struct agent *agent, struct request *req,
                "Peers", peers_describe (agent),
                "NbdSocket", nbd,
                "DataAddress", plugin_data_address (agent->plugin, data),
-               "PluginAlive", (int) plugin_is_alive (agent->plugin));
+               "PluginAlive", (int) plugin_answers (agent->plugin));
   free (nbd);
 }

@@ -66,8 +66,9 @@ failover_dry_run (struct agent *agent, const struct record *rec,
 static void
 tell_point (struct agent *agent, const struct record *rec, json_t *body)
 {
-  json_t *status = pair_disk_status (agent, rec);
-  uint64_t point = pair_recovery_point (agent, rec, status);
+  struct status_age age;
+  json_t *status = pair_disk_status (agent, rec, &age);
+  uint64_t point = pair_recovery_point (agent, rec, status, &age);
 
   if (point)
     json_object_set_new (body, "RecoverPoint", json_integer (point / 1000));

@@ -338,7 +338,8 @@ join_serve (struct agent *agent, const json_t *body, const char **ret_why)
       "changed since; make another";
     return NULL;
   }
-  r = p ? sites_add (p, address, trust, &joined, &err) : -1;
+  r = p ? sites_add (p, json_text (body, "zone"), address, trust, &joined,
+                     &err) : -1;
   explicit_bzero (&joined, sizeof joined);
   ours = r == 0 ? trust_ours (agent, NULL, &err) : NULL;
   if (ours == NULL) {
@@ -443,7 +444,8 @@ join (struct agent *agent, const struct token *token, const char *address,
   else if (reply && (p = peer_slot (agent, token->region, err)) != NULL) {
     derive (&secret, token->region, agent->settings.region, fingerprint,
             &joined);
-    r = sites_add (p, token->address, trust, &joined, err);
+    r = sites_add (p, json_text (reply, "zone"), token->address, trust,
+                   &joined, err);
     explicit_bzero (&joined, sizeof joined);
   }
   secret_wipe (&secret);

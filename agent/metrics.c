@@ -148,18 +148,23 @@ take (struct agent *agent, struct picture *p)
   p->pairs = calloc (n + 1, sizeof *p->pairs);
   p->peers = peers_describe (agent);
   p->disks = json_array ();
-  p->is_alive = plugin_is_alive (agent->plugin);
+  p->is_alive = plugin_answers (agent->plugin);
   if (p->pairs == NULL)
     return -1;
   for (i = 0; i < n; ++i) {
     const struct record *rec = &p->records[i];
     struct pair_view *v = &p->pairs[p->npairs];
+    struct status_age age;
 
     if (rec->status == PAIR_DELETED)
       continue;
     v->rec = rec;
-    v->status = pair_disk_status (agent, rec);
-    v->point_ms = pair_recovery_point (agent, rec, v->status);
+    v->status = pair_disk_status (agent, rec, &age);
+    v->point_ms = pair_recovery_point (agent, rec, v->status, &age);
+    if (age.is_old) {
+      json_decref (v->status);
+      v->status = NULL;
+    }
     monitor_observe (rec, v->status, is_source (agent, rec), wall_ms (),
                      &v->o);
     p->npairs++;
@@ -430,7 +435,7 @@ metrics_text (struct agent *agent)
 json_t *
 health_json (struct agent *agent, bool *ret_ok)
 {
-  bool alive = plugin_is_alive (agent->plugin), stored;
+  bool alive = plugin_answers (agent->plugin), stored;
   CLEANUP_FREE char *value = NULL;
 
   store_enter (agent->store);

@@ -137,10 +137,12 @@ extern void sites_tell (struct peer *p, json_t *hello);
 extern void sites_hear (struct peer *p, const json_t *hello);
 
 /* Take in a site: P (from peer_slot) has these certificates and secrets from
- * now on, durably, and its thread begins.
+ * now on, durably, and its thread begins.  ZONE is what it said, until the
+ * first hello.
  */
-extern int sites_add (struct peer *p, const char *address, const char *trust,
-                      const struct joined_secret *secret, struct error *err);
+extern int sites_add (struct peer *p, const char *zone, const char *address,
+                      const char *trust, const struct joined_secret *secret,
+                      struct error *err);
 extern int sites_remove (struct peer *p, struct error *err);
 
 /* A new secret for each joined site. */

@@ -45,6 +45,7 @@
 #define BACKOFF_MAX_MS 5000
 #define STOP_TIMEOUT_MS 20000
 #define PING_TIMEOUT_MS 1500
+#define ANSWER_TIMEOUT_MS 2000
 #define PIDFILE "nbdkit.pid"
 #define LOG_MAX_BYTES (4 << 20)
 
@@ -58,7 +59,8 @@ struct plugin {
   pthread_mutex_t lock;          /* guards what follows */
   pid_t pid;                     /* 0: none */
   int pidfd;                     /* -1: none */
-  bool is_alive;
+  bool is_alive;                 /* it answered once and did not end */
+  bool is_silent;                /* ... but not the last call */
   char address[DATA_ADDRESS_SIZE];   /* what TCP is bound to */
   char instance[UUID_STRING_SIZE];
 };
@@ -120,6 +122,14 @@ plugin_is_alive (struct plugin *p)
   return p->is_alive;
 }
 
+bool
+plugin_is_silent (struct plugin *p)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->lock);
+
+  return !p->is_alive || p->is_silent;
+}
+
 const char *
 plugin_data_address (struct plugin *p, char ret[DATA_ADDRESS_SIZE])
 {
@@ -142,7 +152,12 @@ json_t *
 plugin_call (struct plugin *p, json_t *request, unsigned timeout_ms,
              struct control_error *err)
 {
-  return control_call (p->control, request, timeout_ms, err);
+  json_t *ret = control_call (p->control, request, timeout_ms, err);
+
+  pthread_mutex_lock (&p->lock);
+  p->is_silent = ret == NULL && strcmp (err->code, "unreachable") == 0;
+  pthread_mutex_unlock (&p->lock);
+  return ret;
 }
 
 /* ------------------------------------------------------------------ */
@@ -265,6 +280,14 @@ ping (struct plugin *p, unsigned timeout_ms, pid_t *ret_pid)
   pthread_mutex_unlock (&p->lock);
   json_decref (answer);
   return *ret_pid > 1;
+}
+
+bool
+plugin_answers (struct plugin *p)
+{
+  pid_t pid;
+
+  return plugin_is_alive (p) && ping (p, ANSWER_TIMEOUT_MS, &pid);
 }
 
 static void

@@ -252,8 +252,9 @@ sites_hear (struct peer *p, const json_t *hello)
 /* Coming, changing and going.                                          */
 
 int
-sites_add (struct peer *p, const char *address, const char *trust,
-           const struct joined_secret *secret, struct error *err)
+sites_add (struct peer *p, const char *zone, const char *address,
+           const char *trust, const struct joined_secret *secret,
+           struct error *err)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&hear_lock);
   struct secrets secrets = { .n = 0 };
@@ -269,6 +270,8 @@ sites_add (struct peer *p, const char *address, const char *trust,
     return -1;
   pthread_mutex_lock (&p->agent->lock);
   TEXT_SET (p->address, address);
+  if (region_is_valid (zone))
+    TEXT_SET (p->zone, zone);
   p->secrets = secrets;
   p->is_joined = true;
   pthread_mutex_unlock (&p->agent->lock);

@@ -88,6 +88,7 @@ note_seen (struct agent *agent, const struct record *rec, json_t *status)
     rt->seen_epoch = rec->epoch;
     rt->epoch_ns = now;
   }
+  rt->status_missed = status == NULL;
   if (status) {
     json_decref (rt->status);
     rt->status = json_incref (status);

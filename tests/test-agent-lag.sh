@@ -28,6 +28,19 @@ ok 'normal again' wait_status a "$pair" normal
 ok 'the recovery point moves' test \
   "$(pair_value a "$pair" LastRecoverPoint)" -gt "$point"
 
+# While nbdkit says nothing nothing is claimed: its last word said that the
+# copy is level, and holds for then.
+for site in a b; do
+  control $site '{"op":"fake.silent","seconds":7}' >/dev/null
+  point=$(pair_value $site "$pair" LastRecoverPoint)
+  no_lag () { [ "$(pair_value $site "$pair" LagSeconds)" = null ]; }
+  ok "$site: the lag is not known" wait_for 20 no_lag
+  ok "$site: the recovery point does not move on" \
+    test "$(pair_value $site "$pair" LastRecoverPoint)" -le $((point + 2))
+  has_lag () { ! no_lag; }
+  ok "$site: it is known again" wait_for 30 has_lag
+done
+
 # The link is lost for less than the RPO: normal stays.
 api a StopDiskReplicaPair ReplicaPairId="$pair" >/dev/null
 wait_status a "$pair" stopped

@@ -93,11 +93,20 @@ is '... this site is healthy' "$(health "http://127.0.0.1:$port/healthz")" 200
 ok 'events are counted' \
   test "$(metric a 'pairdisk_events_total{level="warning"}')" -gt 0
 
+# nbdkit is there and says nothing.
+unhealthy () { [ "$(health "http://127.0.0.1:$port/healthz")" = 503 ]; }
+control a '{"op":"fake.silent","seconds":8}' >/dev/null
+ok 'not healthy while nbdkit is silent' unhealthy
+is '... in the metrics, too' "$(metric a pairdisk_nbdkit_up)" 0
+ok 'pairctl says so' grep -q 'data path [^a]' \
+  <("$pairctl" --site "$tmp/a" status)
+healthy () { ! unhealthy; }
+ok 'healthy again' wait_for 30 healthy
+
 # nbdkit is lost and cannot be started again.
 mv "$tmp/a/disks" "$tmp/a/disks.away"
 touch "$tmp/a/disks"
 site_kill_nbdkit a
-unhealthy () { [ "$(health "http://127.0.0.1:$port/healthz")" = 503 ]; }
 ok 'not healthy without nbdkit' wait_for 10 unhealthy
 ok '... and why' grep -q '"PluginAlive":false' "$tmp/health"
 is '... in the metrics, too' "$(metric a pairdisk_nbdkit_up)" 0

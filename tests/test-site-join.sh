@@ -76,6 +76,10 @@ refused 'nobody at the address' 'hint|connect' \
 is 'still nobody is joined' "$(on b site list --json | grep -c RegionId)" 0
 
 ok 'join' on b site join - <"$tmp/token"
+for site in a b; do
+  is "$site knows the other's zone at once" "$(on $site site list --json |
+    grep -c "\"ZoneId\": \"site-$(other_site $site)-1\"")" 1
+done
 ok 'they see each other' wait_for 30 peers_see_each_other
 ok 'the same again, as after a lost answer' on b site join "$token"
 refused 'the token is good for one site' 'another site has used' \
@@ -113,7 +117,7 @@ sed "s/^listen-tls.*/listen-tls = 127.0.0.1:${api_port[b]}/" "${conf[m]}" \
 conf[m]=$tmp/m.conf
 joined_start m
 not_the_joined () { on a event list | grep -q "not the joined"; }
-ok 'an impostor is not called' wait_for 20 not_the_joined
+ok 'an impostor is not called' wait_for 60 not_the_joined
 kill_pid "${site_pid[m]}"
 
 # What happened is on record, and told as it comes.
