@@ -244,6 +244,8 @@ replication_start (struct disk *disk, struct error *err)
     return status.role == VOLUME_ROLE_STANDALONE ? 0 :
       error_set (err, ENOMEM, "the mode of the pair is not known");
   replication_configure_sync (disk);
+  if (status.is_fenced)
+    sync_fenced (disk->replication.sync);
 
   /* A request that ended the pair or the link was interrupted. */
   if ((status.role == VOLUME_ROLE_STANDALONE &&

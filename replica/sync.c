@@ -277,6 +277,10 @@ sync_force (struct sync *s, struct error *err)
   if (record.given <= s->target)
     return 0;
   pthread_mutex_lock (&s->lock);
+  if (s->is_fenced && record.given == REPLICA_PROMISE_SUSPEND) {
+    pthread_mutex_unlock (&s->lock);
+    return 0;                    /* who was promoted relied on it for good */
+  }
   is_degrading = s->target != REPLICA_PROMISE_NONE && !s->is_connected;
   abandon (s, &record, SYNC_ABANDONED_PEER);
   pthread_mutex_unlock (&s->lock);

@@ -188,7 +188,10 @@ extern void sync_lost (struct sync *s);
 /* The same, but by our own doing: nothing is to be concluded from it. */
 extern void sync_stopped (struct sync *s);
 
-/* A higher fence was met: nobody will ever hold anything for this side. */
+/* A higher fence was met, now or before a restart: nobody will ever hold
+ * anything for this side.  What a flush had to wait for then is never
+ * answered, whatever sync_force is asked for.
+ */
 extern void sync_fenced (struct sync *s);
 
 /* ------------------------------------------------------------------ */

@@ -211,6 +211,8 @@ start_replication (struct site *s)
   struct volume_status status = site_status (s);
 
   configure_sync (s);
+  if (status.is_fenced)
+    sync_fenced (s->sync);
   if (status.role == VOLUME_ROLE_STANDALONE)
     return;
   if (!s->link.is_on)

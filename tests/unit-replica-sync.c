@@ -665,7 +665,17 @@ test_fenced (void **state)
   assert_int_equal (errno, ESHUTDOWN);
   assert_int_equal (sync_wait (sync_mode, 1, NULL), 0);
 
+  /* Nor after a restart, when it does not know any more what is held. */
+  sync_free (sync_mode);
+  open_mode ();
+  configure (false, false);
+  sync_fenced (sync_mode);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (sync_wait (sync_mode, 1, NULL), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+
   assert_int_equal (sync_reset (sync_mode, NULL), 0);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
   assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
 }
 
