@@ -118,8 +118,15 @@ repair_links (void)
   if (primary && secondary) {
     /* Somebody's power failed in the middle of a demotion. */
     if (site_status (primary).is_fenced) {
+      bool was_on = primary->guest.is_on, is_raised;
+
+      /* It is no longer fenced, and takes writes when that is durable. */
       SAY ("site %u is the winner", primary->index);
-      if (op_raise (primary, world.fence) == -1)
+      guests_stop (primary);
+      is_raised = op_raise (primary, world.fence) == 0;
+      if (was_on)
+        guests_start (primary);
+      if (!is_raised)
         return;
     }
     if (!secondary->link.accepts)
