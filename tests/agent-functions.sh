@@ -253,5 +253,5 @@ same_content ()
 
 event_told ()
 {
-  api "$1" DescribeEvents MaxResults=500 | grep -q "\"Kind\": \"$2\""
+  shows "\"Kind\": \"$2\"" api "$1" DescribeEvents MaxResults=500
 }

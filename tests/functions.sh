@@ -75,6 +75,16 @@ $output"
   fi
 }
 
+# shows PATTERN COMMAND...: its output has a line that matches.  Piped into
+# grep -q, which ends with the first such line, a command that still writes
+# dies of that, and with it the whole pipe fails.
+shows ()
+{
+  local pattern=$1
+  shift
+  grep -qE -- "$pattern" <<<"$("$@")"
+}
+
 # is NAME GOT WANTED
 is ()
 {

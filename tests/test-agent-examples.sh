@@ -29,7 +29,7 @@ pairctl ()
 }
 is_created ()
 {
-  "$pairctl" --site=a pair list | grep -q created
+  shows created "$pairctl" --site=a pair list
 }
 paird ()
 {

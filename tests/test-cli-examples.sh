@@ -48,7 +48,7 @@ before ()
       wait_for 10 test -S "$tmp/backup.sock" ;;
   esac
 }
-there_is_a_pair () { on a pair list | grep -q created; }
+there_is_a_pair () { shows created on a pair list; }
 
 run_line ()
 {

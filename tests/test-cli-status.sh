@@ -123,7 +123,7 @@ one=$(sed -n 43p "$tmp/ids.p")
 api a StopDiskReplicaPair ReplicaPairId="$one" >/dev/null
 wait_for 30 in_status stopped 1
 site_kill b
-problem () { on a status | grep -qE "$1"; }
+problem () { shows "$1" on a status; }
 ok 'the other site is away' \
   wait_for 30 problem '^warning  *site site-b  *the site does not answer'
 ok 'no data flows' \

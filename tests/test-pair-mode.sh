@@ -6,7 +6,7 @@ source "${0%/*}/functions.sh"
 source "${0%/*}/pair-functions.sh"
 
 mode_is () { [ "$(pair_field "$1" .ModeState)" = "$2" ]; }
-told () { on "$1" event list | grep -q "$2"; }
+told () { shows "$2" on "$1" event list; }
 
 sites_up
 disks_make 64M

@@ -88,7 +88,7 @@ ok 'one secret, on both sides' wait_for 10 one_secret x
 is 'what is on disk is private' \
   "$(stat -c %a "$tmp"/[ab]/peers "$tmp"/[ab]/peers/* | sort | uniq -c |
      xargs)" "4 600 2 700"
-listed () { on a site list | grep -q 'site-b.*reachable *joined'; }
+listed () { shows 'site-b.*reachable *joined' on a site list; }
 ok 'a site list says so' wait_for 20 listed
 ok 'the bundle holds both' test \
   "$(grep -c BEGIN "$tmp/a/tls/ca-cert.pem")" = 2
@@ -116,7 +116,7 @@ sed "s/^listen-tls.*/listen-tls = 127.0.0.1:${api_port[b]}/" "${conf[m]}" \
   >"$tmp/m.conf"
 conf[m]=$tmp/m.conf
 joined_start m
-not_the_joined () { on a event list | grep -q "not the joined"; }
+not_the_joined () { shows "not the joined" on a event list; }
 ok 'an impostor is not called' wait_for 60 not_the_joined
 kill_pid "${site_pid[m]}"
 

@@ -114,7 +114,7 @@ ok 'the agent is up' is_active paird.service
 ok 'so is nbdkit' wait_for 10 is_active pairdisk-nbdkit.service
 is 'the site directory is for root only' \
   "$(there stat -c %a "$there_site")" 700
-plugin_is_alive () { there pairctl status --json | grep -q '"PluginAlive": *true'; }
+plugin_is_alive () { shows '"PluginAlive": *true' there pairctl status --json; }
 ok 'the agent finds nbdkit' wait_for 20 plugin_is_alive
 ok 'a disk' there pairctl disk create db01 --size 8M
 uri=$(there pairctl disk show db01 --json |
