@@ -321,11 +321,34 @@ refuse (struct answer *answer, const struct pair_transition *t)
     answer_error (answer, t->refusal, NULL, "%s", t->hint);
 }
 
+/* For the event: the name, and what the first start replaces for good, where
+ * that is something and can be had.
+ */
+static void
+creation_text (struct agent *agent, const struct record *rec, char *ret,
+               size_t size)
+{
+  struct answer plan = { .error = API_OK };
+  const json_t *discard;
+  size_t n = snprintf (ret, size, "%s", rec->name);
+
+  reprotect_dry_run (agent, rec, REPROTECT_CANCEL, &plan);
+  discard = json_object_get (plan.body, "Discard");
+  if (n < size && json_u64 (discard, "Writes") > 0)
+    snprintf (ret + n, size - n, "%sdisk %s of region %s gives up %llu "
+              "writes, %llu bytes, at the first start; not saved",
+              n ? "; " : "", rec->destination_disk, rec->destination_region,
+              (unsigned long long) json_u64 (discard, "Writes"),
+              (unsigned long long) json_u64 (discard, "Bytes"));
+  json_decref (plan.body);
+}
+
 static void
 store_new_pair (struct agent *agent, const struct request *req,
                 const struct work_token *token, struct record *rec,
                 struct answer *answer)
 {
+  char text[480];
   static const struct pair_facts facts = { .at_source = true,
                                            .peer_reachable = true };
   struct pair_transition t = pair_apply (PAIR_STATUS_UNSET,
@@ -338,6 +361,7 @@ store_new_pair (struct agent *agent, const struct request *req,
     refuse (answer, &t);
     return;
   }
+  creation_text (agent, rec, text, sizeof text);
   if (other && store_begin (agent->store) == 0) {
     if (store_pair_of_disk (agent->store, &agent->settings,
                             rec->source_disk, other) == 0) {
@@ -345,7 +369,7 @@ store_new_pair (struct agent *agent, const struct request *req,
                                 "OrderId", "");
       ok = answer->body &&
         record_move (agent, rec, t.status, true, req->client, "create",
-                     rec->name) == 0 &&
+                     text) == 0 &&
         token_remember (agent, token, answer->body) == 0;
     }
     else

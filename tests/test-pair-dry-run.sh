@@ -41,6 +41,8 @@ is 'no pair is there' "$(on a pair list --json | jq -c .ReplicaPairs)" '[]'
 refused 'a dry run is refused as the call is' NoSuchResource \
   on a pair create --disk $disk_a --peer-disk d-none --dry-run
 ok 'create' create --force --wait --timeout 60
+ok 'the event says what goes' grep -q \
+  'create .*db01; disk .* gives up 20 writes, 81920 bytes' <(on a event list)
 
 is 'start: the same' "$(dry a start db01 | gone)" \
   '["initial_syncing","site-b",20,81920]'
