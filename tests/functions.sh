@@ -154,17 +154,18 @@ on_exit ()
 
 cleanup ()
 {
-  local status=$? i
+  local status=$? i at
   # A child that is killed before it has become its command comes here, too.
   [ "$BASHPID" = $$ ] || exit "$status"
   trap '' INT TERM HUP
   for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
     eval "${cleanup_commands[i]}"
   done
-  for i in "$tmp"/*.started; do
-    i=${i##*/}
-    know_free "${i%.started}"
-  done
+  while read -r i at; do
+    [ -n "$at" ] || continue
+    started_pids+=("$i")
+    started_at[$i]=$at
+  done < <(cat "$tmp/started-free" 2>/dev/null)
   for i in ${started_pids[@]+"${started_pids[@]}"}; do
     kill_pid "$i" KILL
   done
@@ -243,6 +244,7 @@ start_free ()
       exec "$@"
     } </dev/null >>"$tmp/$name.log" 2>&1 &
     echo "$! $(start_of $!)" >"$tmp/$name.started"
+    cat "$tmp/$name.started" >>"$tmp/started-free"
   )
   know_free "$name"
 }
@@ -350,14 +352,17 @@ free_port ()
 
 # ---- nbdkit -----------------------------------------------------------------
 
-# nbdkit_start STATEDIR [PARAMETER...]: serve it at STATEDIR.sock, as
-# start_free nbdkit-DIR; sets $nbdkit_pid.
-nbdkit_start ()
+# nbdkit_start STATEDIR [PARAMETER...]: serve it at STATEDIR.sock; sets
+# $nbdkit_pid.
+nbdkit_start () { nbdkit_start_by start "$@"; }
+
+# nbdkit_start_by start|start_free STATEDIR [PARAMETER...]: as nbdkit-DIR
+nbdkit_start_by ()
 {
-  local dir=$1 name=nbdkit-${1##*/}
-  shift
+  local how=$1 dir=$2 name=nbdkit-${2##*/}
+  shift 2
   rm -f "$dir.sock"
-  start_free "$name" nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" "$@"
+  "$how" "$name" nbdkit -f -U "$dir.sock" "$plugin" dir="$dir" "$@"
   nbdkit_pid=$started_pid
   wait_for 30 test -S "$dir.sock" || bail_out "nbdkit did not start:
 $(tail -n 5 "$tmp/$name.log")"

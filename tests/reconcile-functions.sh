@@ -15,7 +15,7 @@ excuse () { aborts "$tmp/nbdkit-$1.log" >"$tmp/excused.$1"; }
 start_site ()
 {
   excuse "$1"
-  nbdkit_start "$tmp/$1"
+  nbdkit_start_by start_free "$tmp/$1"
 }
 
 # end_site SITE [SIGNAL]
