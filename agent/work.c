@@ -164,8 +164,8 @@ get_progress (struct agent *agent, const struct record *rec, bool applied,
 {
   struct peer *peer = peer_find (agent, other_region (agent, rec));
   bool reachable = peer && peer_is_reachable (peer);
-  uint64_t now = clock_mono_ns ();
   struct runtime *rt;
+  uint64_t now;
 
   memset (ret, 0, sizeof *ret);
   ret->applied = applied;
@@ -175,9 +175,13 @@ get_progress (struct agent *agent, const struct record *rec, bool applied,
 
   pthread_mutex_lock (&agent->lock);
   rt = runtime_get (agent, rec->id);
-  if (rt) {
+  now = clock_mono_ns ();
+  /* What the worker has not seen yet has just begun. */
+  if (rt && rt->seen_version == rec->version)
     ret->age_ms = (now - rt->seen_ns) / NS_PER_MSEC;
+  if (rt && rt->seen_epoch == rec->epoch)
     ret->epoch_age_ms = (now - rt->epoch_ns) / NS_PER_MSEC;
+  if (rt) {
     ret->peer_done = rt->acked_version == rec->version && rt->peer_applied;
     ret->peer_gone = !reachable &&
       ((rt->tried_ns > rt->epoch_ns && rt->tried_version == rec->version) ||
