@@ -63,9 +63,8 @@ wait_for 60 is_stream
 is 'it is remembered' "$(link_status "l['limit_bps']")" 100000
 limit 0
 ok 'without it the rest is there at once' wait_synced 30
-is 'nothing is left to do' \
-  "$(link_status "(l['waits_for'], l['eta_seconds'], l['limit_bps'])")" \
-  "('writes', 0.0, 0)"
+ok 'nothing is left to do' wait_for 10 link_is \
+  "(l['waits_for'], l['eta_seconds'], l['limit_bps']) == ('writes', 0.0, 0)"
 ok 'both disks are equal' same_content
 
 ok 'a limit that is none' grep -q 'bad-request' \
