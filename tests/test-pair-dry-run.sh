@@ -30,6 +30,7 @@ is 'create: an empty disk gives up nothing' "$(create --dry-run --json |
   gone)" '["creating","site-b",0,0]'
 put "$uri_a" 0 30
 put "$uri_b" 10 20
+detached b $disk_b
 is 'create: what is on it' "$(create --dry-run --json | gone)" \
   '["creating","site-b",20,81920]'
 ok 'for people' grep -q '^gives up: *20 writes, 80.0 KiB, made over' \

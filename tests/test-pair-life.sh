@@ -105,6 +105,7 @@ ok 'the source holds everything' writer_verify "$uri_a"
 nbdcopy "$uri_a" "$tmp/image"
 head -c 1048576 /dev/urandom >"$tmp/other"
 ok 'the copy takes writes' nbdcopy --flush "$tmp/other" "$uri_b"
+detached b $disk_b
 writer_start 1
 
 # ---- again ------------------------------------------------------------------

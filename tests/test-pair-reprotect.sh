@@ -106,7 +106,7 @@ wait_for 30 disk_is a $disk_a .Detail.clients 1
 refused 'not while the old primary is attached' OperationDenied \
   on b pair reprotect db01 --force
 echo >"$tmp/hold"; wait $guest
-wait_for 30 disk_is a $disk_a .Detail.clients 0
+detached a $disk_a
 at_b=$(content b $disk_b)
 ok 'reprotect' on b pair reprotect db01 --force --wait --timeout 120
 is 'the direction is turned' \
@@ -143,6 +143,7 @@ refused 'failover belongs to the other site now' OperateNotAllowedForPrimary \
 ok 'failover back' on a pair failover db01 --wait --timeout 120
 ok 'what b wrote is there' nbd a 'check(4, 10)'
 ok 'a is written' nbd a 'fill(5, 15)'
+detached a $disk_a
 at_b=$(content b $disk_b)
 on a pair reprotect db01 --cancel --dry-run --json >"$tmp/plan"
 is 'the dry run names what a gives up' \
