@@ -49,6 +49,8 @@ struct session {
   struct volume_point end;       /* CATCHUP: E */
   struct volume_generations table;   /* as the peer has it */
 
+  bool is_gathering;             /* no need to be told of what is written */
+
   /* Read already, waits for a slot that tells the peer of its generation. */
   struct link_slot *held;
   bool is_unsettled;             /* and the volume's table lacks it still */
