@@ -49,8 +49,6 @@ struct session {
   struct volume_point end;       /* CATCHUP: E */
   struct volume_generations table;   /* as the peer has it */
 
-  bool is_gathering;             /* no need to be told of what is written */
-
   /* Read already, waits for a slot that tells the peer of its generation. */
   struct link_slot *held;
   bool is_unsettled;             /* and the volume's table lacks it still */
@@ -69,6 +67,8 @@ struct session {
   uint64_t level_ns;             /* when this interval began: nothing was left
                                     then that had not been looked at */
   bool is_ahead;                 /* records go out before they are durable */
+  bool looks_again;              /* soon, for what may not be sent yet: no
+                                    record needs to wake it */
   bool was_open;                 /* it has taken a frame */
 };
 

@@ -239,8 +239,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
   pace_set_limit (&n->pace, atomic_load (&n->s->limit_bps),
                   clock_mono_ns ());
   gathering_ns = gather_ns (n);
-  n->is_gathering = gathering_ns > 0;
-  if (n->is_gathering) {
+  n->looks_again = gathering_ns > 0;
+  if (n->looks_again) {
     *ret_ms = gathering_ns / NS_PER_MSEC + 1;
     sender_set_wait (n->s, WAITS_WRITES);
     return 0;
@@ -252,7 +252,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
     return -1;
 
   *ret_ms = n->s->config.heartbeat_ms;
-  if (limited_ns > 0) {
+  n->looks_again = limited_ns > 0;
+  if (n->looks_again) {
     wait = WAITS_LIMIT;
     if (limited_ns < *ret_ms * NS_PER_MSEC)
       *ret_ms = limited_ns / NS_PER_MSEC + 1;
@@ -296,7 +297,7 @@ work (struct session *n, struct error *err)
         session_send_promise (n, err) == -1 ||
         session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
-    if (!n->is_ahead && !n->is_gathering && n->held == NULL &&
+    if (!n->is_ahead && !n->looks_again && n->held == NULL &&
         n->phase != PHASE_REST && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
