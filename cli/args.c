@@ -159,20 +159,39 @@ help_all (void)
   return EXIT_OK;
 }
 
-static void
-synopsis (const struct cli_command *c)
-{
-  const struct cli_option *o;
+#define HELP_WIDTH 79
 
-  printf ("pairctl %s%s%s", c->noun, *c->verb ? " " : "", c->verb);
+/* A word of a synopsis, on the next line where this one has no room for it. */
+static void
+synopsis_word (const char *word, int indent, int *column)
+{
+  if (*column + 1 + (int) strlen (word) > HELP_WIDTH) {
+    printf ("\n%*s", indent - 1, "");
+    *column = indent - 1;
+  }
+  *column += printf (" %s", word);
+}
+
+/* BEFORE is on its first line; the others begin below the verb's words. */
+static void
+synopsis (const char *before, const struct cli_command *c)
+{
+  int column = printf ("%spairctl %s%s%s", before, c->noun,
+                       *c->verb ? " " : "", c->verb);
+  const int indent = strlen (before) + strlen ("pairctl ");
+  const struct cli_option *o;
+  char word[80];
+
   if (c->arg)
-    printf (" %s", c->arg);
+    synopsis_word (c->arg, indent, &column);
   if (c->arg2)
-    printf (" %s", c->arg2);
-  for (o = c->options; o && o->name; ++o)
-    printf (" %s--%s%s%s%s", o->is_required ? "" : "[", o->name,
-            o->value ? " " : "", o->value ? o->value : "",
-            o->is_required ? "" : "]");
+    synopsis_word (c->arg2, indent, &column);
+  for (o = c->options; o && o->name; ++o) {
+    snprintf (word, sizeof word, "%s--%s%s%s%s", o->is_required ? "" : "[",
+              o->name, o->value ? " " : "", o->value ? o->value : "",
+              o->is_required ? "" : "]");
+    synopsis_word (word, indent, &column);
+  }
   printf ("\n");
 }
 
@@ -185,7 +204,7 @@ help_noun (const struct cli_noun *n)
   for (c = cli_commands; c->noun; ++c)
     if (strcmp (c->noun, n->name) == 0) {
       printf ("\n");
-      synopsis (c);
+      synopsis ("", c);
       printf ("    %s\n", c->help);
     }
   return EXIT_OK;
@@ -194,8 +213,7 @@ help_noun (const struct cli_noun *n)
 static int
 help_command (const struct cli_command *c)
 {
-  printf ("usage: ");
-  synopsis (c);
+  synopsis ("usage: ", c);
   printf ("\n%s\n", c->help);
   if (c->details)
     printf ("%s\n", c->details);

@@ -21,10 +21,16 @@ synopsis=$(sed -n '/^=head1 SYNOPSIS/,/^=head1 DESC/p' "$pod" |
            sed -e ':a;N;$!ba;s/\n  \+/ /g' | grep '^ pairctl' | sed 's/^ //' |
            grep -v -e ' --help$' -e ' --commands$' -e ' --version$')
 helps=$(while read -r noun verb; do
-    "$pairctl" "$noun" ${verb:+"$verb"} --help | sed -n '1s/^usage: //p'
+    "$pairctl" "$noun" ${verb:+"$verb"} --help |
+      sed -n -e '/^$/q' -e p | tr -s ' \n' ' ' | sed 's/^usage: \(.*\) $/\1\n/'
 done <<<"$verbs")
 is "the synopsis is that of the help" "$(sort <<<"$synopsis")" \
    "$(sort <<<"$helps")"
+
+is "a synopsis fits a screen" \
+   "$(while read -r noun verb; do
+        "$pairctl" "$noun" ${verb:+"$verb"} --help | sed '/^$/q' | grep '.\{80\}'
+      done <<<"$verbs")" ''
 
 # Each verb's own paragraph speaks of each of its options.
 while read -r noun verb arg options; do
