@@ -172,6 +172,7 @@ check_source (struct agent *agent, const struct request *req,
                   agent->settings.zone);
     return false;
   }
+  work_let_go (agent, params_get (&req->params, "DiskId"));
   store_enter (agent->store);
   r = store_disk_get (agent->store, params_get (&req->params, "DiskId"),
                       &disk);

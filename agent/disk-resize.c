@@ -146,6 +146,8 @@ action_resize_disk (struct agent *agent, struct request *req,
                   "give a new Size, a new Capacity, or both");
     return;
   }
+  if (size != 0)
+    work_let_go (agent, id);
   if (!intend_resize (agent, id, size, &disk, answer))
     return;
   reply = call_plugin (agent, disk.id, size, capacity, &err);

@@ -277,6 +277,7 @@ action_delete_disk (struct agent *agent, struct request *req,
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
     return;
   }
+  work_let_go (agent, id);
   if (!intend_delete (agent, id, &disk, answer))
     return;
   if (delete_in_plugin (agent, &disk, &err)) {

@@ -164,6 +164,7 @@ check_destination (struct agent *agent, const char *id_or_name,
 
   if (rec == NULL)
     return refuse (ret, API_INTERNAL, "out of memory");
+  work_let_go (agent, id_or_name);
   store_enter (agent->store);
   r = store_disk_get (agent->store, id_or_name, &disk);
   if (r == 1 && disk.state == DISK_READY)

@@ -318,7 +318,10 @@ def serve(request):
         if left and left[1] > 0:
             left[1] -= 1
             raise Refused(left[0], "made to fail")
-        answer = globals()["op_" + op.replace(".", "_")](request)
+        perform = globals().get("op_" + op.replace(".", "_"))
+        if perform is None:
+            raise Refused("bad-request", "there is no operation '%s'" % op)
+        answer = perform(request)
         if op not in ("ping", "disk.status", "disk.list", "disk.digest"):
             save()
     return answer
