@@ -229,7 +229,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
     return -1;
 
   *ret_ms = n->s->config.heartbeat_ms;
-  if (limited_ns > 0) {
+  n->is_limited = limited_ns > 0;
+  if (n->is_limited) {
     wait = WAITS_LIMIT;
     if (limited_ns < *ret_ms * NS_PER_MSEC)
       *ret_ms = limited_ns / NS_PER_MSEC + 1;
@@ -273,8 +274,9 @@ work (struct session *n, struct error *err)
         session_send_promise (n, err) == -1 ||
         session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
-    if (!n->is_ahead && n->held == NULL && n->phase != PHASE_REST &&
-        link_free_slot (n->link) != NULL)
+    /* What is there already and may not be sent yet wakes nobody. */
+    if (!n->is_ahead && !n->is_limited && n->held == NULL &&
+        n->phase != PHASE_REST && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);
     if (link_poll (n->link, wait_ms, err) == -1)

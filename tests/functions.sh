@@ -298,7 +298,7 @@ is_gone ()
 }
 
 # wait_for SECONDS COMMAND...: poll until it succeeds; false at the deadline.
-# Where a look takes long, so does what is looked for: it is three for each of
+# Where a look takes long, so does what is looked for: it is ten for each of
 # the seconds, but not for ever.
 wait_for ()
 {
@@ -307,7 +307,7 @@ wait_for ()
   until "$@" >/dev/null 2>&1; do
     wait_looks=$((wait_looks + 1)) wait_took=$((SECONDS - wait_began))
     if [ "$wait_took" -ge "$wait_s" ]; then
-      [ "$wait_looks" -lt $((3 * wait_s)) ] &&
+      [ "$wait_looks" -lt $((10 * wait_s)) ] &&
         [ "$wait_took" -lt $((10 * wait_s)) ] || return 1
     fi
     sleep 0.05

@@ -137,6 +137,16 @@ while True:
 PYTHON
 }
 
+# at_least SECONDS LOOKS: so many, or as many as so many looks take here.
+at_least ()
+{
+  local began took
+  began=$(date +%s%N)
+  link_is True
+  took=$(((($(date +%s%N) - began) / 1000000 * $2 + 999) / 1000))
+  echo $((took > $1 ? took : $1))
+}
+
 is_stream () { revive_b; link_is "l['state'] == 'stream'"; }
 is_synced ()
 {

@@ -173,6 +173,10 @@ disk_field ()
 # disk_is SITE DISK .JQ VALUE
 disk_is () { [ "$(disk_field "$1" "$2" "$3")" = "$4" ]; }
 
+# detached SITE DISK: a guest that ended is gone for the plugin, too: nbdkit
+# says that a moment later.
+detached () { wait_for 30 disk_is "$1" "$2" .Detail.clients 0; }
+
 pair_field () { on "$1" pair show db01 --json | jq -r ".ReplicaPair$2"; }
 
 pair_is () { [ "$(pair_field "$1" .Status)" = "$2" ]; }
@@ -200,7 +204,7 @@ disks_make ()
 
 pair_make ()
 {
-  on a pair create --disk "$disk_a" --name db01 --wait --timeout 60 \
+  on a pair create --disk "$disk_a" --name db01 --wait --timeout 120 \
     --peer-disk "$(disk_field b "$disk_b" .DiskId)" "$@"
 }
 

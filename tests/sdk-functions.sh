@@ -143,7 +143,7 @@ PYTHON
 both_are_good ()
 {
   is_gone "$writer_pid" && { cat "$tmp/writer.log"; return 1; }
-  on "$1" disk verify "$2" --rate 0 --wait --timeout 60
+  on "$1" disk verify "$2" --rate 0 --wait --timeout 120
 }
 
 sdk_create ()
@@ -246,7 +246,7 @@ sdk_life ()
   ok 'start, the other way' verb b Start
   ok 'normal, the other way' sdk_until a normal
   ok 'both sides are the same, the other way' \
-    on b disk verify $disk_b --rate 0 --wait --timeout 60
+    on b disk verify $disk_b --rate 0 --wait --timeout 120
   refused 'failover: not at the new primary' \
     'OperationDenied.OperateNotAllowedForPrimary' verb b Failover
 
@@ -256,6 +256,7 @@ sdk_life ()
   ok 'it has what the writer wrote first' writer_verify "$uri_a" "$point"
   ok 'and what was written at the other site' sdk_has "$uri_a" one
   ok 'a guest writes there' sdk_write "$uri_a" two
+  detached a $disk_a
   ok 'cancel' verb a Reprotect ReverseReplicate=false
   ok 'cancel ends in stopped' sdk_until a stopped
   ok 'the disk that goes on has all it had' writer_verify "$uri_b" "$point"
@@ -264,7 +265,7 @@ sdk_life ()
   ok 'start after the cancel' verb a Start
   ok 'normal after the cancel' sdk_until b normal
   ok 'both sides are the same after the cancel' \
-    on b disk verify $disk_b --rate 0 --wait --timeout 60
+    on b disk verify $disk_b --rate 0 --wait --timeout 120
   ok 'stop, to delete' verb b Stop
   ok 'stopped, to delete' sdk_until b stopped
   ok 'delete, at the source' verb b Delete

@@ -35,7 +35,7 @@ class Failed(Exception):
 
 
 def wait_for(what, seconds, condition):
-    """Three looks for each second, too; as wait_for of functions.sh."""
+    """Ten looks for each second, too; as wait_for of functions.sh."""
     began, looks = time.monotonic(), 0
     while True:
         result = condition()
@@ -43,7 +43,7 @@ def wait_for(what, seconds, condition):
             return result
         looks += 1
         took = time.monotonic() - began
-        if took > seconds and (looks >= 3 * seconds or took > 10 * seconds):
+        if took > seconds and (looks >= 10 * seconds or took > 10 * seconds):
             raise Failed("not in %d s: %s" % (seconds, what))
         time.sleep(0.02)
 

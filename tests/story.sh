@@ -239,7 +239,7 @@ must "disk db01-copy of the same size is created at site-b" \
 copy_id=$(disk_field b db01-copy DiskId)
 must "the pair is created" \
   on a pair create --disk db01 --peer-disk "$copy_id" --name db01 --wait \
-  --timeout 60
+  --timeout 300
 t=$(now_ms)
 must "it is started" on a pair start db01
 
@@ -306,7 +306,7 @@ step "Fail over at site-b, with site-a gone"
 
 t=$(now_ms)
 must "site-b takes over" \
-  on b pair failover db01 --wait --timeout 60 --json
+  on b pair failover db01 --wait --timeout 300 --json
 took=$(seconds_since "$t")
 is "the pair is in failovered" "$(pair_field b db01 Status)" failovered
 say "\$ pairctl pair show db01"

@@ -47,7 +47,7 @@ done
 site_nbdkit_kill () { site_kill_nbdkit a; site_kill_nbdkit b; }
 on_exit site_nbdkit_kill
 ok 'it ends in a pair that replicates' "$pairctl" --site=a pair wait db \
-  --for normal --timeout 30
+  --for normal --timeout 120
 diag "$(cat "$tmp/output")"
 cd /
 

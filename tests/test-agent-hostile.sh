@@ -142,7 +142,7 @@ touch "$tmp/go"
 ok '500 idle connections' wait_for 20 test -e "$tmp/idle.500"
 ok 'it serves: the oldest make room' serves
 ok 'and again' serves
-ok 'a pair call of the other site, too' peers_see_each_other
+ok 'a pair call of the other site, too' wait_for 20 peers_see_each_other
 few () { [ "$(descriptors)" -lt 420 ]; }
 ok 'they are bounded' wait_for 20 few
 kill_pid "$started_pid"

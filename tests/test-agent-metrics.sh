@@ -90,16 +90,20 @@ ok 'a lost peer is told' \
 ok '... and that the copy is lost' \
   wait_for 30 metric_is a 'pairdisk_pair_degraded{.*}' 1
 is '... this site is healthy' "$(health "http://127.0.0.1:$port/healthz")" 200
-ok 'events are counted' \
-  test "$(metric a 'pairdisk_events_total{level="warning"}')" -gt 0
+has_warnings ()
+{
+  [ "$(metric a 'pairdisk_events_total{level="warning"}')" -gt 0 ]
+}
+ok 'events are counted' wait_for 10 has_warnings
 
 # nbdkit is there and says nothing.
 unhealthy () { [ "$(health "http://127.0.0.1:$port/healthz")" = 503 ]; }
-control a '{"op":"fake.silent","seconds":8}' >/dev/null
+control a '{"op":"fake.silent","seconds":600}' >/dev/null
 ok 'not healthy while nbdkit is silent' unhealthy
 is '... in the metrics, too' "$(metric a pairdisk_nbdkit_up)" 0
 ok 'pairctl says so' grep -q 'data path [^a]' \
   <("$pairctl" --site "$tmp/a" status)
+control a '{"op":"fake.silent","seconds":0}' >/dev/null
 healthy () { ! unhealthy; }
 ok 'healthy again' wait_for 30 healthy
 

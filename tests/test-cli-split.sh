@@ -16,6 +16,7 @@ refused 'a refusal says in which status' \
 on a pair start db01 --wait >/dev/null
 ok 'the source is told to be here' grep -qE '^db01 +normal +source ' \
   <(on a status)
+wait_status b normal
 ok 'and the copy there' grep -qE '^db01 +normal +copy ' <(on b status)
 head -c 1048576 /dev/urandom >"$tmp/data"
 

@@ -20,13 +20,13 @@ left ()
   ls -A "$tmp/at"
 }
 
-# A source that takes 8 s for all of it, at $slow.  A new one each time: it
-# may abort when its client is killed.
+# A source that takes a minute for all of it, at $slow.  A new one each time:
+# it may abort when its client is killed.
 slow_source ()
 {
   rm -f "$tmp/source.sock"
   start source env -u LISTEN_FDS nbdkit -f -U "$tmp/source.sock" \
-    --filter=rate file "$tmp/image" rate=8M
+    --filter=rate file "$tmp/image" rate=1M
   wait_for 30 test -S "$tmp/source.sock"
   slow="nbd+unix:///?socket=$tmp/source.sock"
 }

@@ -11,19 +11,19 @@ run pair start x
 is "start without waiting says how to wait" "$code:$out" \
    "0:pair 'x' is starting
 next: pairctl pair wait x --for normal"
-run pair wait x --for created,normal --timeout 20
+run pair wait x --for created,normal --timeout 120
 is "wait" "$code:$err:$out" "0::pair 'x' is normal"
-run pair start x --one-shot --wait --timeout 20
+run pair start x --one-shot --wait --timeout 120
 is "one-shot" "$code:$out" "0:pair 'x' is copied and stopped"
 like "one-shot is sent" "$(grep Start "$PAIRDISK_SITE/calls" | tail -n 1)" \
      '*"OneShot": "true"*'
-run pair stop x --wait --timeout 20
+run pair stop x --wait --timeout 120
 is "stop" "$code:$out" "0:pair 'x' is stopped"
 
 fake '{"steps": 1000000, "pair": {"LinkState": "waiting",
                                   "LinkReason": "connection refused"}}'
-run pair start x --wait --timeout 0.4
-is "timed out" "$code:$out:$err" "5::pairctl: waiting for pair 'x': after 0.4s\
+run pair start x --wait --timeout 2.4
+is "timed out" "$code:$out:$err" "5::pairctl: waiting for pair 'x': after 2.4s\
  it is 'initial_syncing' (the link is waiting: connection refused)
 hint: it goes on without being waited for; see 'pairctl pair show'"
 
@@ -41,18 +41,18 @@ run pair progress x --once
 like "once" "$code:$out" "0:status: *normal*progress: *%*"
 
 fake '{"pair": {"Status": "invalid", "StatusMessage": "DeviceRemoved"}}'
-run pair wait x --for normal --timeout 20
+run pair wait x --for normal --timeout 120
 is "a pair gone wrong ends the waiting" "$code:$out:$err" \
    "1::pairctl: waiting for pair 'x': it is 'invalid' (DeviceRemoved)
 hint: see 'pairctl pair show'"
 run pair wait x --for normal,invalid
 is "unless that is waited for" "$code:$out" "1:pair 'x' is invalid"
 fake '{"pair": {"Status": "of_tomorrow"}}'
-run pair wait x --for normal --timeout 0.3
+run pair wait x --for normal --timeout 2
 like "a status not known is waited through" "$code:$err" "5:*'of_tomorrow'*"
 fake '{}'
 
-run pair failover x --wait --timeout 20
+run pair failover x --wait --timeout 120
 is "loss report" "$code:$err:$out" "0::failed over:       x
 open for writing:  d1
 uri:               nbd+unix:///d1?socket=/x
@@ -62,17 +62,17 @@ lost time:         0.2s
 primary heard:     4.2s before the failover; what it wrote after that is not\
  counted
 failover took:     0.4s"
-run pair failover x --wait --timeout 20 --json
+run pair failover x --wait --timeout 120 --json
 is "loss report in JSON" "$(python3 -c '
 import json, sys
 print (json.load (sys.stdin)["ReplicaPair"]["Loss"]["Writes"])' <<<"$out")" 12
 fake '{"pair": {"Loss": {"Writes": null}}}'
-run pair failover x --wait --timeout 20
+run pair failover x --wait --timeout 120
 like "an unknown loss is not zero" "$out" "*lost writes:       unknown*\
 lost bytes:        unknown*primary heard:     unknown*took:     unknown"
 fake '{}'
 
-run pair delete x --wait --timeout 20
+run pair delete x --wait --timeout 120
 is "delete" "$code:$err:$out" "0::pair 'x' is deleted"
 run pair wait x --for deleted
 is "gone is deleted" "$code:$out" "0:pair 'x' is deleted"
@@ -82,7 +82,7 @@ run pair create --disk d1 --peer-disk d1 --name y --wait
 fake '{"steps": 1000000}'
 run pair start y
 >"$PAIRDISK_SITE/calls"
-"$pairctl" pair wait y --for normal --timeout 20 >"$tmp/out2" 2>"$tmp/err2" &
+"$pairctl" pair wait y --for normal --timeout 120 >"$tmp/out2" 2>"$tmp/err2" &
 waiting=$!
 wait_for 30 grep -q '"PairIds"' "$PAIRDISK_SITE/calls"
 kill_pid "$agent_pid"

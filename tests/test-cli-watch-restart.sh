@@ -13,7 +13,7 @@ told () { grep -q "$1" "$tmp/watch.out"; }
 sites_prepare
 site_up a
 start watch bash -c "exec '$pairctl' --site '$tmp/a' event watch --json \
-  --after 0 --until disk-deleted --timeout 60 \
+  --after 0 --until disk-deleted --timeout 300 \
   >'$tmp/watch.out' 2>'$tmp/watch.err'"
 watch=$started_pid
 on disk create one --size 1M >/dev/null

@@ -61,7 +61,7 @@ is 'over the same connection' "$(link_status "l['connects']")" "$connects"
 # An interval that is not over ends when it is set to none.
 set_interval 600
 write_often 10
-ok 'behind' rests 10
+ok 'behind' wait_for 10 rests 10
 set_interval 0
 ok 'continuous: all is there at once' wait_synced 60
 ok 'both disks are equal' same_content

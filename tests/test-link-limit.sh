@@ -49,7 +49,12 @@ wait_stream
 fill 1 600
 ok 'it is what the link waits for' wait_for 10 link_is \
   "l['waits_for'] == 'limit' and l['lag']['bytes'] > 1000000"
+ticks () { awk '{ print $14 + $15 }' "/proc/$a_pid/stat"; }
+first=$(ticks) began=$(date +%s%N)
 ok 'not more than the limit, nor much less' rate_is 3 350000 600000
+percent=$((($(ticks) - first) * 100000000000 / $(getconf CLK_TCK) /
+  ($(date +%s%N) - began)))
+ok "who waits for it rests: $percent % of a CPU" test "$percent" -lt 30
 ok 'lag, compression and time to go are told' wait_for 10 link_is \
   "l['lag']['seconds'] > 1 and 1.5 < l['compression'] < 3 and l['eta_seconds'] > 0"
 
@@ -63,9 +68,8 @@ wait_for 60 is_stream
 is 'it is remembered' "$(link_status "l['limit_bps']")" 100000
 limit 0
 ok 'without it the rest is there at once' wait_synced 30
-is 'nothing is left to do' \
-  "$(link_status "(l['waits_for'], l['eta_seconds'], l['limit_bps'])")" \
-  "('writes', 0.0, 0)"
+ok 'nothing is left to do' wait_for 10 link_is \
+  "(l['waits_for'], l['eta_seconds'], l['limit_bps']) == ('writes', 0.0, 0)"
 ok 'both disks are equal' same_content
 
 ok 'a limit that is none' grep -q 'bad-request' \

@@ -20,8 +20,11 @@ ok 'writes under load are committed' wait_synced
 ok 'both disks are equal after a load' same_content
 is 'all in one connection' "$(link_status "l['connects']")" 1
 is 'the lag is told as nothing' "$(link_status "l['lag']['seconds']")" 0.0
-is 'the secondary knows the point' \
-  "$(status "$b" d "s['source']['known'] == s['committed']")" True
+knows_point ()
+{
+  [ "$(status "$b" d "s['source']['known'] == s['committed']")" = True ]
+}
+ok 'the secondary knows the point' wait_for 10 knows_point
 refused 'a guest of the secondary' '' \
   nbdinfo "nbd://127.0.0.1:$b_port/d"
 

@@ -32,7 +32,7 @@ nbdkit_kill b
 nbdkit_is_up () { [ "$(on b site show --json | jq .PluginAlive)" = true ]; }
 wait_for 30 nbdkit_is_up
 ok 'it fails over without the first site' \
-  on b pair failover db01 --wait --timeout 60
+  on b pair failover db01 --wait --timeout 120
 ok 'the state says so' wait_status b failovered
 is 'to what was there' "$(digest b $disk_b)" "$before"
 

@@ -30,6 +30,7 @@ is 'create: an empty disk gives up nothing' "$(create --dry-run --json |
   gone)" '["creating","site-b",0,0]'
 put "$uri_a" 0 30
 put "$uri_b" 10 20
+detached b $disk_b
 is 'create: what is on it' "$(create --dry-run --json | gone)" \
   '["creating","site-b",20,81920]'
 ok 'for people' grep -q '^gives up: *20 writes, 80.0 KiB, made over' \
@@ -40,7 +41,7 @@ is 'the exit code' "$(create >/dev/null 2>&1; echo $?)" 3
 is 'no pair is there' "$(on a pair list --json | jq -c .ReplicaPairs)" '[]'
 refused 'a dry run is refused as the call is' NoSuchResource \
   on a pair create --disk $disk_a --peer-disk d-none --dry-run
-ok 'create' create --force --wait --timeout 60
+ok 'create' create --force --wait --timeout 120
 ok 'the event says what goes' grep -q \
   'create .*db01; disk .* gives up 20 writes, 81920 bytes' <(on a event list)
 
@@ -48,7 +49,7 @@ is 'start: the same' "$(dry a start db01 | gone)" \
   '["initial_syncing","site-b",20,81920]'
 refused 'failover: refused' InvalidStatus dry b failover db01
 is 'nothing was begun' "$(pair_field a .Status)" created
-ok 'start' on a pair start db01 --wait --timeout 60
+ok 'start' on a pair start db01 --wait --timeout 120
 level () { disk_is b $disk_b .Detail.committed.seq "$1"; }
 wait_for 60 level "$(disk_field a $disk_a .Detail.appended.seq)"
 is 'start: it runs already' "$(dry a start db01 | jq -c .Discard)" null
@@ -69,11 +70,11 @@ refused 'not at the source' OperateNotAllowedForPrimary \
 ok 'stop: nothing' grep -q '^gives up: *nothing' \
   <(on a pair stop db01 --dry-run)
 refused 'delete: not now' InvalidStatus on a pair delete db01 --dry-run
-is 'nothing was begun still' "$(pair_field b .Status)" normal
+ok 'nothing was begun still' wait_status b normal
 
 proxy freeze >/dev/null
 plan=$(dry b failover db01)
-ok 'failover' on b pair failover db01 --wait --timeout 60
+ok 'failover' on b pair failover db01 --wait --timeout 120
 is 'lost is what was named' "$(pair_field b .Loss | jq -c '[.Writes, .Bytes]')" \
   "$(jq -c '[.Discard.Writes, .Discard.Bytes]' <<<"$plan")"
 is 'delete: nothing' "$(dry a delete db01 | jq -c '[.Status, .Discard]')" \

@@ -55,7 +55,7 @@ wait_for 60 disk_is a $disk_a .Detail.link.lag.writes 0
 
 proxy freeze >/dev/null
 change "$uri_a" 1 0
-ok 'failover' on b pair failover db01 --wait --timeout 30
+ok 'failover' on b pair failover db01 --wait --timeout 120
 change "$uri_b" 2 $((blocks / 4))
 proxy thaw >/dev/null
 wanted=$(digest b $disk_b | cut -d' ' -f1)

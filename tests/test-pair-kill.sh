@@ -110,8 +110,8 @@ stream_round ()
 
 pair_unmake ()
 {
-  on a pair stop db01 --wait --timeout 60 >/dev/null &&
-    on a pair delete db01 --wait --timeout 60 >/dev/null &&
+  on a pair stop db01 --wait --timeout 120 >/dev/null &&
+    on a pair delete db01 --wait --timeout 120 >/dev/null &&
     on b disk delete "$disk_b" --yes >/dev/null
 }
 

@@ -45,14 +45,14 @@ is 'nothing is left of refused pairs' \
   "$(on a pair list --json | jq -c .ReplicaPairs)" '[]'
 ok 'create' pair_make
 is 'created at the source' "$(pair_field a .Status)" created
-is 'created at the destination' "$(pair_field b .Status)" created
+ok 'created at the destination' wait_status b created
 refused 'attaching the copy is refused' . nbdinfo "$uri_b"
 ok 'and its site says why' grep -q secondary "$tmp/b/nbdkit.log"
 refused 'nothing to fail over to yet' InvalidStatus on b pair failover db01
 
 # ---- start, stop, start -----------------------------------------------------
 
-ok 'start' on a pair start db01 --wait --timeout 60
+ok 'start' on a pair start db01 --wait --timeout 120
 ok 'normal at the source' wait_status a normal
 ok 'normal at the destination' wait_status b normal
 refused 'failover at the source' OperateNotAllowedForPrimary \
@@ -61,8 +61,8 @@ refused 'delete while it runs' InvalidStatus on a pair delete db01
 refused 'attaching the copy is still refused' . nbdinfo "$uri_b"
 ok 'both disks are equal' at_rest
 
-ok 'stop' on a pair stop db01 --wait --timeout 60
-is 'stopped at the destination, too' "$(pair_field b .Status)" stopped
+ok 'stop' on a pair stop db01 --wait --timeout 120
+ok 'stopped at the destination, too' wait_status b stopped
 before=$(digest b $disk_b)
 written=$(disk_field a $disk_a .Detail.appended.bytes)
 writer_start 1
@@ -79,7 +79,7 @@ ok 'only what differs was sent' \
 
 # ---- one-shot ---------------------------------------------------------------
 
-on a pair stop db01 --wait --timeout 60 >/dev/null
+on a pair stop db01 --wait --timeout 120 >/dev/null
 writer_start 1
 wait_for 20 has_flushed $(($(flushes) + 20))
 ok 'one-shot' on a pair start db01 --one-shot
@@ -93,11 +93,11 @@ point_ns=$(disk_field b $disk_b .Detail.committed.time_ns)
 
 # ---- delete -----------------------------------------------------------------
 
-ok 'delete' on a pair delete db01 --wait --timeout 60
+ok 'delete' on a pair delete db01 --wait --timeout 120
 is 'no pair at the source' \
   "$(on a pair list --json | jq -c .ReplicaPairs)" '[]'
-is 'no pair at the destination' \
-  "$(on b pair list --json | jq -c .ReplicaPairs)" '[]'
+b_has_none () { [ "$(on b pair list --json | jq -c .ReplicaPairs)" = '[]' ]; }
+ok 'no pair at the destination' wait_for 30 b_has_none
 is 'the source stands alone' "$(disk_field a db01 .Role)" standalone
 is 'the copy stands alone' "$(disk_field b $disk_b .Role)" standalone
 ok 'the copy opens, as of the one-shot' writer_verify "$uri_b" "$point_ns"
@@ -105,6 +105,7 @@ ok 'the source holds everything' writer_verify "$uri_a"
 nbdcopy "$uri_a" "$tmp/image"
 head -c 1048576 /dev/urandom >"$tmp/other"
 ok 'the copy takes writes' nbdcopy --flush "$tmp/other" "$uri_b"
+detached b $disk_b
 writer_start 1
 
 # ---- again ------------------------------------------------------------------

@@ -21,7 +21,7 @@ ok 'b can prove it' wait_for 10 eval '[ "$(pair_field b .RpoZero)" = proven ]'
 ok 'that is shown' grep -q 'mode is: *in-sync: every flush' \
   <(on a pair show db01)
 ok 'in the status, too' grep -q 'db01 .*normal .*in-sync' <(on a status)
-ok 'and told' told a mode-in-sync
+ok 'and told' wait_for 10 told a mode-in-sync
 
 # Live, and the link goes on.
 connects=$(disk_field a $disk_a .Detail.link.connects)
@@ -49,16 +49,17 @@ ok 'force' on a pair modify db01 --on-peer-loss degrade --force
 ok 'a flush is answered in the end' timeout 60 nbdcopy --flush \
   <(head -c 4096 /dev/urandom) "$uri_a"
 ok 'degraded' wait_for 30 mode_is a degraded
-ok 'that is told' told a mode-degraded
+ok 'that is told' wait_for 10 told a mode-degraded
 is 'to the status, too' "$(pair_field a .Degraded)" true
 agent_start b
 ok 'b is back: in sync' wait_for 60 mode_is a in-sync
 is 'degrade is no proof' "$(pair_field b .RpoZero)" unknown
-on a pair modify db01 --on-peer-loss suspend >/dev/null
+# What was proven shall hold until the failover.
+on a pair modify db01 --on-peer-loss suspend --proof 60s >/dev/null
 ok 'with suspend it is' wait_for 30 eval '[ "$(pair_field b .RpoZero)" = proven ]'
 
 site_kill a
-on b pair failover db01 --wait --timeout 30 >"$tmp/failover"
+on b pair failover db01 --wait --timeout 120 >"$tmp/failover"
 ok 'the failover proves that nothing is lost' grep -q 'rpo zero: *proven' \
   "$tmp/failover"
 is 'in JSON' "$(pair_field b .Loss.RpoZero)" proven
@@ -66,7 +67,7 @@ ok 'in the event' grep -q 'RPO zero: proven' <(on b event list)
 agent_start a
 wait_for 60 sees_peer b
 wait_status a failovered
-ok 'reprotect' on b pair reprotect db01 --force --wait --timeout 60
+ok 'reprotect' on b pair reprotect db01 --force --wait --timeout 120
 on b pair start db01 >/dev/null
 wait_status b normal
 ok 'the other way round it is in sync, too' wait_for 60 mode_is b in-sync

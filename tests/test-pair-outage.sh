@@ -26,7 +26,7 @@ r = random.Random(1)
 for i in range(2304):
     h.pwrite(r.randbytes(1 << 18), r.randrange(32) << 18)
 h.flush()' "$uri_a"
-ok 'the link waits' disk_is a $disk_a .Detail.link.state waiting
+ok 'the link waits' wait_for 30 disk_is a $disk_a .Detail.link.state waiting
 bytes=$(proxy bytes)
 agent_start b
 is_delta ()
@@ -60,7 +60,7 @@ in_delta () { disk_is a $disk_a .Detail.link.state delta; }
 ok 'a large difference is copied' wait_for 30 in_delta
 random_ms 2000
 site_kill a
-ok 'failover in the middle of it' on b pair failover db01 --wait --timeout 30
+ok 'failover in the middle of it' on b pair failover db01 --wait --timeout 120
 is 'opens the last point' "${before% at *}" \
   "$(digest b $disk_b | sed 's/ at .*//')"
 ok 'with all that was flushed before' writer_verify "$uri_b"

@@ -74,7 +74,7 @@ for ((i = 1; i <= rounds; i++)); do
     proxy freeze >/dev/null
     put a $RANDOM 30
   fi
-  on $secondary pair failover db01 --wait --timeout 60 >/dev/null ||
+  on $secondary pair failover db01 --wait --timeout 120 >/dev/null ||
     { fail "round $i: failover"; break; }
   proxy thaw >/dev/null
   put $secondary $RANDOM 30

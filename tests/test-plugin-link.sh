@@ -70,7 +70,7 @@ for i in range(500):
 h.flush()'
 ok 'and arrive' wait_for 60 in_step
 ok 'with the same content again' same_content
-ok 'lag is nothing' answers '"lag":\{"writes":0,"bytes":0,"seconds":0' "$a" \
+ok 'lag is nothing' wait_for 10 answers '"lag":\{"writes":0,"bytes":0,"seconds":0' "$a" \
   '{"op":"disk.status","disk":"d"}'
 
 kill_pid "$pid_b" KILL

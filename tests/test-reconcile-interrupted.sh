@@ -29,6 +29,8 @@ promote b 2
 all b 3
 demote a 2 b
 wait_for 30 of_is a "s['discard']['saved']" || bail_out 'not saved'
+# Slow enough that it is not over before somebody looks.
+ask b link.limit '"limit_bps":16777216'
 link b a
 # Looked at each millisecond: a delta may be over in less than a shell takes.
 ok 'the new primary is killed in the middle of its delta' /usr/bin/python3 - \

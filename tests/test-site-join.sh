@@ -121,12 +121,12 @@ ok 'an impostor is not called' wait_for 60 not_the_joined
 kill_pid "${site_pid[m]}"
 
 # What happened is on record, and told as it comes.
-on a event watch --after 0 --until site-joined --timeout 10 >"$tmp/watch"
+on a event watch --after 0 --until site-joined --timeout 60 >"$tmp/watch"
 is 'event watch ends with what was waited for' \
   "$?:$(tail -n 1 "$tmp/watch" | cut -d' ' -f5)" "0:site-joined"
 on a event watch --until nothing-like-this --timeout 0.5 >"$tmp/watch"
 is '... or in time' "$?:$(cat "$tmp/watch")" 5:
-on a event watch --json --until site-invited --timeout 20 >"$tmp/watch" &
+on a event watch --json --until site-invited --timeout 120 >"$tmp/watch" &
 watch=$!
 # It tells of what comes after it has begun, whenever that is.
 is_told ()

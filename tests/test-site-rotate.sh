@@ -30,7 +30,7 @@ same () { wait_for 30 level && same_content; }
 ok 'it replicates' same
 old=$(fingerprint_of a) old_b=$(fingerprint_of b)
 secret=$(secrets_of a b) link=$(link_secret a "$disk_a")
-ok 'rotate' on a site rotate --wait --timeout 20
+ok 'rotate' on a site rotate --wait --timeout 120
 ok 'another certificate' test "$(fingerprint_of a)" != "$old"
 ok 'another secret, on both sides' wait_for 20 one_secret "$secret"
 ok 'another secret of the link' wait_for 20 links_agree "$link"

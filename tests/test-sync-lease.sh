@@ -49,7 +49,10 @@ loses ()
 sites 64M
 proxy_start
 pair
-ask "$a" link.mode '"mode":"sync","on_peer_loss":"suspend","proof_seconds":3'
+# Long enough to look at what waits for its end.
+proof=$(at_least 3 25)
+ask "$a" link.mode \
+  "\"mode\":\"sync\",\"on_peer_loss\":\"suspend\",\"proof_seconds\":$proof"
 is 'before: no promise' "$(reason)" no-promise
 link_start '"dead_seconds":2'
 ok 'in sync' wait_mode in-sync

@@ -25,7 +25,8 @@ sites 64M
 pair
 set_mode sync suspend
 # Long enough to look at the primary while the secondary's claim holds.
-ask "$a" link.mode '"proof_seconds":10'
+proof=$(at_least 10 60)
+ask "$a" link.mode "\"proof_seconds\":$proof"
 is 'the link is off' "$(status "$a" d "s['mode']['state']")" off
 link_start
 ok 'in sync' wait_mode in-sync
@@ -60,7 +61,7 @@ is 'a force waits until the secondary can claim nothing' \
   "$(status "$a" d "s['mode']['state']")" abandoning
 ok 'flushes wait so long' stands_still
 n=$(acked_count)
-ok 'then they go on' wait_for 40 acked_more_than $((n + 50))
+ok 'then they go on' wait_for $((proof + 30)) acked_more_than $((n + 50))
 is 'degraded' "$(status "$a" d "s['mode']['state']")" degraded
 ok 'that is written down' grep -q '"given": "none"' "$a/d/sync"
 ok 'and since when' grep -qE '"degraded_ns": [1-9]' "$a/d/sync"

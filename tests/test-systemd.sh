@@ -76,7 +76,7 @@ ok 'a disk is made there' "$pairctl" --site "$tmp/a" disk create db01 \
 ok 'and served' wait_for 20 nbdinfo --size \
   "$(value a DescribeDisks Disks.0.NbdUri)"
 kill_pid "${site_pid[a]}"
-ok 'the end is told, too' grep -q STOPPING=1 "$tmp/notify.log"
+ok 'the end is told, too' wait_for 10 grep -q STOPPING=1 "$tmp/notify.log"
 ok 'nbdkit goes on without the agent' kill -0 "$nbdkit_pid"
 
 # The agent's own sockets from outside: found by their addresses.
