@@ -15,7 +15,7 @@
 #include "sorted.h"
 #include "volume-model.h"
 
-#define ROUNDS 200
+#define ROUNDS 60
 #define BLOCKS_MAX 40000u        /* more than places are told apart */
 #define PUTS_MAX 5000u
 #define PAIRS 2u                 /* the disk and the stage */

@@ -1,4 +1,5 @@
-/* Making durable records visible: the only writer of map and births.
+/* Making durable records visible: the only writer of map and births, in a
+ * replay by way of sorted.h.
  *
  * Records are applied one after the other in the order of the journal, at
  * run time by whichever thread found them durable, after a crash by replay.
