@@ -1,4 +1,4 @@
-/* Bandwidth limit and size of batches (see pace.h). */
+/* Bandwidth limit, size of batches, gathering (see pace.h). */
 
 #include <config.h>
 
@@ -66,6 +66,14 @@ pace_sent (struct pace *p, size_t bytes, uint64_t now)
     return;
   fill (p, now);
   p->tokens -= bytes;
+}
+
+uint64_t
+pace_gather_ns (uint64_t ready, uint64_t sent_ns, uint64_t now)
+{
+  uint64_t until = sent_ns + PACE_GATHER_MS * NS_PER_MSEC;
+
+  return ready >= PACE_GATHER_BYTES || now >= until ? 0 : until - now;
 }
 
 size_t

@@ -1,5 +1,5 @@
-/* How much is sent at once, and when: the bandwidth limit and the size of
- * batches.
+/* How much is sent at once, and when: the bandwidth limit, the size of batches
+ * and how long small ones gather.
  *
  * The limit is a bucket of tokens, a token a byte: they come at the rate of
  * the limit and gather for a tenth of a second (never less than PACE_BURST).
@@ -10,6 +10,10 @@
  * and the line and the peer keep up; it shrinks when they wait in a queue
  * for long, so that what is urgent does not wait behind them, and when there
  * is no backlog.  "Soon" is beyond the shortest time that any frame took.
+ *
+ * A frame costs a wake-up here and a flush at the peer, far more than a small
+ * write does.  So what comes soon after a frame waits, a few milliseconds,
+ * for company; what comes after a silence, or is much, does not.
  *
  * Pure: the caller brings the clock (monotonic, nanoseconds) and the lock.
  */
@@ -25,6 +29,8 @@
 #define PACE_BATCH_MIN (64u << 10)
 #define PACE_BATCH_START (256u << 10)
 #define PACE_BATCH_MAX (2u << 20)
+#define PACE_GATHER_MS 5
+#define PACE_GATHER_BYTES (512u << 10)
 
 struct pace {
   uint64_t limit_bps;        /* 0: none */
@@ -43,6 +49,12 @@ extern void pace_set_limit (struct pace *p, uint64_t limit_bps, uint64_t now);
 extern uint64_t pace_wait_ns (struct pace *p, uint64_t now);
 
 extern void pace_sent (struct pace *p, size_t bytes, uint64_t now);
+
+/* READY guest bytes could be sent, nobody waits for them, and the last frame
+ * went out at SENT_NS.  0: send them; else look again after so long.
+ */
+extern uint64_t pace_gather_ns (uint64_t ready, uint64_t sent_ns,
+                                uint64_t now);
 
 /* How many bytes to put into a frame. */
 extern size_t pace_batch (const struct pace *p);

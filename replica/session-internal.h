@@ -67,7 +67,8 @@ struct session {
   uint64_t level_ns;             /* when this interval began: nothing was left
                                     then that had not been looked at */
   bool is_ahead;                 /* records go out before they are durable */
-  bool is_limited;               /* there is more to send, but not yet */
+  bool looks_again;              /* soon, for what may not be sent yet: no
+                                    record needs to wake it */
   bool was_open;                 /* it has taken a frame */
 };
 

@@ -212,16 +212,39 @@ rest (struct session *n, unsigned *ret_ms)
     *ret_ms = minus (until, now) / NS_PER_MSEC + 1;
 }
 
+/* May what was written a moment ago wait for what is written next?  Not when a
+ * flush or the end of a one-shot waits for it.  0: no; else so long.
+ */
+static uint64_t
+gather_ns (const struct session *n)
+{
+  struct volume_point appended, durable;
+
+  if (n->phase != PHASE_STREAM || !n->is_committed || n->held != NULL ||
+      n->s->config.oneshot || sync_is_required (n->s->config.sync))
+    return 0;
+  volume_get_points (n->s->v, &appended, &durable);
+  return pace_gather_ns (minus (durable.bytes, n->last.bytes), n->sent_ns,
+                         clock_mono_ns ());
+}
+
 /* Send what there is and what may be sent.  RET_MS: look again after that. */
 static int
 send_all (struct session *n, unsigned *ret_ms, struct error *err)
 {
   enum sender_wait wait = WAITS_WRITES;
-  uint64_t limited_ns = 0;
+  uint64_t limited_ns = 0, gathering_ns;
   int sent = 1;
 
   pace_set_limit (&n->pace, atomic_load (&n->s->limit_bps),
                   clock_mono_ns ());
+  gathering_ns = gather_ns (n);
+  n->looks_again = gathering_ns > 0;
+  if (n->looks_again) {
+    *ret_ms = gathering_ns / NS_PER_MSEC + 1;
+    sender_set_wait (n->s, WAITS_WRITES);
+    return 0;
+  }
   while (sent == 1 &&
          (limited_ns = pace_wait_ns (&n->pace, clock_mono_ns ())) == 0)
     sent = session_send_next (n, err);
@@ -229,8 +252,8 @@ send_all (struct session *n, unsigned *ret_ms, struct error *err)
     return -1;
 
   *ret_ms = n->s->config.heartbeat_ms;
-  n->is_limited = limited_ns > 0;
-  if (n->is_limited) {
+  n->looks_again = limited_ns > 0;
+  if (n->looks_again) {
     wait = WAITS_LIMIT;
     if (limited_ns < *ret_ms * NS_PER_MSEC)
       *ret_ms = limited_ns / NS_PER_MSEC + 1;
@@ -274,8 +297,7 @@ work (struct session *n, struct error *err)
         session_send_promise (n, err) == -1 ||
         session_look_for_wants (n, err) == -1 || keep_alive (n, err) == -1)
       return session_end_of_failure (n, err);
-    /* What is there already and may not be sent yet wakes nobody. */
-    if (!n->is_ahead && !n->is_limited && n->held == NULL &&
+    if (!n->is_ahead && !n->looks_again && n->held == NULL &&
         n->phase != PHASE_REST && link_free_slot (n->link) != NULL)
       watcher_arm (n->s->watcher, n->last.seq);
     sender_note_lag (n->s);

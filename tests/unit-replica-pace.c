@@ -1,4 +1,4 @@
-/* Tests of the bandwidth limit and the size of batches. */
+/* Tests of the bandwidth limit, the size of batches and gathering. */
 
 #include <config.h>
 
@@ -135,6 +135,24 @@ test_batches (void **state)
   assert_int_equal (pace_batch (&p), PACE_BURST);
 }
 
+static void
+test_gathering (void **state)
+{
+  const uint64_t sent = 7 * NS_PER_SEC, ms = NS_PER_MSEC;
+  const uint64_t end = sent + PACE_GATHER_MS * ms;
+
+  (void) state;
+  assert_int_equal (pace_gather_ns (4096, sent, sent), end - sent);
+  assert_int_equal (pace_gather_ns (4096, sent, sent + ms), end - sent - ms);
+  assert_int_equal (pace_gather_ns (4096, sent, end - 1), 1);
+  assert_int_equal (pace_gather_ns (4096, sent, end), 0);
+  assert_int_equal (pace_gather_ns (4096, sent, end + NS_PER_SEC), 0);
+  assert_int_equal (pace_gather_ns (PACE_GATHER_BYTES - 1, sent, sent),
+                    end - sent);
+  assert_int_equal (pace_gather_ns (PACE_GATHER_BYTES, sent, sent), 0);
+  assert_int_equal (pace_gather_ns (UINT64_MAX, sent, sent), 0);
+}
+
 int
 main (void)
 {
@@ -144,6 +162,7 @@ main (void)
     cmocka_unit_test (test_idle_time_is_not_saved_up),
     cmocka_unit_test (test_it_changes_while_it_runs),
     cmocka_unit_test (test_batches),
+    cmocka_unit_test (test_gathering),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
