@@ -4,9 +4,26 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ahead.h"
 #include "segments.h"
+
+#define HUGE (UINT64_C (2) << 20)
+#define MAPPED (AHEAD_BYTES + 2 * AHEAD_PIECE + HUGE)
+
+/* Only what is used of it is taken from the system. */
+static int
+take_memory (struct ahead *a)
+{
+  a->mapping = mmap (NULL, MAPPED, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (a->mapping == MAP_FAILED)
+    return -1;
+  madvise (a->mapping, MAPPED, MADV_HUGEPAGE);   /* or small ones */
+  a->memory = (uint8_t *) (((uintptr_t) a->mapping + HUGE - 1) / HUGE * HUGE);
+  return 0;
+}
 
 int
 ahead_init (struct ahead *a, const struct volume_io *io,
@@ -14,12 +31,12 @@ ahead_init (struct ahead *a, const struct volume_io *io,
             uint64_t (*find) (void *opaque, uint64_t lap), void *opaque)
 {
   memset (a, 0, sizeof *a);
-  if (ring_init (&a->ring, AHEAD_PIECES * AHEAD_PIECE) == -1)
+  if (take_memory (a) == -1)
     return -1;
-  a->queue = io->queue_open (journal, AHEAD_IN_FLIGHT, a->ring.memory,
-                             2 * a->ring.size);
+  a->queue = io->queue_open (journal, AHEAD_IN_FLIGHT, a->memory,
+                             AHEAD_BYTES);
   if (a->queue == NULL) {
-    ring_release (&a->ring);
+    munmap (a->mapping, MAPPED);
     return -1;
   }
   a->io = io;
@@ -35,8 +52,14 @@ ahead_release (struct ahead *a)
   if (a->io == NULL)
     return;
   a->io->queue_close (a->queue);
-  ring_release (&a->ring);
+  munmap (a->mapping, MAPPED);
   a->io = NULL;
+}
+
+static uint8_t *
+memory_at (const struct ahead *a, uint64_t position)
+{
+  return a->memory + position % AHEAD_BYTES;
 }
 
 static unsigned
@@ -53,7 +76,7 @@ begin_piece (struct ahead *a)
 
   if (segment == SEGMENT_NONE)
     return 0;
-  if (a->io->queue_read (a->queue, a->end, ring_at (&a->ring, a->end),
+  if (a->io->queue_read (a->queue, a->end, memory_at (a, a->end),
                          AHEAD_PIECE, segment * a->segment_size +
                          a->end % a->segment_size) == -1)
     return -1;
@@ -98,7 +121,7 @@ ahead_get (struct ahead *a, uint64_t position, uint32_t len)
     a->end = first;
     a->window = AHEAD_PIECE;
   }
-  else if (first > a->begun && a->window < a->ring.size)
+  else if (first > a->begun && a->window < AHEAD_BYTES)
     a->window *= 2;
   a->begun = first;
   while (r == 1 && a->in_flight < AHEAD_IN_FLIGHT &&
@@ -117,5 +140,8 @@ ahead_get (struct ahead *a, uint64_t position, uint32_t len)
         return NULL;
     }
   }
-  return ring_at (&a->ring, position);
+  at = position % AHEAD_BYTES;
+  if (at + len > AHEAD_BYTES)
+    memcpy (a->memory + AHEAD_BYTES, a->memory, at + len - AHEAD_BYTES);
+  return memory_at (a, position);
 }

@@ -2,7 +2,10 @@
  * the cleaner do: past every cache, with several reads in flight.
  *
  * Direct reads, because the page cache has little of what was written with
- * O_DIRECT, and filling it costs several times what the device does.
+ * O_DIRECT, and filling it costs several times what the device does.  Into
+ * huge pages where there are any: a piece in 256 places of memory can take
+ * the device (a virtual one, say) three times as long as one in a single
+ * place.
  */
 
 #ifndef PAIRDISK_VOLUME_AHEAD_H
@@ -12,16 +15,19 @@
 #include <stdint.h>
 
 #include "io.h"
-#include "ring.h"
 
 #define AHEAD_PIECE (UINT64_C (1) << 20)
 #define AHEAD_PIECES 16u         /* the window */
+#define AHEAD_BYTES (AHEAD_PIECES * AHEAD_PIECE)
 #define AHEAD_IN_FLIGHT 8u
 
 struct ahead {
   const struct volume_io *io;
   struct io_queue *queue;
-  struct ring ring;            /* byte of position p at p modulo its size */
+  void *mapping;
+  uint8_t *memory;             /* in it: byte of position p at p modulo
+                                  AHEAD_BYTES; behind that, what is needed
+                                  of its beginning to be in one piece */
   uint64_t segment_size;
   uint64_t begun, end;         /* pieces [begun, end) are had or on their way */
   uint64_t window;             /* bytes; grows, most streams end soon */
@@ -39,8 +45,8 @@ extern int ahead_init (struct ahead *a, const struct volume_io *io,
                        void *opaque);
 extern void ahead_release (struct ahead *a);
 
-/* LEN bytes (at most half the window) at logical POSITION, all in one
- * segment, to be read until the next call.  It may be anywhere, but what
+/* LEN bytes (at most two pieces) at logical POSITION, all in one segment, to
+ * be read until the next call.  It may be anywhere, but what
  * follows the last one is fast.  NULL: they cannot be read.
  */
 extern const uint8_t *ahead_get (struct ahead *a, uint64_t position,

@@ -1,4 +1,5 @@
-/* Making durable records visible: the only writer of map and births.
+/* Making durable records visible: the only writer of map and births, in a
+ * replay by way of sorted.h.
  *
  * Records are applied one after the other in the order of the journal, at
  * run time by whichever thread found them durable, after a crash by replay.
@@ -11,6 +12,7 @@
 #include <errno.h>
 
 #include "cleanup.h"
+#include "sorted.h"
 #include "volume-internal.h"
 
 struct target {
@@ -28,7 +30,7 @@ target_of (struct volume *v)
 /* The birth goes first: who reads an entry and then its birth may find the
  * birth too new, and looks again, but never too old for good.  The page's
  * newest birth is raised before the entry is seen: what the map shows is in a
- * delta that begins then.
+ * delta that begins then.  In a replay nobody reads, and no page is known.
  */
 static void
 store_entry (struct volume *v, const struct target *to, uint64_t block,
@@ -36,6 +38,12 @@ store_entry (struct volume *v, const struct target *to, uint64_t block,
 {
   uint64_t old;
 
+  if (v->sorted) {
+    sorted_put (v->sorted, to->map, to->births, &(struct store) {
+      .block = block, .birth = birth_encode (block, seq), .entry = entry
+    });
+    return;
+  }
   table_set (to->births, block, birth_encode (block, seq));
   if (to->births == &v->births)
     newest_raise (&v->newest, block, seq);
@@ -67,7 +75,7 @@ apply_pending (struct volume *v, const struct record *record,
   uint64_t entry[VOLUME_RECORD_BLOCKS_MAX];
   uint32_t i;
 
-  if (record->nblocks > VOLUME_RECORD_BLOCKS_MAX ||
+  if (v->is_replaying || record->nblocks > VOLUME_RECORD_BLOCKS_MAX ||
       !pending_get_version (&v->pending, record->block, record->nblocks,
                             record->seq, entry))
     return false;
@@ -118,11 +126,19 @@ apply_move (struct volume *v, const struct record *record, const void *body,
   uint64_t entry;
   int more;
 
+  if (v->sorted && v->is_staging)
+    sorted_drain (v->sorted);
   while ((more = unit_walk_next (&walk, &u)) == 1) {
     if (u.block >= volume_blocks (v))
       break;
     entry = entry_data (u.block, u.unit.seq, body_offset + u.offset,
                         unit_stored_size (&u.unit));
+    if (v->sorted && !v->is_staging) {
+      sorted_put (v->sorted, &v->map, &v->births, &(struct store) {
+        .block = u.block, .entry = entry, .origin = u.origin
+      });
+      continue;
+    }
     if (!table_replace (&v->map, u.block, u.origin, entry) &&
         !(v->is_staging &&
           table_replace (&v->stage_map, u.block, u.origin, entry)))
@@ -210,6 +226,8 @@ apply_record (struct volume *v, const struct record *record,
   case RECORD_STAGE_CURSOR:
   case RECORD_STAGE_COMMIT:
   case RECORD_STAGE_DROP:
+    if (v->sorted)
+      sorted_drain (v->sorted);
     return stage_apply_mark (v, record, body, position);
   }
 

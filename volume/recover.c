@@ -23,6 +23,7 @@
 
 #include "ahead.h"
 #include "cleanup.h"
+#include "sorted.h"
 #include "volume-internal.h"
 
 /* A lap that was begun after the checkpoint. */
@@ -40,6 +41,7 @@ struct replay {
   struct volume_point point;   /* after the last record */
   struct found_lap *found;     /* sorted by lap */
   size_t nfound;
+  uint64_t last_segment;       /* that was looked up; any, at first */
   struct ahead ahead;
   const uint8_t *buf;          /* the batch that is looked at */
 };
@@ -107,12 +109,19 @@ find_lap (const struct replay *replay, uint64_t lap)
 static uint64_t
 segment_of_lap (void *opaque, uint64_t lap)
 {
-  const struct replay *replay = opaque;
-  uint64_t segment = segments_find_lap (&replay->v->segments, lap);
+  struct replay *replay = opaque;
+  const struct segments *segments = &replay->v->segments;
   const struct found_lap *found;
+  uint64_t segment = replay->last_segment;
 
-  if (segment != SEGMENT_NONE)
+  /* It is asked for each piece, and the table of a large volume is long. */
+  if (segment_lap (segments, segment) == lap)
     return segment;
+  segment = segments_find_lap (segments, lap);
+  if (segment != SEGMENT_NONE) {
+    replay->last_segment = segment;
+    return segment;
+  }
   found = find_lap (replay, lap);
   return found ? found->segment : SEGMENT_NONE;
 }
@@ -456,13 +465,21 @@ static int
 replay_both (struct volume *v, struct replay *cold, struct replay *hot,
              struct error *err)
 {
+  struct sorted sorted;
   int r;
 
   live_forget (v);
   v->is_replaying = true;
+  if (sorted_init (&sorted, SORTED_STORES) == 0)
+    v->sorted = &sorted;
   r = replay_stream (cold, err);
   if (r == 0)
     r = replay_stream (hot, err);
+  if (v->sorted) {
+    sorted_drain (&sorted);
+    sorted_release (&sorted);
+    v->sorted = NULL;
+  }
   v->is_replaying = false;
   v->has_point_after_mark = false;
   if (r == -1)

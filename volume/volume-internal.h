@@ -183,6 +183,7 @@ struct volume {
   struct newest newest;        /* of births */
   bool is_staging;             /* atomic: what is applied goes to stage_* */
   bool is_replaying;           /* live bytes are counted afterwards */
+  struct sorted *sorted;       /* then, if there is memory; else NULL */
   uint64_t counted;            /* blocks below it are in the live bytes of
                                   segments; changed under journal.lock and
                                   while nothing is applied */
