@@ -67,7 +67,9 @@ ok 'in the event' grep -q 'RPO zero: proven' <(on b event list)
 agent_start a
 wait_for 60 sees_peer b
 wait_status a failovered
-ok 'reprotect' on b pair reprotect db01 --force --wait --timeout 120
+# A site that has just come back may be slow with a call, and is away again for
+# a moment then.
+ok 'reprotect' wait_for 60 on b pair reprotect db01 --force --wait --timeout 120
 on b pair start db01 >/dev/null
 wait_status b normal
 ok 'the other way round it is in sync, too' wait_for 60 mode_is b in-sync
