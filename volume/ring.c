@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "fence.h"
 #include "ring.h"
 
 int
@@ -26,23 +27,6 @@ ring_restart (struct ring *ring, uint64_t position)
   __atomic_store_n (&ring->floor, position, __ATOMIC_RELEASE);
 }
 
-/* TSan knows no fences, and gcc refuses them with it; it need not know these:
- * what they order is read by racy_copy alone, which it does not see.
- */
-#ifdef __has_feature
-#if __has_feature (thread_sanitizer)
-#define RING_TSAN 1
-#endif
-#elif defined __SANITIZE_THREAD__
-#define RING_TSAN 1
-#endif
-
-#ifdef RING_TSAN
-#define fence(order) __sync_synchronize ()
-#else
-#define fence(order) __atomic_thread_fence (order)
-#endif
-
 void
 ring_advance (struct ring *ring, uint64_t end)
 {
@@ -61,7 +45,7 @@ __attribute__ ((no_sanitize ("thread")))
 static void
 racy_copy (void *dst, const void *src, size_t len)
 {
-#ifdef RING_TSAN
+#ifdef FENCE_TSAN
   volatile const uint8_t *p = src;
   uint8_t *q = dst;
 
