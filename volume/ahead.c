@@ -4,26 +4,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "ahead.h"
 #include "segments.h"
 
-#define HUGE (UINT64_C (2) << 20)
-#define MAPPED (AHEAD_BYTES + 2 * AHEAD_PIECE + HUGE)
-
-/* Only what is used of it is taken from the system. */
-static int
-take_memory (struct ahead *a)
-{
-  a->mapping = mmap (NULL, MAPPED, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (a->mapping == MAP_FAILED)
-    return -1;
-  madvise (a->mapping, MAPPED, MADV_HUGEPAGE);   /* or small ones */
-  a->memory = (uint8_t *) (((uintptr_t) a->mapping + HUGE - 1) / HUGE * HUGE);
-  return 0;
-}
+#define MAPPED (AHEAD_BYTES + 2 * AHEAD_PIECE)
 
 int
 ahead_init (struct ahead *a, const struct volume_io *io,
@@ -31,12 +16,13 @@ ahead_init (struct ahead *a, const struct volume_io *io,
             uint64_t (*find) (void *opaque, uint64_t lap), void *opaque)
 {
   memset (a, 0, sizeof *a);
-  if (take_memory (a) == -1)
+  if (hugemem_map (&a->space, MAPPED) == -1)
     return -1;
+  a->memory = a->space.memory;
   a->queue = io->queue_open (journal, AHEAD_IN_FLIGHT, a->memory,
                              AHEAD_BYTES);
   if (a->queue == NULL) {
-    munmap (a->mapping, MAPPED);
+    hugemem_unmap (&a->space);
     return -1;
   }
   a->io = io;
@@ -52,7 +38,7 @@ ahead_release (struct ahead *a)
   if (a->io == NULL)
     return;
   a->io->queue_close (a->queue);
-  munmap (a->mapping, MAPPED);
+  hugemem_unmap (&a->space);
   a->io = NULL;
 }
 

@@ -2,10 +2,7 @@
  * the cleaner do: past every cache, with several reads in flight.
  *
  * Direct reads, because the page cache has little of what was written with
- * O_DIRECT, and filling it costs several times what the device does.  Into
- * huge pages where there are any: a piece in 256 places of memory can take
- * the device (a virtual one, say) three times as long as one in a single
- * place.
+ * O_DIRECT, and filling it costs several times what the device does.
  */
 
 #ifndef PAIRDISK_VOLUME_AHEAD_H
@@ -14,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hugemem.h"
 #include "io.h"
 
 #define AHEAD_PIECE (UINT64_C (1) << 20)
@@ -24,7 +22,7 @@
 struct ahead {
   const struct volume_io *io;
   struct io_queue *queue;
-  void *mapping;
+  struct hugemem space;
   uint8_t *memory;             /* in it: byte of position p at p modulo
                                   AHEAD_BYTES; behind that, what is needed
                                   of its beginning to be in one piece */

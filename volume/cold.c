@@ -15,9 +15,9 @@ cold_init (struct volume *v)
 {
   struct cold *c = &v->cold;
 
-  c->buf = aligned_alloc (FORMAT_PAGE, BATCH_HARD + FORMAT_PAGE);
-  if (c->buf == NULL)
+  if (hugemem_map (&c->space, BATCH_HARD + FORMAT_PAGE) == -1)
     return -1;
+  c->buf = c->space.memory;
   c->queue = v->io->queue_open (v->journal.file, 1, c->buf,
                                 BATCH_HARD + FORMAT_PAGE);
   return c->queue ? 0 : -1;
@@ -28,7 +28,7 @@ cold_release (struct volume *v)
 {
   if (v->cold.queue)
     v->io->queue_close (v->cold.queue);
-  free (v->cold.buf);
+  hugemem_unmap (&v->cold.space);
 }
 
 void

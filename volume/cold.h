@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hugemem.h"
 #include "io.h"
 #include "record.h"
 
@@ -23,7 +24,8 @@ struct volume;
 
 struct cold {
   struct io_queue *queue;
-  uint8_t *buf;                /* the batch in the making, then a page */
+  struct hugemem space;
+  uint8_t *buf;                /* in it: the batch in the making, then a page */
   uint32_t used, records;
   uint64_t segment, lap, offset;
   bool is_segment_closed;

@@ -44,11 +44,11 @@ journal_init (struct volume *v, uint64_t staging_bytes)
     staging_bytes = STAGING_DEFAULT;
   if (staging_bytes < 4 * BATCH_HARD)
     staging_bytes = 4 * BATCH_HARD;
-  staging_bytes = ROUND_UP (staging_bytes, FORMAT_PAGE);
+  staging_bytes = ROUND_UP (staging_bytes, v->super.segment_size);
   if (ring_init (&j->ring, staging_bytes) == -1)
     return -1;
-  j->queue = v->io->queue_open (j->file, JOURNAL_BATCHES, j->ring.memory,
-                                2 * j->ring.size);
+  j->queue = v->io->queue_open (j->file, JOURNAL_BATCHES,
+                                j->ring.space.memory, j->ring.size);
   return j->queue ? 0 : -1;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "fence.h"
 #include "volume-internal.h"
 
 #define UNKNOWN UINT64_C (0)
@@ -52,7 +53,7 @@ newest_raise (struct newest *n, uint64_t block, uint64_t seq)
   uint64_t was, is;
 
   /* The birth is stored before it is seen that nobody counts. */
-  __atomic_thread_fence (__ATOMIC_SEQ_CST);
+  fence (__ATOMIC_SEQ_CST);
   was = __atomic_load_n (page, __ATOMIC_ACQUIRE);
   do {
     if (was == UNKNOWN || (was & ~COUNTING) >= seq + 1)
@@ -105,7 +106,7 @@ count_page (struct volume *v, uint64_t block)
   if (!__atomic_compare_exchange_n (page, &was, COUNTING, false,
                                     __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
     return was;                /* somebody else does */
-  __atomic_thread_fence (__ATOMIC_SEQ_CST);
+  fence (__ATOMIC_SEQ_CST);
   if (!find_newest (v, block, &seq)) {
     newest_forget (&v->newest, block);
     return UNKNOWN;

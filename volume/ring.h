@@ -1,8 +1,8 @@
 /* Staging ring: the newest part of the journal, in memory.
  *
- * The byte at logical position p is at p modulo the size.  The memory is
- * mapped twice, one after the other, so that nothing wraps.  Writers fill
- * what they reserved; readers copy out and then ask whether what they copied
+ * The byte at logical position p is at p modulo the size.  That is a multiple
+ * of the segments' size, so nothing that is in one segment wraps.  Writers
+ * fill what they reserved; readers copy out and then ask whether what they copied
  * could have been overwritten meanwhile (a sequence lock whose counter is the
  * floor: the lowest position that is still whole).
  */
@@ -14,8 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hugemem.h"
+
 struct ring {
-  uint8_t *memory;             /* 2 * size bytes */
+  struct hugemem space;        /* size bytes */
   uint64_t size;
   uint64_t floor;              /* atomic */
 };
@@ -26,7 +28,7 @@ extern void ring_release (struct ring *ring);
 static inline uint8_t *
 ring_at (const struct ring *ring, uint64_t position)
 {
-  return ring->memory + position % ring->size;
+  return ring->space.memory + position % ring->size;
 }
 
 /* Positions below END are about to be written: older ones give way. */
@@ -35,8 +37,8 @@ extern void ring_advance (struct ring *ring, uint64_t end);
 /* The ring holds nothing below POSITION (after recovery). */
 extern void ring_restart (struct ring *ring, uint64_t position);
 
-/* Copy LEN bytes at POSITION; false if the ring does not hold them (any
- * more).
+/* Copy LEN bytes at POSITION, all in one segment; false if the ring does not
+ * hold them (any more).
  */
 extern bool ring_copy (const struct ring *ring, uint64_t position, void *buf,
                        size_t len);
