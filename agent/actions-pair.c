@@ -1,5 +1,5 @@
 /* The verbs of a pair: create, start, stop, failover, modify, delete (see
- * agent.h).
+ * actions.h).
  *
  * A verb gathers the facts, asks the table (pair_apply), and if it says so
  * changes the record, in one transaction with the event and the token.  The
@@ -8,14 +8,40 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disks.h"
+#include "dry-run.h"
+#include "error.h"
+#include "events.h"
+#include "log.h"
+#include "mode.h"
+#include "names.h"
+#include "params.h"
+#include "peer.h"
+#include "record.h"
+#include "reprotect.h"
+#include "states.h"
+#include "store.h"
+#include "tags.h"
 #include "transitions.h"
+#include "uuid.h"
+#include "values.h"
+#include "work.h"
 
 #define PEER_TIMEOUT_MS 1500
 #define STATUS_TIMEOUT_MS 1000

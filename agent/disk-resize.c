@@ -1,4 +1,4 @@
-/* ResizeDisk: a disk grows while it is in use (see agent.h).
+/* ResizeDisk: a disk grows while it is in use (see disk-resize.h).
  *
  * A disk is marked as being resized before the plugin is asked, so that no
  * pair is made of it meanwhile, and until the plugin has said what size it
@@ -12,12 +12,29 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
 #include "cleanup.h"
-#include "plugin-internal.h"
+#include "control.h"
+#include "disk-resize.h"
+#include "disks.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
+#include "plugin.h"
+#include "record.h"
+#include "store.h"
+#include "values.h"
+#include "work.h"
 
 #define CALL_TIMEOUT_MS 2200
 #define CAPACITY_MAX (UINT64_C (1) << 44)

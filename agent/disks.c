@@ -1,5 +1,5 @@
 /* Disks of this site and what there is to see of it: CreateDisk, DeleteDisk,
- * ScrubDisk, VerifyDisk, DescribeDisks, DescribeSite (see agent.h).
+ * ScrubDisk, VerifyDisk, DescribeDisks, DescribeSite (see disks.h).
  *
  * A disk is in the store before the plugin is asked to make it and until the
  * plugin has deleted it, so a kill in between is finished by the worker
@@ -9,15 +9,37 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disk-resize.h"
+#include "disks.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "paging.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
 #include "plugin-internal.h"
+#include "plugin.h"
+#include "record.h"
+#include "settings.h"
+#include "store.h"
+#include "values.h"
+#include "work.h"
 #include "x509.h"
 
 #define CALL_TIMEOUT_MS 2200

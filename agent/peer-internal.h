@@ -5,7 +5,17 @@
 #ifndef PAIRDISK_PEER_INTERNAL_H
 #define PAIRDISK_PEER_INTERNAL_H
 
-#include "agent.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "error.h"
+#include "settings.h"
+
+struct agent;
 
 #define ADDRESS_SIZE 256
 #define PEER_FILE_MAX (256 * 1024)
@@ -61,6 +71,14 @@ extern struct peer *peer_slot (struct agent *agent, const char *region,
 
 /* Start its thread, or have the one that is there begin anew. */
 extern int peer_begin (struct peer *p, struct error *err);
+
+/* The authentication of a message: hex HMAC with SECRET over KIND, verb, time,
+ * nonce, body.
+ */
+extern void peer_hmac (const void *secret, size_t secret_len,
+                       const char *kind, const char *verb,
+                       const char *time_ms, const char *nonce,
+                       const char *body, size_t len, char ret[65]);
 
 /* POST https://ADDRESS/peer/VERB with the answer's text.  CA_PATH: what must
  * have signed the other side's certificate; NULL: nobody is asked.

@@ -1,4 +1,4 @@
-/* Calls from the other sites: POST /peer/VERB (see agent.h, peer.c).
+/* Calls from the other sites: POST /peer/VERB (see peer.h, peer.c).
  *
  *   hello    who we are, where our nbdkit listens
  *   check    may this disk become the destination of a pair?
@@ -16,15 +16,38 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disks.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "plugin.h"
+#include "record.h"
+#include "runtime.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
+#include "work.h"
 
 #define NONCES_MAX 32768
 #define STATUS_TIMEOUT_MS 1000

@@ -1,5 +1,5 @@
 /* The other sites: calls to them, and a thread each that keeps in touch
- * (see agent.h; peer-serve.c answers such calls).
+ * (see peer.h; peer-serve.c answers such calls).
  *
  * A peer thread says hello now and then, and exchanges the record of every
  * pair with that site: at once when something changed, else every
@@ -10,19 +10,38 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include <curl/curl.h>
+#include <jansson.h>
 
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "crypto.h"
+#include "data-tls.h"
+#include "error.h"
+#include "events.h"
+#include "log.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "record.h"
+#include "runtime.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
+#include "work.h"
 
 #define CALL_TIMEOUT_MS 2500
 #define HELLO_MS 2000
