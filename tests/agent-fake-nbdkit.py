@@ -23,7 +23,12 @@ import threading
 import time
 import uuid
 
+# A link speaks at least so often, also to one that did not take it.
+HEARTBEAT = 0.1
+
 lock = threading.RLock()
+changed = threading.Condition(lock)
+changes = 0
 silent_until = 0.0
 failures = {}
 instance = str(uuid.uuid4())
@@ -312,6 +317,7 @@ def op_fake_hold(r):
 
 
 def serve(request):
+    global changes
     op = request["op"]
     with lock:
         left = failures.get(op)
@@ -324,15 +330,22 @@ def serve(request):
         answer = perform(request)
         if op not in ("ping", "disk.status", "disk.list", "disk.digest"):
             save()
+            changes += 1
+            changed.notify_all()
     return answer
+
+
+def wait_while_silent():
+    with lock:
+        while (left := silent_until - time.monotonic()) > 0:
+            changed.wait(left)
 
 
 def control_connection(c):
     for line in c.makefile("r"):
         request = json.loads(line)
-        while time.monotonic() < silent_until and \
-                not request["op"].startswith("fake."):
-            time.sleep(0.05)
+        if not request["op"].startswith("fake."):
+            wait_while_silent()
         try:
             answer = {"ok": True, **serve(request)}
         except Refused as e:
@@ -403,6 +416,7 @@ def take(d, v, answer):
 def links():
     while True:
         with lock:
+            seen = changes
             active = [n for n, d in disks.items()
                       if d["role"] == "primary" and d["link"] and
                       not d["fenced"] and volatile(n)["link"] != "done"]
@@ -414,7 +428,8 @@ def links():
             with lock:
                 if answer and d["link"]:
                     take(d, v, answer)
-        time.sleep(0.02)
+        with lock:
+            changed.wait_for(lambda: changes != seen, HEARTBEAT)
 
 
 def data_connection(c):
