@@ -77,7 +77,4 @@ extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
   action_change_resource_group,
   action_create_key, action_update_key, action_delete_key, action_list_keys;
 
-/* actions-pair.c: has this site all the pairs that it takes? */
-extern bool pairs_are_too_many (struct agent *agent);
-
 #endif /* PAIRDISK_AGENT_ACTIONS_H */

@@ -16,6 +16,7 @@
  *   disks.c, disk-resize.c, disk-attach.c   disks of the site, DescribeSite
  *   events.c      the event log
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
+ *   claim.c       a disk that is to be changed, a place among the pairs
  *   tags.c, regions.c   tags and resource groups; the sites there are
  *   peer.c        calls to the other sites, and the threads that keep in touch
  *   peer-serve.c  calls from the other sites

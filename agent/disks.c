@@ -20,6 +20,7 @@
 #include "actions.h"
 #include "agent.h"
 #include "apierror.h"
+#include "claim.h"
 #include "cleanup.h"
 #include "control.h"
 #include "crypto.h"
@@ -227,24 +228,19 @@ intend_delete (struct agent *agent, const char *id, struct disk *disk,
                struct answer *answer)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  int r;
+  enum claim claim = claim_disk (agent, id, disk, rec);
 
-  if (rec == NULL || store_begin (agent->store) == -1) {
+  if (claim == CLAIM_FAILED) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return false;
   }
-  r = store_disk_get (agent->store, id, disk);
-  if (r == 0)
+  if (claim == CLAIM_NO_DISK)
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
-  else if (r == 1)
-    r = store_pair_of_disk (agent->store, &agent->settings, disk->id, rec);
-  if (r == -1)
-    answer_error (answer, API_INTERNAL, NULL, NULL);
-  else if (r == 1)
+  else if (claim == CLAIM_IN_PAIR)
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is in replication pair %s; delete that first",
                   rec->id);
-  else if (answer->error == API_OK && disk->instance[0])
+  else if (disk->instance[0])
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is attached to %s; detach it first",
                   disk->instance);
@@ -299,7 +295,6 @@ action_delete_disk (struct agent *agent, struct request *req,
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
     return;
   }
-  work_let_go (agent, id);
   if (!intend_delete (agent, id, &disk, answer))
     return;
   if (delete_in_plugin (agent, &disk, &err)) {

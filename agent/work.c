@@ -50,7 +50,6 @@
 #define PEER_GONE_MS 3000
 #define TAKE_OVER_MS 5000
 #define WAITS_MS 2000            /* so long it is not worth a word */
-#define LET_GO_MS 450            /* from the end there to the end here */
 #define POINT_SAVE_MS 30000
 #define HOUSEKEEPING_NS (2 * NS_PER_SEC)
 #define PRUNE_NS (3600 * NS_PER_SEC)
@@ -129,24 +128,6 @@ work_wait_applied (struct agent *agent, const char *id, uint64_t version,
                                 &ts) != 0)
       return false;
   }
-}
-
-void
-work_let_go (struct agent *agent, const char *id_or_name)
-{
-  CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  struct disk disk;
-  bool is_going;
-
-  if (rec == NULL)
-    return;
-  store_enter (agent->store);
-  is_going = store_disk_get (agent->store, id_or_name, &disk) == 1 &&
-    store_pair_of_disk (agent->store, &agent->settings, disk.id, rec) == 1 &&
-    rec->status == PAIR_DELETING;
-  store_leave (agent->store);
-  if (is_going)
-    work_wait_applied (agent, rec->id, rec->version + 1, LET_GO_MS);
 }
 
 /* ------------------------------------------------------------------ */

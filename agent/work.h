@@ -20,11 +20,6 @@ extern void work_wake (struct agent *agent);
 extern void work_waits_for (struct agent *agent, const struct record *rec,
                             char *ret, size_t size);
 
-/* A pair of this disk that is being deleted may be gone already for who asked
- * at the other site: give it a moment to be so here.  Not in a transaction.
- */
-extern void work_let_go (struct agent *agent, const char *disk);
-
 /* Wait until our plugin is as VERSION of the record says; false: not yet. */
 extern bool work_wait_applied (struct agent *agent, const char *id,
                                uint64_t version, unsigned timeout_ms);
