@@ -18,7 +18,7 @@
  *   actions-pair.c, describe.c   the pair's verbs; what is told of pairs
  *   claim.c       a disk that is to be changed, a place among the pairs
  *   tags.c, regions.c   tags and resource groups; the sites there are
- *   peer.c        calls to the other sites, and the threads that keep in touch
+ *   peer.c, peer-call.c   the other sites: threads that keep in touch; one call
  *   peer-serve.c  calls from the other sites
  *   sites.c, join.c, secrets.c, trust.c   sites joined by invitation: on disk,
  *                 how they are joined, their secrets, our certificates

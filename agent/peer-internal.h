@@ -1,4 +1,4 @@
-/* What peer.c, peer-serve.c, secrets.c and sites.c share about the other
+/* What peer*.c, secrets.c, sites.c, join.c and trust.c share about the other
  * sites.
  */
 
@@ -71,6 +71,9 @@ extern struct peer *peer_slot (struct agent *agent, const char *region,
 
 /* Start its thread, or have the one that is there begin anew. */
 extern int peer_begin (struct peer *p, struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* peer-call.c                                                          */
 
 /* The authentication of a message: hex HMAC with SECRET over KIND, verb, time,
  * nonce, body.
