@@ -53,6 +53,7 @@ struct peer {
   pthread_cond_t cond;           /* something changed, or quit */
   bool wanted, quit;
   bool is_removed;
+  bool is_doubted;               /* a call took too long: say hello */
   char address[ADDRESS_SIZE];    /* HOST:PORT of its API */
   struct secrets secrets;        /* joined only */
   char trust[65];                /* digest of the certificates we have of it */

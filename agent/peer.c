@@ -1,7 +1,8 @@
 /* The other sites: calls to them, and a thread each that keeps in touch
  * (see peer.h; peer-call.c makes one call, peer-serve.c answers them).
  *
- * A peer thread says hello now and then, and exchanges the record of every
+ * A peer thread says hello now and then, and when a call took too long, which
+ * says whether the site is there; and it exchanges the record of every
  * pair with that site: at once when something changed, else every
  * EXCHANGE_MS.  The exchange is symmetric, so it does not matter which side
  * begins: each ends with the record that counts (record_compare).
@@ -129,8 +130,12 @@ peer_data_uri (struct agent *agent, const char *region, char *ret,
 /* ------------------------------------------------------------------ */
 /* Calls to a peer, and what they say of it.                            */
 
+/* What takes too long may be slow in itself, at a disk for example: whether the
+ * site is away is for a hello to say, which its thread then says at once.
+ */
 static void
-note_result (struct peer *p, bool ok, const struct error *err)
+note_result (struct peer *p, const char *verb, bool ok,
+             const struct error *err)
 {
   bool before, now;
 
@@ -138,6 +143,10 @@ note_result (struct peer *p, bool ok, const struct error *err)
   before = p->was_reachable;
   if (ok)
     p->ok_ns = clock_mono_ns ();
+  else if (err->errnum == ETIMEDOUT && strcmp (verb, "hello") != 0) {
+    p->is_doubted = p->wanted = true;
+    pthread_cond_signal (&p->cond);
+  }
   else
     p->fail_ns = clock_mono_ns ();
   now = peer_is_reachable_locked (p);
@@ -177,7 +186,7 @@ peer_call (struct peer *p, const char *verb, json_t *body,
   secret_wipe (&secret);
   explicit_bzero (text, strlen (text));
   free (text);
-  note_result (p, ret != NULL, &e);
+  note_result (p, verb, ret != NULL, &e);
   if (ret == NULL && err)
     *err = e;
   return ret;
@@ -476,6 +485,16 @@ rest (struct peer *p, unsigned ms)
   return !p->quit;
 }
 
+static bool
+take_doubt (struct peer *p)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&p->agent->lock);
+  bool ret = p->is_doubted;
+
+  p->is_doubted = false;
+  return ret;
+}
+
 static void *
 peer_thread (void *opaque)
 {
@@ -489,7 +508,7 @@ peer_thread (void *opaque)
     ok = true;
     if (is_removed (p))
       continue;
-    if (hello_ns == 0 ||
+    if (take_doubt (p) || hello_ns == 0 ||
         clock_mono_ns () - hello_ns >= HELLO_MS * NS_PER_MSEC) {
       ok = hello (p);
       if (ok)

@@ -10,6 +10,7 @@ count over TCP, so two of them replicate.  Beyond the protocol:
   fake.clients disk, count         guests that are connected
   fake.set    disk, values         change members of the disk's state
   fake.silent seconds              answer nothing for a while
+  fake.stall  what, stall          do not answer operations of this name
   fake.fail   what, code, times    refuse the next operations of this name
   fake.hold   disk, hold           do not copy (the lag grows)
 """
@@ -30,6 +31,7 @@ lock = threading.RLock()
 changed = threading.Condition(lock)
 changes = 0
 silent_until = 0.0
+stalled = set()
 failures = {}
 instance = str(uuid.uuid4())
 args = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
@@ -306,6 +308,11 @@ def op_fake_silent(r):
     return {}
 
 
+def op_fake_stall(r):
+    (stalled.add if r["stall"] else stalled.discard)(r["what"])
+    return {}
+
+
 def op_fake_fail(r):
     failures[r["what"]] = [r["code"], r.get("times", 1)]
     return {}
@@ -335,8 +342,10 @@ def serve(request):
     return answer
 
 
-def wait_while_silent():
+def wait_while_silent(op):
     with lock:
+        while op in stalled:
+            changed.wait()
         while (left := silent_until - time.monotonic()) > 0:
             changed.wait(left)
 
@@ -345,7 +354,7 @@ def control_connection(c):
     for line in c.makefile("r"):
         request = json.loads(line)
         if not request["op"].startswith("fake."):
-            wait_while_silent()
+            wait_while_silent(request["op"])
         try:
             answer = {"ok": True, **serve(request)}
         except Refused as e:
