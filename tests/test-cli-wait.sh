@@ -34,6 +34,8 @@ like "never heard of" "$code:$out:$err" "5::pairctl: waiting for pair\
  '$PAIRDISK_SITE/api.sock': *
 hint: what was begun goes on by itself; see that paird runs, then 'pairctl\
  pair show'"
+fake '{}'
+run pair delete unheard --wait
 
 fake '{"steps": 4}'
 run pair start x
