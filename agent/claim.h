@@ -19,9 +19,9 @@ enum claim {
 };
 
 /* Begin a transaction with what is known of a disk of ours that is to be
- * changed: made part of a pair, resized, deleted.  RET is the disk,
- * in whatever state, and RET_PAIR (NULL: no memory for it) the pair it is in.
- * The caller ends the transaction, unless there is none: CLAIM_FAILED.
+ * changed: made part of a pair, resized, deleted.  RET is the disk, in whatever
+ * state, and RET_PAIR (NULL: no memory for it) the pair it is in.  The caller
+ * ends the transaction, unless there is none: CLAIM_FAILED.
  *
  * A pair that is being deleted may be gone already for who asked at the other
  * site: it is given a moment to be so here first.
