@@ -43,6 +43,8 @@
 #define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
+#define MEMORY_TRIES 10u         /* rounds without it, until writers are */
+#define MEMORY_AFTER_MS 100u     /* refused; and the time between them */
 
 /* One live unit on its way. */
 struct moved {
@@ -632,7 +634,7 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
 {
   uint64_t victim[ROUND_SEGMENTS], i, room = round_bytes (v);
   unsigned n = 0, k;
-  int state;
+  int state, saved;
 
   h->read = 0;
   while (n < ROUND_SEGMENTS && h->read < ROUND_READ) {
@@ -676,8 +678,10 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   goto out;
 
  err:
+  saved = errno;
   ahead_release (&h->ahead);
   haul_empty (h);
+  errno = saved;
   state = -1;
  out:
   for (k = 0; k < n; ++k)
@@ -699,6 +703,16 @@ cleaner_low (const struct volume *v)
     : SEGMENTS_RESERVED + LEAD_MAX;
 }
 
+static void
+rest_locked (struct journal *j, unsigned ms)
+{
+  uint64_t until = clock_mono_ns () + ms * NS_PER_MSEC;
+  struct timespec ts = { until / NS_PER_SEC, until % NS_PER_SEC };
+
+  if (!j->is_stopping)
+    pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+}
+
 /* Is there more dead than live, and nothing else to do? */
 static bool
 is_worth_tidying_locked (struct volume *v)
@@ -718,11 +732,11 @@ cleaner_thread (void *volume)
   struct volume *v = volume;
   struct journal *j = &v->journal;
   struct haul haul = { 0 };
-  uint64_t seen = 0, until;
-  struct timespec ts;
+  uint64_t seen = 0;
+  unsigned tries = 0;
   bool is_short, tidy, dead;
   double max_live;
-  int r;
+  int r, saved;
 
   live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
@@ -740,27 +754,31 @@ cleaner_thread (void *volume)
     dead = !is_short && !tidy && has_dead_locked (v);
     if (j->failed || (!is_short && !tidy && !dead)) {
       seen = j->next_seq;
-      until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
-      ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
-      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+      rest_locked (j, TIDY_AFTER_MS);
       continue;
     }
     pthread_mutex_unlock (&j->lock);
     max_live = is_short ? 1 - GAIN_MIN : tidy ? 1 - TIDY_DEAD : 0;
     r = clean (v, &haul, max_live, is_short);
+    saved = errno;
     pthread_mutex_lock (&j->lock);
-    if (r == 1)
+    if (r == 1) {
+      tries = 0;
       continue;
+    }
+    /* That there is no memory now does not mean that there is no space. */
+    if (r == -1 && saved == ENOMEM && ++tries < MEMORY_TRIES) {
+      rest_locked (j, MEMORY_AFTER_MS);
+      continue;
+    }
+    tries = 0;
     if (is_short) {
       j->is_exhausted = true;
       j->exhausted_live = segments_live (&v->segments);
       pthread_cond_broadcast (&j->progress);
     }
     seen = j->next_seq;
-    until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
-    ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
-    if (!j->is_stopping)
-      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+    rest_locked (j, TIDY_AFTER_MS);
   }
   pthread_mutex_unlock (&j->lock);
   free (haul.zero);
