@@ -1,4 +1,5 @@
-/* Actions of the API: a request, its answer, and who carries it out (actions.c).
+/* Actions of the API: a request, its answer, and who carries it out
+ * (actions.c).
  *
  * Each action is in the file of its noun: disks*.c, events.c, actions-pair.c,
  * describe.c, tags.c, regions.c, join.c, keys.c.
@@ -68,7 +69,8 @@ extern action_fn action_create_disk, action_delete_disk, action_scrub_disk,
   action_resize_disk, action_describe_disks, action_describe_events,
   action_describe_site,
   action_create_pair, action_start_pair, action_stop_pair,
-  action_failover_pair, action_reprotect_pair, action_delete_pair, action_modify_pair,
+  action_failover_pair, action_reprotect_pair, action_delete_pair,
+  action_modify_pair,
   action_describe_pairs, action_describe_progress,
   action_create_invitation, action_join_site, action_rotate_site,
   action_remove_site,

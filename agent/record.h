@@ -1,7 +1,7 @@
 /* The record of a pair: the intent that both sites hold (record.c).
  *
- * Its fields are listed once, in RECORD_FIELDS: the columns in the store and the
- * members of the JSON between the sites come from there.
+ * Its fields are listed once, in RECORD_FIELDS: the columns in the store and
+ * the members of the JSON between the sites come from there.
  */
 
 #ifndef PAIRDISK_AGENT_RECORD_H
