@@ -55,6 +55,10 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 /* Writers wait for a checkpoint when they are ahead by so many times that. */
 #define CHECKPOINT_LEAD 4u
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
+/* A segment is cleaned if so much of it can be won.  When all that are not
+ * reserved are fuller than that, the volume is full.
+ */
+#define CLEANER_GAIN_PERCENT 10u
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
                                        for marks, when guests get ENOSPC */
 
