@@ -12,13 +12,13 @@
 
 const struct cli_option disk_create_options[] = {
   { "size", "SIZE", true, "what the guest sees: 512M, 20G" },
-  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "capacity", "SIZE", false, "room for its journal (default: 3 times the size)" },
   { NULL, NULL, false, NULL }
 };
 
 const struct cli_option disk_resize_options[] = {
   { "size", "SIZE", false, "what the guest shall see" },
-  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "capacity", "SIZE", false, "room for its journal (default: as it was to the size)" },
   { NULL, NULL, false, NULL }
 };
 

@@ -393,8 +393,11 @@ file_size (struct copy *c, const char *path, uint64_t *ret)
     r = went_wrong (c, errno, "cannot open", path);
   else if (S_ISREG (st.st_mode))
     *ret = st.st_size;
-  else if (!S_ISBLK (st.st_mode))
-    r = went_wrong (c, EINVAL, "cannot copy", path);
+  else if (!S_ISBLK (st.st_mode)) {
+    failure_set (&c->failure, EXIT_FAILED, NULL, NULL,
+                 "'%s' is neither a file nor a block device", path);
+    r = -1;
+  }
   else if (ioctl (fd, BLKGETSIZE64, ret) == -1)
     r = went_wrong (c, errno, "cannot find out the size of", path);
   if (r == 0 && pread (fd, magic, sizeof magic, 0) == sizeof magic &&

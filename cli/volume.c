@@ -25,7 +25,7 @@
 const struct cli_option volume_create_options[] = {
   { "size", "SIZE", false,
     "what the guest sees: 512M, 20G (default: as what it is made from)" },
-  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "capacity", "SIZE", false, "room for its journal (default: 3 times the size)" },
   { "from", "SOURCE", false, "copy this: a raw image or an NBD URI" },
   { "plugin", "FILE", false, PLUGIN_HELP },
   { NULL, NULL, false, NULL }
@@ -38,7 +38,7 @@ const struct cli_option volume_export_options[] = {
 
 const struct cli_option volume_resize_options[] = {
   { "size", "SIZE", false, "what the guest shall see" },
-  { "capacity", "SIZE", false, "room for its journal (default: by the size)" },
+  { "capacity", "SIZE", false, "room for its journal (default: as it was to the size)" },
   { NULL, NULL, false, NULL }
 };
 
@@ -65,6 +65,7 @@ int
 volume_create_verb (struct cli *cli)
 {
   struct volume_params params = { .size = 0 };
+  struct volume_status status;
   char size_text[SIZE_STRING_SIZE];
   struct error err = ERROR_INIT;
   int r;
@@ -81,9 +82,13 @@ volume_create_verb (struct cli *cli)
     return usage_error (cli, "option '--size' is missing");
   else if (volume_create (NULL, cli->arg, &params, &err) == -1)
     return fail_error (&err, "cannot create volume '%s'", cli->arg);
-  if (cli->json)
-    return print_json (json_pack ("{s:s, s:I}", "Path", cli->arg,
-                                  "Size", (json_int_t) params.size));
+  if (cli->json) {
+    if (volume_probe (NULL, cli->arg, &status, &err) == -1)
+      return fail_error (&err, "cannot read volume '%s'", cli->arg);
+    return print_json (json_pack ("{s:s, s:I, s:I}", "Path", cli->arg,
+                                  "Size", (json_int_t) status.size,
+                                  "Capacity", (json_int_t) status.capacity));
+  }
   return print_line ("created volume '%s' of %s", cli->arg,
                      size_format (params.size, size_text));
 }
@@ -163,18 +168,25 @@ generations_json (const struct volume_generations *g)
 }
 
 static json_t *
+usage_json (const struct volume_status *s, uint64_t bytes)
+{
+  return s->is_usage_known ? json_integer (bytes) : json_null ();
+}
+
+static json_t *
 status_json (const struct volume_status *s)
 {
   char uuid[UUID_STRING_SIZE], pair[UUID_STRING_SIZE];
 
   uuid_format (&s->uuid, uuid);
   uuid_format (&s->pair, pair);
-  return json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s?, s:I, s:b, s:b,"
+  return json_pack ("{s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s?, s:I, s:b, s:b,"
                     " s:s?, s:o, s:o}",
                     "Uuid", uuid, "Size", (json_int_t) s->size,
                     "Capacity", (json_int_t) s->capacity,
                     "SegmentSize", (json_int_t) s->segment_size,
-                    "Used", (json_int_t) s->used, "Live", (json_int_t) s->live,
+                    "Used", usage_json (s, s->used),
+                    "Live", usage_json (s, s->live),
                     "Role", volume_role_name (s->role),
                     "Pair", uuid_is_null (&s->pair) ? NULL : pair,
                     "Fence", (json_int_t) s->fence, "Fenced", s->is_fenced,
@@ -203,8 +215,14 @@ status_facts (struct table *t, const struct volume_status *s)
   bytes_fact (t, "size", s->size);
   bytes_fact (t, "capacity", s->capacity);
   bytes_fact (t, "segment", s->segment_size);
-  bytes_fact (t, "used", s->used);
-  bytes_fact (t, "live", s->live);
+  if (s->is_usage_known) {
+    bytes_fact (t, "used", s->used);
+    bytes_fact (t, "live", s->live);
+  }
+  else {
+    fact (t, "used", NULL);
+    fact (t, "live", NULL);
+  }
   fact (t, "role", volume_role_name (s->role));
   uuid_format (&s->pair, text);
   fact (t, "pair", uuid_is_null (&s->pair) ? NULL : text);

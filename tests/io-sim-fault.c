@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "io-sim-internal.h"
@@ -46,20 +47,46 @@ begin (struct sim *sim, unsigned boot, unsigned kind)
   return kind;
 }
 
+/* A sector that was being written when power failed: noise, all of it or
+ * from some byte on.
+ */
+static void
+garble_sector (struct image *image, const uint8_t *data, uint64_t offset,
+               uint64_t *rng)
+{
+  uint8_t sector[SECTOR];
+  unsigned i;
+
+  memcpy (sector, data, SECTOR);
+  i = next_random (rng) % 2 ? 0 : next_random (rng) % SECTOR;
+  for (; i < SECTOR; ++i)
+    sector[i] = next_random (rng);
+  sim_image_write (image, sector, SECTOR, offset);
+}
+
 void
 arrive (struct image *image, const struct change *c, enum arrival how,
         uint64_t *rng)
 {
   uint64_t i, cut, sectors = c->len / SECTOR;
 
+  if (how == ANY)
+    how = next_random (rng) % ANY;
   if (how == EACH_WRITE)
     how = next_random (rng) % 2 ? ALL : NONE;
   cut = next_random (rng) % (sectors + 1);
-  for (i = 0; i < sectors; ++i)
-    if (how == ALL || (how == EACH_SECTOR && next_random (rng) % 2) ||
-        (how == A_HEAD && i < cut) || (how == A_TAIL && i >= cut))
-      sim_image_write (image, c->data + i * SECTOR, SECTOR,
-                       c->offset + i * SECTOR);
+  for (i = 0; i < sectors; ++i) {
+    const uint8_t *data = c->data + i * SECTOR;
+    uint64_t offset = c->offset + i * SECTOR;
+
+    if (how == GARBLED && next_random (rng) % 4 == 0)
+      garble_sector (image, data, offset, rng);
+    else if (how == ALL || (how == A_HEAD && i < cut) ||
+             (how == A_TAIL && i >= cut) ||
+             ((how == EACH_SECTOR || how == GARBLED) &&
+              next_random (rng) % 2))
+      sim_image_write (image, data, SECTOR, offset);
+  }
 }
 
 /* ------------------------------------------------------------------ */

@@ -121,7 +121,8 @@ extern bool has_power (struct sim *sim, unsigned boot);
 extern int begin (struct sim *sim, unsigned boot, unsigned kind);
 
 /* Of what was not synced this much arrives: */
-enum arrival { NONE, ALL, EACH_SECTOR, EACH_WRITE, A_HEAD, A_TAIL, ARRIVALS };
+enum arrival { NONE, ALL, EACH_SECTOR, EACH_WRITE, A_HEAD, A_TAIL, GARBLED,
+               ANY, ARRIVALS };
 
 extern void arrive (struct image *image, const struct change *c,
                     enum arrival how, uint64_t *rng);

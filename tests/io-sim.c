@@ -235,15 +235,19 @@ sim_reserve (struct io_file *file, uint64_t offset, uint64_t len)
   return result (e);
 }
 
-/* What is read there afterwards is undefined: leave it. */
+/* What is read there afterwards is undefined: what there was, or zeros. */
 static int
 sim_punch (struct io_file *file, uint64_t offset, uint64_t len)
 {
-  (void) offset;
-  (void) len;
+  int e;
   LOCK (file->sim);
 
-  return result (begin (file->sim, file->boot, SIM_SPACE));
+  e = begin (file->sim, file->boot, SIM_SPACE);
+  if (e == 0 && next_random (&file->sim->rng) % 2) {
+    sim_image_zero (&file->node->now, offset, len);
+    sim_image_zero (&file->node->medium, offset, len);
+  }
+  return result (e);
 }
 
 static void

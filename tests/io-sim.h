@@ -4,10 +4,13 @@
  * synced.  sim_crash decides, from a seed and sector by sector, what of the
  * latter arrived:
  *
- *   write            each sector of each write, until sync
- *   queue_submit     each sector, until queue_wait has reported it
+ *   write            each sector of each write, until sync: the old one, the
+ *                    new one or noise
+ *   queue_submit     the same, until queue_wait has reported it
  *   map              each page: as last synced or written back, as it is now,
- *                    or a mix of both by sectors
+ *                    or a mix of both by sectors (noise there is damage, and
+ *                    what --rebuild-map is for: unit-volume-rebuild)
+ *   punch            what was there or zeros, at once and for good
  *   resize, reserve  the old size or the new one, until sync
  *   open (create),   there or not, until dir_sync
  *   unlink

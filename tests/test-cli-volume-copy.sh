@@ -65,6 +65,8 @@ like "in whole blocks" "$out" '*"Size": 1503232,*'
 rm -rf "$tmp/at/odd" "$tmp/at/vm2"
 run volume create "$tmp/at/no" --from "$tmp/none"
 like "no such image" "$code:$err" "1:*cannot open '$tmp/none'*"
+run volume create "$tmp/at/no" --from "$tmp/at"
+like "a directory" "$code:$err" "1:*is neither a file nor a block device*"
 run volume create "$tmp/at/no" --from "$tmp/image" --size 16M
 like "too small" "$code:$err" "1:*is larger*"
 run volume create "$tmp/at/no" --from "$(nbd_uri "$tmp/state" none)"

@@ -21,6 +21,13 @@ run volume check "$tmp/state/vm1"
 like "whole" "$code:$err:$out" "0::* 0 findings"
 run volume info "$tmp/state/vm1"
 like "info has a committed point" "$code:$out" "0:*committed: *seq *"
+like "and what is used, and live" "$out" \
+     "*used: *4.0 MiB*live: *1.0 MiB*"
+run volume info "$tmp/state/vm1" --json
+is "in JSON" "$(python3 -c 'import json, sys
+v = json.load (sys.stdin)["Volume"]
+print (v["Used"], 1 << 20 <= v["Live"] < v["Used"])' <<<"$out")" \
+   "$((4 << 20)) True"
 run volume dump "$tmp/state/vm1"
 like "dump has records" "$code:$out" "0:*record*"
 "$pairctl" volume dump "$tmp/state/vm1" >/dev/full 2>"$tmp/err"
@@ -60,5 +67,13 @@ is "and JSON, with the block of the disk" "$code:$(python3 -c '
 import json, sys
 blocks = [f["Block"] for f in json.load (sys.stdin)["Findings"]]
 print (int (sys.argv[1]) in blocks)' $((500000 / 4096)) <<<"$out")" "6:True"
+
+
+# What is not known is not said to be zero.
+for i in 0 1; do head -c 8192 /dev/urandom >"$tmp/state/vm1/segments.$i"; done
+run volume info "$tmp/state/vm1"
+like "a damaged table tells of no room" "$code:$out" "0:*used: *-*live: *-*"
+run volume info "$tmp/state/vm1" --json
+like "nor in JSON" "$code:$out" '0:*"Used": null,*"Live": null,*'
 
 done_testing

@@ -23,7 +23,8 @@ like "a size that is no multiple of a block" "$code:$err" \
      "1:pairctl: cannot create volume '$tmp/tiny': *"
 is "nothing is left of it" "$(ls -d "$tmp/tiny" 2>/dev/null)" ""
 run volume create "$v-2" --size 16M --capacity 128M --json
-is "create in JSON" "$code:$(json Path):$(json Size)" "0:$v-2:16777216"
+is "create in JSON" "$code:$(json Path):$(json Size):$(json Capacity)" \
+   "0:$v-2:16777216:$((128 << 20))"
 
 run volume info "$v"
 like "info" "$code:$out" "0:*uuid: *-*-*size: *64.0 MiB*role: *standalone*"

@@ -205,35 +205,47 @@ fixture_release (struct fixture *f)
   model_release (&f->model);
 }
 
-/* Right bytes or EIO, block by block and in one piece. */
+/* In one piece, or block by block where that cannot be: the right bytes, or
+ * EIO and the check has named the block.  A volume that has lost its last,
+ * torn-looking batch is right too: the disk before the last write.
+ */
 static void
-check_blocks (struct fixture *f, struct volume *v)
+check_blocks (struct fixture *f, struct volume *v, bool may_lose_last,
+              const char *what, uint64_t offset)
 {
-  uint64_t i;
+  const struct model *m = &f->model;
+  uint64_t first = may_lose_last ? 0 : m->step, i, low, high;
+  uint8_t *content = malloc (m->size);
 
-  if (try_read (v, &f->model, f->model.size, 0) == 0)
+  CHECK (content, "no memory");
+  if (volume_read (v, content, m->size, 0) == 0) {
+    CHECK (model_match (m, content, 0, m->nblocks, first, &low, &high),
+           "'%s' at %" PRIu64 ": wrong data", what, offset);
+    free (content);
     return;
+  }
   CHECK (errno == EIO, "%s", strerror (errno));
-  for (i = 0; i < f->model.nblocks; ++i)
-    if (try_read (v, &f->model, BLOCK, i * BLOCK) == -1) {
-      CHECK (errno == EIO, "%s", strerror (errno));
-      CHECK (f->is_named[i], "block %" PRIu64 " cannot be read and the check "
-             "does not name it", i);
-      f->bad_blocks++;
+  for (i = 0; i < m->nblocks; ++i) {
+    if (volume_read (v, content + i * BLOCK, BLOCK, i * BLOCK) == 0) {
+      CHECK (model_match (m, content, i, i + 1, first, &low, &high),
+             "'%s' at %" PRIu64 ": wrong data in block %" PRIu64, what,
+             offset, i);
+      continue;
     }
+    CHECK (errno == EIO, "%s", strerror (errno));
+    CHECK (f->is_named[i], "'%s' at %" PRIu64 ": block %" PRIu64
+           " cannot be read and the check does not name it", what, offset, i);
+    f->bad_blocks++;
+  }
+  free (content);
 }
 
-/* A volume that has lost its last, torn-looking batch is right too: the
- * disk before the last write.
- */
 static void
 check_damaged (struct fixture *f, bool may_lose_last, const char *what,
                uint64_t offset)
 {
-  uint64_t low, high;
   struct error err;
   struct volume *v;
-  uint8_t *content;
 
   check_and_dump (f, what, offset);
   v = open_volume (f, &err);
@@ -248,17 +260,7 @@ check_damaged (struct fixture *f, bool may_lose_last, const char *what,
   }
   else {
     f->opened++;
-    if (may_lose_last) {
-      content = malloc (f->model.size);
-      CHECK (content, "no memory");
-      if (volume_read (v, content, f->model.size, 0) == 0)
-        CHECK (model_match (&f->model, content, 0, f->model.nblocks, 0, &low,
-                            &high),
-               "'%s' at %" PRIu64 ": wrong data", what, offset);
-      free (content);
-    }
-    else
-      check_blocks (f, v);
+    check_blocks (f, v, may_lose_last, what, offset);
     volume_abandon (v);
   }
   sim_restart (f->sim);

@@ -458,11 +458,159 @@ test_secondary_is_a_prefix (void **state)
   free (t);
 }
 
+/* ------------------------------------------------------------------ */
+
+/* The medium of a secondary loses one write to a table while a delta is
+ * staged: what is committed then is right, or cannot be read and the check
+ * has said so.  Never what was there before the delta.
+ */
+static const char *const tables[] = { "map.0", "map.1", "births.0",
+                                      "births.1" };
+#define NTABLES (sizeof tables / sizeof tables[0])
+#define TABLE_SIZE (FORMAT_PAGE + DISK / BLOCK * 8)
+
+static void
+close_secondary (struct pair *t)
+{
+  struct error err = ERROR_INIT;
+
+  CHECK (volume_close (t->s, &err) == 0, "%s", err.message);
+}
+
+/* Returns the tables as they were when it began. */
+static uint8_t *
+stage_delta (struct pair *t)
+{
+  uint8_t *old = malloc (NTABLES * TABLE_SIZE);
+  struct error err = ERROR_INIT;
+  size_t i;
+
+  CHECK (old, "no memory");
+  do
+    begin_stage (t);
+  while (t->since == 0);
+  close_secondary (t);
+  for (i = 0; i < NTABLES; ++i) {
+    CHECK (sim_file_size (t->b, "disk", tables[i]) == TABLE_SIZE, "'%s'",
+           tables[i]);
+    sim_file_read (t->b, "disk", tables[i], 0, old + i * TABLE_SIZE,
+                   TABLE_SIZE);
+  }
+  t->s = open_volume (t->b);
+  while (t->next_block < t->model.nblocks)
+    send_delta (t);
+  CHECK (volume_flush (t->p) == 0, "%s", strerror (errno));
+  while (status_of (t->s).appended.seq < status_of (t->p).appended.seq)
+    send_stream (t);
+  CHECK (volume_receive_flush (t->s, &err) == 0, "%s", err.message);
+  return old;
+}
+
+static int
+commit_stage (struct pair *t, struct error *err)
+{
+  const struct volume_status p = status_of (t->p), s = status_of (t->s);
+  const struct volume_point point = {
+    .generation = p.appended.generation, .seq = s.appended.seq,
+    .time_ns = 1, .bytes = 1
+  };
+
+  if (volume_generations_set (t->s, &p.generations, err) == -1)
+    return -1;
+  return volume_stage_commit (t->s, &point, err);
+}
+
+static void
+name_block (void *opaque, const struct volume_finding *finding)
+{
+  bool *is_named = opaque;
+
+  if (finding->block >= 0)
+    is_named[finding->block] = true;
+}
+
+/* Returns how many blocks cannot be read; -1: the stage was refused. */
+static int
+commit_damaged (struct pair *t, const char *what)
+{
+  bool is_named[DISK / BLOCK] = { false };
+  struct volume_check_result result;
+  struct error err = ERROR_INIT;
+  int bad = 0;
+  uint64_t i;
+
+  CHECK (volume_check (sim_io (t->b), "disk", name_block, NULL, is_named,
+                       &result, &err) == 0, "%s", err.message);
+  t->s = volume_open (sim_io (t->b), "disk", &options, &err);
+  if (t->s == NULL || commit_stage (t, &err) == -1) {
+    CHECK (err.message[0] && result.findings > 0, "'%s': %s", what,
+           err.message);
+    bad = -1;
+  }
+  else
+    for (i = 0; i < t->model.nblocks; ++i)
+      if (try_read (t->s, &t->model, BLOCK, i * BLOCK) == -1) {
+        CHECK (is_named[i], "'%s': block %" PRIu64 " cannot be read and the "
+               "check does not name it", what, i);
+        bad++;
+      }
+  if (t->s)
+    volume_abandon (t->s);
+  return bad;
+}
+
+static void
+test_stale_pages_of_a_stage (void **state)
+{
+  uint64_t i, rounds = test_begin (6), at, pages = 0;
+  struct pair *t = malloc (sizeof *t);
+  unsigned bad = 0, refused = 0;
+  uint8_t page[FORMAT_PAGE], *old;
+  struct sim_snapshot *snapshot;
+  size_t k;
+  int r;
+
+  (void) state;
+  CHECK (t, "no memory");
+  for (i = 0; test_goes_on (i, rounds); ++i) {
+    pair_begin (t, test_round_seed (i));
+    primary_writes (t, 60);
+    check_equal_in_the_end (t);
+    primary_writes (t, 60);
+    old = stage_delta (t);
+    close_secondary (t);
+    snapshot = sim_snapshot_take (t->b);
+    for (k = 0; k < NTABLES; ++k)
+      for (at = 0; at < TABLE_SIZE; at += FORMAT_PAGE) {
+        sim_file_read (t->b, "disk", tables[k], at, page, FORMAT_PAGE);
+        if (memcmp (page, old + k * TABLE_SIZE + at, FORMAT_PAGE) == 0)
+          continue;
+        sim_file_write (t->b, "disk", tables[k], at,
+                        old + k * TABLE_SIZE + at, FORMAT_PAGE);
+        r = commit_damaged (t, tables[k]);
+        refused += r == -1;
+        bad += r > 0 ? r : 0;
+        pages++;
+        sim_restart (t->b);
+        sim_snapshot_restore (t->b, snapshot);
+      }
+    sim_snapshot_free (snapshot);
+    free (old);
+    t->s = open_volume (t->b);
+    pair_end (t);
+  }
+  printf ("# %" PRIu64 " pages put back: %u blocks not readable, %u stages "
+          "refused\n", pages, bad, refused);
+  CHECK (pages >= i && bad > 0, "a test of nothing");
+  free (t);
+}
+
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_secondary_is_a_prefix),
+    cmocka_unit_test (test_stale_pages_of_a_stage),
   };
 
   return cmocka_run_group_tests_name ("volume stage", tests, NULL, NULL);

@@ -46,6 +46,8 @@ struct check {
   uint64_t watermark;          /* highest seen */
   uint64_t end;                /* where the journal ends */
   bool is_ended;
+
+  struct error refused;        /* it could not be looked at all of it */
 };
 
 static void finding (struct check *c, const char *file, uint64_t position,
@@ -547,19 +549,29 @@ check_table (struct check *c, const struct table *map,
 }
 
 /* Map and births as far as they are there. */
+/* What keeps us from looking at it is no damage. */
 static void
-open_tables (struct check *c, unsigned slot)
+open_table (struct check *c, struct table *table, const char *file,
+            const char *name, const char *magic)
 {
   struct error err = ERROR_INIT;
 
+  if (table_open (table, c->o.io, c->o.dir, name, magic, c->nblocks,
+                  &c->o.super.uuid, &err) == 0)
+    return;
+  if (offline_is_refused (err.errnum))
+    c->refused = err;
+  else
+    finding (c, file, 0, -1, "%s", err.message);
+}
+
+static void
+open_tables (struct check *c, unsigned slot)
+{
   memset (&c->map, 0, sizeof c->map);
   memset (&c->births, 0, sizeof c->births);
-  if (table_open (&c->map, c->o.io, c->o.dir, map_name (slot), MAP_MAGIC,
-                  c->nblocks, &c->o.super.uuid, &err) == -1)
-    finding (c, "map", 0, -1, "%s", err.message);
-  if (table_open (&c->births, c->o.io, c->o.dir, births_name (slot),
-                  BIRTHS_MAGIC, c->nblocks, &c->o.super.uuid, &err) == -1)
-    finding (c, "births", 0, -1, "%s", err.message);
+  open_table (c, &c->map, "map", map_name (slot), MAP_MAGIC);
+  open_table (c, &c->births, "births", births_name (slot), BIRTHS_MAGIC);
 }
 
 static void
@@ -622,7 +634,8 @@ volume_check (const struct volume_io *io, const char *path,
   check_disk (&c, s->map_slot, s->content_salt);
   if (has_stage)
     check_disk (&c, !s->map_slot, s->stage.salt);
-  check_live (&c);
+  if (c.refused.errnum == 0)
+    check_live (&c);
   c.done = 0;
   advance (&c, c.total);
 
@@ -630,5 +643,7 @@ volume_check (const struct volume_io *io, const char *path,
   free (c.live);
   free (c.is_in_use);
   offline_close (&c.o);
-  return 0;
+  if (c.refused.errnum == 0)
+    return 0;
+  return error_set (err, c.refused.errnum, "%s", c.refused.message);
 }

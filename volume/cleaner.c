@@ -43,6 +43,8 @@
 #define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
+#define MEMORY_TRIES 10u         /* rounds without it, until writers are */
+#define MEMORY_AFTER_MS 100u     /* refused; and the time between them */
 
 /* One live unit on its way. */
 struct moved {
@@ -105,12 +107,19 @@ live_part (const struct volume *v, uint64_t i)
     v->segments.size;
 }
 
+/* How much space is wanted. */
+enum want {
+  WANT_NONE,                   /* only what costs little */
+  WANT_SOON,                   /* less is free than the cleaner keeps */
+  WANT_NOW,                    /* guests wait, and are refused without it */
+};
+
 /* The hot lap from which on segments are kept for the peer.  When space is
  * short and the pins hold more than a quarter of the journal they give way:
  * the peer is then brought up to date from the map.
  */
 static uint64_t
-pinned_lap_locked (struct volume *v, bool is_short)
+pinned_lap_locked (struct volume *v, enum want want)
 {
   struct journal *j = &v->journal;
   uint64_t i, lap, pinned = UINT64_MAX, held = 0;
@@ -127,16 +136,14 @@ pinned_lap_locked (struct volume *v, bool is_short)
     else if (pinned == UINT64_MAX || lap > pinned)
       pinned = lap;
   }
-  if (is_short && held * 4 > segments_count (&v->segments))
+  if (want != WANT_NONE && held * 4 > segments_count (&v->segments))
     return UINT64_MAX;
   return pinned == UINT64_MAX ? 0 : pinned;
 }
 
 static uint64_t
-best_segment (struct volume *v, double max_live, bool is_short)
+best_below_locked (struct volume *v, uint64_t pinned, double max_live)
 {
-  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
-  uint64_t pinned = pinned_lap_locked (v, is_short);
   uint64_t i, best = SEGMENT_NONE;
   double u, age, score, best_score = 0;
 
@@ -158,13 +165,28 @@ best_segment (struct volume *v, double max_live, bool is_short)
   return best;
 }
 
+/* Guests go before the peer: sooner than they are refused, what is pinned is
+ * had, too.
+ */
+static uint64_t
+best_segment (struct volume *v, double max_live, enum want want)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+  uint64_t best = best_below_locked (v, pinned_lap_locked (v, want),
+                                     max_live);
+
+  if (best == SEGMENT_NONE && want == WANT_NOW)
+    best = best_below_locked (v, UINT64_MAX, max_live);
+  return best;
+}
+
 /* Enough segments that cost nothing to have them written again, which is
  * better than to write fresh ones?
  */
 static bool
 has_dead_locked (struct volume *v)
 {
-  uint64_t pinned = pinned_lap_locked (v, false), i;
+  uint64_t pinned = pinned_lap_locked (v, WANT_NONE), i;
   unsigned n = 0;
 
   for (i = 0; i < segments_count (&v->segments) && n < DEAD_MIN; ++i)
@@ -628,15 +650,15 @@ round_bytes (const struct volume *v)
  * for a round.  1: space was won; 0: there is none to win; -1: it failed.
  */
 static int
-clean (struct volume *v, struct haul *h, double max_live, bool is_short)
+clean (struct volume *v, struct haul *h, double max_live, enum want want)
 {
   uint64_t victim[ROUND_SEGMENTS], i, room = round_bytes (v);
   unsigned n = 0, k;
-  int state;
+  int state, saved;
 
   h->read = 0;
   while (n < ROUND_SEGMENTS && h->read < ROUND_READ) {
-    i = best_segment (v, max_live, is_short);
+    i = best_segment (v, max_live, want);
     if (i == SEGMENT_NONE ||
         h->bytes + live_part (v, i) * v->segments.size > room)
       break;
@@ -676,8 +698,10 @@ clean (struct volume *v, struct haul *h, double max_live, bool is_short)
   goto out;
 
  err:
+  saved = errno;
   ahead_release (&h->ahead);
   haul_empty (h);
+  errno = saved;
   state = -1;
  out:
   for (k = 0; k < n; ++k)
@@ -699,6 +723,25 @@ cleaner_low (const struct volume *v)
     : SEGMENTS_RESERVED + LEAD_MAX;
 }
 
+static void
+rest_locked (struct journal *j, unsigned ms)
+{
+  uint64_t until = clock_mono_ns () + ms * NS_PER_MSEC;
+  struct timespec ts = { until / NS_PER_SEC, until % NS_PER_SEC };
+
+  if (!j->is_stopping)
+    pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+}
+
+static enum want
+want_locked (const struct volume *v)
+{
+  uint64_t n = segments_count_free (&v->segments);
+
+  return n <= SEGMENTS_RESERVED ? WANT_NOW
+    : n < cleaner_low (v) ? WANT_SOON : WANT_NONE;
+}
+
 /* Is there more dead than live, and nothing else to do? */
 static bool
 is_worth_tidying_locked (struct volume *v)
@@ -718,11 +761,12 @@ cleaner_thread (void *volume)
   struct volume *v = volume;
   struct journal *j = &v->journal;
   struct haul haul = { 0 };
-  uint64_t seen = 0, until;
-  struct timespec ts;
-  bool is_short, tidy, dead;
+  uint64_t seen = 0;
+  unsigned tries = 0;
+  bool tidy, dead;
+  enum want want;
   double max_live;
-  int r;
+  int r, saved;
 
   live_count_beside_guests (v);
   pthread_mutex_lock (&j->lock);
@@ -735,32 +779,38 @@ cleaner_thread (void *volume)
       pthread_mutex_lock (&j->lock);
       continue;
     }
-    is_short = segments_count_free (&v->segments) < cleaner_low (v);
+    want = want_locked (v);
     tidy = seen == j->next_seq && is_worth_tidying_locked (v);
-    dead = !is_short && !tidy && has_dead_locked (v);
-    if (j->failed || (!is_short && !tidy && !dead)) {
+    dead = want == WANT_NONE && !tidy && has_dead_locked (v);
+    if (j->failed || (want == WANT_NONE && !tidy && !dead)) {
       seen = j->next_seq;
-      until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
-      ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
-      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+      rest_locked (j, TIDY_AFTER_MS);
       continue;
     }
     pthread_mutex_unlock (&j->lock);
-    max_live = is_short ? 1 - GAIN_MIN : tidy ? 1 - TIDY_DEAD : 0;
-    r = clean (v, &haul, max_live, is_short);
+    max_live = want != WANT_NONE ? 1 - GAIN_MIN : tidy ? 1 - TIDY_DEAD : 0;
+    r = clean (v, &haul, max_live, want);
+    saved = errno;
     pthread_mutex_lock (&j->lock);
-    if (r == 1)
+    if (r == 1) {
+      tries = 0;
       continue;
-    if (is_short) {
+    }
+    /* That there is no memory now does not mean that there is no space. */
+    if (r == -1 && saved == ENOMEM && ++tries < MEMORY_TRIES) {
+      rest_locked (j, MEMORY_AFTER_MS);
+      continue;
+    }
+    tries = 0;
+    if (want != WANT_NOW && want_locked (v) == WANT_NOW)
+      continue;                  /* then there may be more to be had */
+    if (want == WANT_NOW) {
       j->is_exhausted = true;
       j->exhausted_live = segments_live (&v->segments);
       pthread_cond_broadcast (&j->progress);
     }
     seen = j->next_seq;
-    until = clock_mono_ns () + TIDY_AFTER_MS * NS_PER_MSEC;
-    ts = (struct timespec) { until / NS_PER_SEC, until % NS_PER_SEC };
-    if (!j->is_stopping)
-      pthread_cond_timedwait (&j->cleaner_cond, &j->lock, &ts);
+    rest_locked (j, TIDY_AFTER_MS);
   }
   pthread_mutex_unlock (&j->lock);
   free (haul.zero);

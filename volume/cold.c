@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -150,11 +149,9 @@ static int
 write_page (struct volume *v, const void *page, size_t len, uint64_t offset)
 {
   struct cold *c = &v->cold;
-  CLEANUP_FREE uint8_t *aside = malloc (FORMAT_PAGE);
+  uint8_t aside[FORMAT_PAGE];
   int r;
 
-  if (aside == NULL)
-    return -1;
   memcpy (aside, c->buf, FORMAT_PAGE);
   memset (c->buf, 0, FORMAT_PAGE);
   memcpy (c->buf, page, len);

@@ -67,10 +67,29 @@ find_laps (struct offline *o)
       o->lap[o->nlaps++] = o->lap[i];
 }
 
+bool
+offline_is_refused (int errnum)
+{
+  return errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;
+}
+
+/* NULL in *RET: it is not there, or cannot be read. */
+static int
+open_file (struct offline *o, const char *name, struct io_file **ret,
+           struct error *err)
+{
+  *ret = o->io->open (o->dir, name, 0);
+  if (*ret == NULL && offline_is_refused (errno))
+    return error_set_errno (err, errno, "cannot open '%s'", name);
+  return 0;
+}
+
 int
 offline_open (struct offline *o, const struct volume_io *io,
               const char *path, struct error *err)
 {
+  struct error failure = ERROR_INIT;
+
   memset (o, 0, sizeof *o);
   o->io = io ? io : &volume_io_real;
   o->dir = o->io->dir_open (o->io->opaque, path);
@@ -91,10 +110,10 @@ offline_open (struct offline *o, const struct volume_io *io,
   if (super_read (o->io, o->super_file, &o->super, err) == -1)
     goto err;
 
-  o->segments_file = o->io->open (o->dir,
-                                  segments_name (o->super.segments_slot),
-                                  0);
-  o->journal = o->io->open (o->dir, "journal", 0);
+  if (open_file (o, segments_name (o->super.segments_slot),
+                 &o->segments_file, err) == -1 ||
+      open_file (o, "journal", &o->journal, err) == -1)
+    goto err;
   o->buf = malloc (OFFLINE_BATCH_MAX);
   o->lap = calloc (super_segments (&o->super) + 1, sizeof *o->lap);
   if (o->buf == NULL || o->lap == NULL ||
@@ -105,7 +124,11 @@ offline_open (struct offline *o, const struct volume_io *io,
   }
   o->is_table_valid = o->segments_file != NULL &&
     segments_load (&o->segments, o->io, o->segments_file, &o->super,
-                   NULL) == 0;
+                   &failure) == 0;
+  if (offline_is_refused (failure.errnum)) {
+    error_set (err, failure.errnum, "%s", failure.message);
+    goto err;
+  }
   find_laps (o);
   return 0;
 

@@ -36,11 +36,14 @@ struct offline {
 #define OFFLINE_BATCH_MAX (BATCH_HARD + FORMAT_PAGE)
 
 /* Locks the volume.  EBUSY, ENOENT, EUCLEAN (no valid super); a file other
- * than the super that cannot be opened is left NULL.
+ * than the super that is not there, or cannot be read, is left NULL.
  */
 extern int offline_open (struct offline *o, const struct volume_io *io,
                          const char *path, struct error *err);
 extern void offline_close (struct offline *o);
+
+/* Was it for want of memory or files?  Then nothing is known of the volume. */
+extern bool offline_is_refused (int errnum);
 
 /* The batch at logical POSITION in SEGMENT, to o->buf.  1: header and digest
  * are right; 0: they are not; -1: it cannot be read.

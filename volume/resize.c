@@ -30,6 +30,15 @@ geometry_now (struct volume *v)
   return (struct geometry) { v->super.size, v->super.capacity };
 }
 
+static void
+set_geometry (struct volume *v, const struct geometry *geometry)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
+
+  v->super.size = geometry->size;
+  v->super.capacity = geometry->capacity;
+}
+
 /* The capacity that goes with a disk grown to SIZE: in proportion as before,
  * but no more than a new volume would get.
  */
@@ -181,14 +190,12 @@ volume_resize (struct volume *v, uint64_t size, uint64_t capacity,
 
   if (make_space (v, &now, &wanted, err) == -1)
     return -1;
-  {
-    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
-
-    v->super.size = wanted.size;
-    v->super.capacity = wanted.capacity;
-  }
-  if (checkpoint (v, false, err) == -1)
+  set_geometry (v, &wanted);
+  if (checkpoint (v, false, err) == -1) {
+    /* If it was not even begun, the next one is not to do it. */
+    set_geometry (v, &now);
     return -1;
+  }
   put_to_use (v, &wanted);
   return 0;
 }

@@ -13,10 +13,18 @@
 #include "record.h"
 #include "segments.h"
 
+/* Address space for the largest journal: its table, and the table's file. */
+static size_t
+table_bytes (uint64_t size)
+{
+  return ROUND_UP (VOLUME_CAPACITY_MAX / size * sizeof (struct segment),
+                   FORMAT_PAGE);
+}
+
 static size_t
 reserved_bytes (uint64_t size)
 {
-  return VOLUME_CAPACITY_MAX / size * sizeof (struct segment);
+  return table_bytes (size) + segments_file_size (VOLUME_CAPACITY_MAX / size);
 }
 
 int
@@ -31,6 +39,7 @@ segments_init (struct segments *segments, uint64_t count, uint64_t size)
   segments->count = count;
   segments->size = size;
   segments->table = p;
+  segments->image = (uint8_t *) p + table_bytes (size);
   return 0;
 }
 
@@ -96,12 +105,10 @@ segments_save (const struct segments *segments, const struct volume_io *io,
 {
   uint64_t count = super_segments (super), i, lap;
   size_t size = segments_file_size (count);
-  CLEANUP_FREE uint8_t *buf = aligned_alloc (FORMAT_PAGE, size);
+  uint8_t *buf = segments->image;
   struct format_segtable *header = (void *) buf;
   struct format_segentry *entry;
 
-  if (buf == NULL)
-    return -1;
   memset (buf, 0, size);
   header->magic = htole32 (SEGTABLE_MAGIC);
   header->version = htole32 (FORMAT_VERSION);

@@ -48,6 +48,8 @@ struct segments {
   uint64_t count;              /* atomic: it may grow */
   uint64_t size;               /* of one, bytes */
   struct segment *table;
+  uint8_t *image;              /* of its file, while it is saved: a save that
+                                  failed for want of memory would be final */
 };
 
 extern int segments_init (struct segments *segments, uint64_t count,

@@ -169,15 +169,19 @@ show_whole_stage (struct volume *v)
   v->super.lineage = v->super.stage.lineage;
 }
 
-/* Births go back to where they were before what was given up. */
+/* Births go back to where they were before what was given up.  Where entry
+ * and birth do not belong together, because the medium has lost one of them,
+ * the disk gets both and a read says so: the block is not what it was.
+ */
 static void
 show_staged (struct volume *v, uint64_t block)
 {
   uint64_t entry = table_get (&v->stage_map, block), old;
+  uint64_t birth = table_get (&v->stage_births, block);
 
-  if (entry_kind (entry) == ENTRY_UNWRITTEN)
+  if (entry == 0 && birth == 0)
     return;
-  table_set (&v->births, block, table_get (&v->stage_births, block));
+  table_set (&v->births, block, birth);
   old = table_exchange (&v->map, block, entry);
   newest_forget (&v->newest, block);
   if (!v->is_replaying && entry_kind (old) == ENTRY_DATA)

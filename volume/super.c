@@ -258,20 +258,15 @@ int
 super_write (const struct volume_io *io, struct io_file *file,
              struct super *super)
 {
-  struct format_super *slot;
-  int r;
+  /* Not to depend on memory: a failure here is final. */
+  struct format_super slot __attribute__ ((aligned (FORMAT_PAGE)));
 
-  slot = aligned_alloc (FORMAT_PAGE, sizeof *slot);
-  if (slot == NULL)
-    return -1;
   super->sequence++;
-  super_encode (super, slot);
-  r = io->write (file, slot, sizeof *slot,
-                 super->sequence % SUPER_SLOTS * SUPER_SIZE);
-  if (r == 0)
-    r = io->sync (file);
-  free (slot);
-  return r;
+  super_encode (super, &slot);
+  if (io->write (file, &slot, sizeof slot,
+                 super->sequence % SUPER_SLOTS * SUPER_SIZE) == -1)
+    return -1;
+  return io->sync (file);
 }
 
 uint64_t

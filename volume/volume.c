@@ -369,11 +369,25 @@ status_from_super (const struct super *super, struct volume_status *ret)
   }
 }
 
+static void
+usage_from_segments (const struct segments *segments,
+                     struct volume_status *ret)
+{
+  uint64_t i;
+
+  for (i = 0; i < segments_count (segments); ++i)
+    if (segment_lap (segments, i) != 0) {
+      ret->used += segments->size;
+      ret->live += (uint64_t) GRANULE *
+        __atomic_load_n (&segments->table[i].live, __ATOMIC_RELAXED);
+    }
+  ret->is_usage_known = true;
+}
+
 void
 volume_get_status (struct volume *v, struct volume_status *ret)
 {
   struct journal *j = &v->journal;
-  uint64_t i;
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
@@ -389,12 +403,7 @@ volume_get_status (struct volume *v, struct volume_status *ret)
     ret->is_failed = j->failed != 0;
     memcpy (ret->failure, v->failure, sizeof ret->failure);
   }
-  for (i = 0; i < segments_count (&v->segments); ++i)
-    if (segment_lap (&v->segments, i) != 0) {
-      ret->used += v->segments.size;
-      ret->live += (uint64_t) GRANULE *
-        __atomic_load_n (&v->segments.table[i].live, __ATOMIC_RELAXED);
-    }
+  usage_from_segments (&v->segments, ret);
   ret->checksum_errors = __atomic_load_n (&v->count.checksum_errors,
                                           __ATOMIC_RELAXED);
   ret->read_errors = __atomic_load_n (&v->count.read_errors,
@@ -402,6 +411,25 @@ volume_get_status (struct volume *v, struct volume_status *ret)
   ret->guest_writes = __atomic_load_n (&v->count.writes, __ATOMIC_RELAXED);
   ret->guest_reads = __atomic_load_n (&v->count.reads, __ATOMIC_RELAXED);
   ret->flushes = __atomic_load_n (&v->count.flushes, __ATOMIC_RELAXED);
+}
+
+/* What the copy of the segment table says that SUPER names, if it does. */
+static void
+probe_usage (const struct volume_io *io, struct io_dir *dir,
+             const struct super *super, struct volume_status *ret)
+{
+  struct io_file *file = io->open (dir, segments_name (super->segments_slot),
+                                   0);
+  struct segments segments = { 0 };
+
+  if (file == NULL)
+    return;
+  if (segments_init (&segments, super_segments (super),
+                     super->segment_size) == 0 &&
+      segments_load (&segments, io, file, super, NULL) == 0)
+    usage_from_segments (&segments, ret);
+  segments_release (&segments);
+  io->close (file);
 }
 
 int
@@ -425,6 +453,7 @@ volume_probe (const struct volume_io *io, const char *path,
   saved = errno;
   if (r == 0) {
     status_from_super (&super, ret);
+    probe_usage (io, dir, &super, ret);
     bound_confirmed (ret);
   }
   if (file)

@@ -181,6 +181,7 @@ struct volume_status {
   uint64_t size, capacity, segment_size;
   uint64_t used;             /* bytes of journal in segments in use */
   uint64_t live;             /* bytes in them that the map refers to */
+  bool is_usage_known;       /* of both; false: probed, and damaged */
   enum volume_role role;
   struct uuid pair;          /* null when standalone */
   uint64_t fence;
@@ -522,7 +523,9 @@ enum volume_dump_what { VOLUME_DUMP_SUPER = 1, VOLUME_DUMP_SEGMENTS = 2,
 extern int volume_dump (const struct volume_io *io, const char *path,
                         unsigned what, void *stdio_file, struct error *err);
 
-/* Status of a volume that need not be open (reads super only). */
+/* Status of a volume that need not be open, as of its last checkpoint (reads
+ * the super and the segment table).
+ */
 extern int volume_probe (const struct volume_io *io, const char *path,
                          struct volume_status *ret, struct error *err);
 
