@@ -57,6 +57,10 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 /* What was written is fetched into so much of the machine's memory. */
 #define WARM_MEMORY 4u              /* a fourth */
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
+/* A segment is cleaned if so much of it can be won.  When all that are not
+ * reserved are fuller than that, the volume is full.
+ */
+#define CLEANER_GAIN_PERCENT 10u
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
                                        for marks, when guests get ENOSPC */
 

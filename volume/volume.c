@@ -345,6 +345,8 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->size = super->size;
   ret->capacity = super->capacity;
   ret->segment_size = super->segment_size;
+  ret->room = (super->capacity - SEGMENTS_RESERVED * super->segment_size) /
+    100 * (100 - CLEANER_GAIN_PERCENT);
   ret->role = super->role;
   ret->pair = super->pair;
   ret->fence = super->fence;
