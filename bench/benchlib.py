@@ -111,6 +111,22 @@ class Server:
                 fail(f"{what} does not start:\n{self.log_tail()}")
             time.sleep(0.02)
 
+    def work_done(self):
+        """Bytes that it had the disk read and write so far."""
+        with open(f"/proc/{self.pid}/io") as counters:
+            found = dict(line.split(": ") for line in counters)
+        return int(found["read_bytes"]) + int(found["write_bytes"])
+
+    def settle(self, seconds=20):
+        """Wait until it does nothing any more for half a second."""
+        deadline = time.monotonic() + seconds
+        still, before = 0, self.work_done()
+        while still < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            now = self.work_done()
+            still = still + 1 if now == before else 0
+            before = now
+
     def log_tail(self):
         with open(self.log, errors="replace") as log:
             return "".join(log.readlines()[-10:])

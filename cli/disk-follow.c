@@ -36,40 +36,63 @@ has_ended (const char *state)
     strcmp (state, "repairing") != 0;
 }
 
+static bool
+is_late (const struct cli *cli)
+{
+  return cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns;
+}
+
+/* WORK is as it was last seen. */
+static void
+timed_out (struct failure *f, const char *label, const json_t *work)
+{
+  const char *state = or_unknown (get_string (work, "state"));
+  const char *reason = get_string (work, "reason");
+  uint64_t done = 0, total = 0;
+
+  get_uint (work, "done_bytes", &done);
+  get_uint (work, "total_bytes", &total);
+  failure_set (f, EXIT_TIMEOUT, NULL, "it goes on without being waited for; "
+               "see 'pairctl disk show'", "it is %s%sat %.0f%%%s%s",
+               label ? "" : state, label ? "" : " ",
+               total ? 100. * done / total : 0, reason ? ": " : "",
+               reason ? reason : "");
+}
+
 json_t *
 disk_follow (struct cli *cli, const char *id, const char *key,
              const char *label, struct failure *f)
 {
   const struct timespec nap = { 0, ASK_MS * NS_PER_MSEC };
-  const char *state, *reason;
+  const char *state;
   struct progress p;
-  json_t *disk, *work;
+  json_t *disk, *work = NULL;
   uint64_t done = 0, total = 0;
+  bool is_over;
 
   progress_init (&p, cli);
   for (;;) {
     disk = disk_find (cli, id, f);
-    work = disk ? work_of (disk, key, f) : NULL;
-    if (work == NULL)
-      break;
-    state = or_unknown (get_string (work, "state"));
-    reason = get_string (work, "reason");
-    get_uint (work, "done_bytes", &done);
-    get_uint (work, "total_bytes", &total);
-    progress_update (&p, label ? label : state, done, total, false);
-    if (has_ended (state))
-      break;
-    if (cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns) {
-      failure_set (f, EXIT_TIMEOUT, NULL,
-                   "it goes on without being waited for; see 'pairctl disk "
-                   "show'", "it is %s%sat %.0f%%%s%s", label ? "" : state,
-                   label ? "" : " ", total ? 100. * done / total : 0,
-                   reason ? ": " : "", reason ? reason : "");
+    is_over = work != NULL && disk == NULL && is_late (cli);
+    if (!is_over) {
+      json_decref (work);
+      work = disk ? work_of (disk, key, f) : NULL;
+      if (work == NULL)
+        break;
+      state = or_unknown (get_string (work, "state"));
+      get_uint (work, "done_bytes", &done);
+      get_uint (work, "total_bytes", &total);
+      progress_update (&p, label ? label : state, done, total, false);
+      if (has_ended (state))
+        break;
+      is_over = is_late (cli);
+    }
+    if (is_over) {
+      timed_out (f, label, work);
       json_decref (work);
       work = NULL;
       break;
     }
-    json_decref (work);
     clock_nanosleep (CLOCK_MONOTONIC, 0, &nap, NULL);
   }
   progress_end (&p);

@@ -171,6 +171,15 @@ detail_facts (struct table *t, const json_t *detail)
   const json_t *repair = json_object_get (detail, "repair");
   uint64_t a, b, c;
 
+  if (get_uint (detail, "capacity", &a) && get_uint (detail, "live", &b) &&
+      get_uint (detail, "room", &c)) {
+    char capacity_text[SIZE_STRING_SIZE], live_text[SIZE_STRING_SIZE];
+    char room_text[SIZE_STRING_SIZE];
+
+    fact (t, "capacity", size_format (a, capacity_text));
+    fact_printf (t, "live", "%s, full with about %s",
+                 size_format (b, live_text), size_format (c, room_text));
+  }
   if (get_uint (detail, "clients", &a))
     fact_printf (t, "clients", "%" PRIu64, a);
   if (get_uint (guest, "writes", &a) && get_uint (guest, "reads", &b) &&

@@ -18,7 +18,7 @@
 #include "clock.h"
 #include "size.h"
 
-#define FULL_PERCENT 95
+#define FULL_PERCENT 85
 #define CERTIFICATE_DAYS 30
 #define LINES_DEFAULT 24
 #define PAIRS_MIN 5               /* listed on the smallest screen */
@@ -219,7 +219,7 @@ look_at_disk (struct status *s, const json_t *disk)
   const char *failure = get_string (detail, "failure");
   const char *trouble = get_string (disk, "Trouble");
   CLEANUP_FREE char *show = NULL;
-  uint64_t capacity, used, bad = 0, unread = 0;
+  uint64_t room, live, bad = 0, unread = 0;
   char hold_text[TEXT_SIZE];
   double hold;
 
@@ -238,11 +238,14 @@ look_at_disk (struct status *s, const json_t *disk)
   if (bad + unread > 0)
     attention (s, CRITICAL, "disk", name, show, "%" PRIu64 " checksums did "
                "not match, %" PRIu64 " reads failed", bad, unread);
-  if (get_uint (detail, "capacity", &capacity) && capacity > 0 &&
-      get_uint (detail, "live", &used) &&
-      used / (capacity / 100 + 1) >= FULL_PERCENT)
-    attention (s, WARNING, "disk", name, show, "its journal is %" PRIu64
-               " %% full", used / (capacity / 100 + 1));
+  if (get_uint (detail, "room", &room) && get_uint (detail, "live", &live) &&
+      live / (room / 100 + 1) >= FULL_PERCENT) {
+    CLEANUP_FREE char *grow = text_printf ("pairctl disk resize %s "
+                                           "--capacity", name);
+
+    attention (s, WARNING, "disk", name, grow, "its journal is %" PRIu64
+               " %% full: guests will get ENOSPC", live / (room / 100 + 1));
+  }
 }
 
 /* ------------------------------------------------------------------ */

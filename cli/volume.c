@@ -180,11 +180,12 @@ status_json (const struct volume_status *s)
 
   uuid_format (&s->uuid, uuid);
   uuid_format (&s->pair, pair);
-  return json_pack ("{s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s?, s:I, s:b, s:b,"
+  return json_pack ("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:s?, s:I, s:b, s:b,"
                     " s:s?, s:o, s:o}",
                     "Uuid", uuid, "Size", (json_int_t) s->size,
                     "Capacity", (json_int_t) s->capacity,
                     "SegmentSize", (json_int_t) s->segment_size,
+                    "Room", (json_int_t) s->room,
                     "Used", usage_json (s, s->used),
                     "Live", usage_json (s, s->live),
                     "Role", volume_role_name (s->role),
@@ -208,6 +209,7 @@ static void
 status_facts (struct table *t, const struct volume_status *s)
 {
   char text[UUID_STRING_SIZE], date[TEXT_SIZE];
+  char live_text[SIZE_STRING_SIZE], room_text[SIZE_STRING_SIZE];
   uint32_t i;
 
   uuid_format (&s->uuid, text);
@@ -217,7 +219,9 @@ status_facts (struct table *t, const struct volume_status *s)
   bytes_fact (t, "segment", s->segment_size);
   if (s->is_usage_known) {
     bytes_fact (t, "used", s->used);
-    bytes_fact (t, "live", s->live);
+    fact_printf (t, "live", "%s, full with about %s",
+                 size_format (s->live, live_text),
+                 size_format (s->room, room_text));
   }
   else {
     fact (t, "used", NULL);

@@ -358,7 +358,7 @@ disk_to_json (struct disk *disk)
       memset (&v, 0, sizeof v);
   }
 
-  return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
+  return json_pack ("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, "
                     "s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
                     "s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o, "
                     "s:o, s:o}",
@@ -368,6 +368,7 @@ disk_to_json (struct disk *disk)
                     "capacity", NUMBER (v.capacity),
                     "used", NUMBER (v.used),
                     "live", NUMBER (v.live),
+                    "room", NUMBER (v.room),
                     "role", v.role == VOLUME_ROLE_UNSET ? json_null () :
                     json_string (volume_role_name (v.role)),
                     "pair", uuid_to_json (&v.pair),

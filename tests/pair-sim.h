@@ -5,8 +5,14 @@
  * by its generation and seq.  A site's commit point names a record, so what
  * its disk must be is known exactly.
  *
- * pair-sim-site.c: a site: volume on its simulated disk, receiver, sender,
- * mode and link settings, wired as plugin/ does it; its guests.
+ * A site is what plugin/ makes of a volume, a receiver and a sender, without
+ * nbdkit, JSON and files:
+ *
+ *   pair-sim-site.c         its disk, and what power does to it
+ *   pair-sim-replication.c  receiver, sender and mode
+ *   pair-sim-request.c      what is asked of it
+ *   pair-sim-guest.c        who writes to it
+ *   pair-sim-check.c        what must be true of it
  *
  * unit-pair-sim.c: what happens to them.
  */

@@ -2,6 +2,7 @@
 
 source "${0%/*}/functions.sh"
 source "${0%/*}/agent-functions.sh"
+source "${0%/*}/plugin-functions.sh"
 
 sites_prepare
 site_up a
@@ -16,6 +17,13 @@ ok 'in JSON' bash -c \
   "'$pairctl' disk scrub web --wait --json | grep -q '\"state\": \"done\"'"
 ok 'started' "$pairctl" disk scrub web
 ok 'stopped' "$pairctl" disk scrub web --stop
+uri=$("$pairctl" disk show web | sed -n 's/^uri: *//p')
+nbd_python "$uri" 'import os; h.pwrite(os.urandom(8 << 20), 0); h.flush()'
+out=$("$pairctl" disk scrub web --wait --rate 1M --timeout 1 2>&1)
+is 'not waited for any longer: exit code' "$?" 5
+ok 'how far it is' grep -q "scrub of disk 'web': it is at [0-9]*%" <<<"$out"
+ok 'it goes on' bash -c "'$pairctl' disk show web | grep -q 'scrub: *running'"
+ok 'stopped by hand' "$pairctl" disk scrub web --stop
 refused 'no such disk' 'NoSuchResource' "$pairctl" disk scrub none
 refused 'a wrong rate' 'InvalidRateBps|RateBps' \
   api a ScrubDisk DiskId=web RateBps=fast

@@ -96,6 +96,30 @@ test_copies (void **state)
   assert_false (window_copy (&f->window, f->buf, WINDOW_COPY_MAX, 0));
 }
 
+/* A hint is no access: none of these may fail, and bytes stay what they are. */
+static void
+test_approaches_anything (void **state)
+{
+  static const uint64_t offsets[] = {
+    0, PAGE - 1, (PAGES - 1) * PAGE, PAGES * PAGE, UINT64_C (1) << 30,
+    UINT64_C (1) << 40, INT64_MAX - 1, UINT64_MAX,
+  };
+  struct fixture *f = *state;
+  size_t i;
+
+  window_approach (&f->window, PAGE, 0);       /* before there is a view */
+  check_copy (f, PAGE, 0);
+  for (i = 0; i < sizeof offsets / sizeof offsets[0]; ++i) {
+    window_approach (&f->window, 0, offsets[i]);
+    window_approach (&f->window, PAGE, offsets[i]);
+    window_approach (&f->window, SIZE_MAX, offsets[i]);
+  }
+  check_copy (f, 2048, PAGE - 1000);
+  assert_int_equal (ftruncate (f->fd, PAGE), 0);
+  window_approach (&f->window, PAGE, 5 * PAGE);
+  check_copy (f, PAGE, 0);
+}
+
 static void
 test_sees_new_bytes (void **state)
 {
@@ -176,6 +200,8 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown (test_copies, setup, teardown),
+    cmocka_unit_test_setup_teardown (test_approaches_anything, setup,
+                                     teardown),
     cmocka_unit_test_setup_teardown (test_sees_new_bytes, setup, teardown),
     cmocka_unit_test_setup_teardown (test_refuses_what_is_not_there, setup,
                                      teardown),

@@ -17,7 +17,8 @@
 #include "clock.h"
 #include "volume-internal.h"
 
-#define PREFETCH_SEGMENTS 16u    /* at most, of those written last */
+#define WARM_LIVE 4u             /* less than a fourth: not worth fetching */
+#define PAUSE_MS 50u             /* without requests */
 
 /* Up to where everything is applied, and the super as of there. */
 static uint64_t
@@ -143,31 +144,69 @@ checkpoint_opening (struct volume *v, struct error *err)
 
 /* Direct writes leave nothing in the page cache.  What was just written is
  * likely to be read, and when it leaves the staging ring it should be found
- * there, as it would be on a buffered file.  Of what was written in bulk only
- * the end is fetched, and in the pause after it.
+ * there, as it would be on a buffered file.  What was written in bulk is
+ * fetched in the pause after it, as much as the cache may well keep.
+ *
+ * The newest goes first, and one segment at a time: writers may come and wait
+ * for what only this thread makes.  While guests are busy it is one for each
+ * that they fill; the rest would keep the device from them.  Returns whether
+ * more is to be fetched when they are not.
  */
-static void
-prefetch_locked (struct volume *v)
+static bool
+warm_one_locked (struct volume *v)
 {
   struct journal *j = &v->journal;
-  uint64_t segment;
+  uint64_t size = v->segments.size, most = v->warm_bytes / size, segment;
 
-  if (j->is_hurried)
-    return;
-  if (!j->is_guest_writable) {
-    j->prefetched = j->lap;      /* nobody reads a secondary */
-    return;
+  if (j->is_hurried || j->is_stopping || j->failed)
+    return false;
+  if (!j->is_guest_writable)
+    j->warm_from = j->lap;       /* nobody reads a secondary */
+  if (j->warm_from + most < j->lap)
+    j->warm_from = j->lap - most;
+  segment = segments_find_not_warm (&v->segments, j->warm_from, j->lap);
+  if (segment == SEGMENT_NONE) {
+    j->warm_from = j->lap;
+    return false;
   }
-  if (j->prefetched + PREFETCH_SEGMENTS < j->lap)
-    j->prefetched = j->lap - PREFETCH_SEGMENTS;
-  for (; j->prefetched + 1 < j->lap && !j->is_hurried; ++j->prefetched) {
-    segment = segments_find_lap (&v->segments, j->prefetched + 1);
-    if (segment == SEGMENT_NONE)
-      continue;
+  v->segments.table[segment].is_warm = true;
+  if (segment_live (&v->segments, segment) >= size / WARM_LIVE) {
     pthread_mutex_unlock (&j->lock);
-    v->io->warm (j->file, segment * v->segments.size, v->segments.size);
+    v->io->warm (j->file, segment * size, size);
     pthread_mutex_lock (&j->lock);
   }
+  return true;
+}
+
+/* Has no guest asked for anything for some time? */
+static bool
+is_pause_locked (struct volume *v)
+{
+  struct journal *j = &v->journal;
+  uint64_t requests = __atomic_load_n (&v->count.reads, __ATOMIC_RELAXED) +
+    __atomic_load_n (&v->count.writes, __ATOMIC_RELAXED);
+  uint64_t now = clock_mono_ns ();
+
+  if (requests != j->requests) {
+    j->requests = requests;
+    j->requests_ns = now;
+  }
+  return now - j->requests_ns >= PAUSE_MS * NS_PER_MSEC;
+}
+
+/* Until there is something to do; with IS_COLD_LEFT it may also be a pause. */
+static void
+wait_maintenance_locked (struct volume *v, bool is_cold_left)
+{
+  struct journal *j = &v->journal;
+  uint64_t until = clock_mono_ns () + PAUSE_MS * NS_PER_MSEC;
+  struct timespec ts = { until / NS_PER_SEC, until % NS_PER_SEC };
+
+  if (!is_cold_left)
+    pthread_cond_wait (&j->maintainer_cond, &j->lock);
+  else if (pthread_cond_timedwait (&j->maintainer_cond, &j->lock, &ts) ==
+           ETIMEDOUT && is_pause_locked (v))
+    j->is_maintenance_due = true;
 }
 
 static void
@@ -188,19 +227,21 @@ checkpoint_maintainer (void *volume)
 {
   struct volume *v = volume;
   struct journal *j = &v->journal;
-  bool is_quiet, is_due;
+  bool is_quiet, is_due, is_cold_left = false;
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&j->lock);
 
   while (!j->is_stopping) {
     if (!j->is_maintenance_due) {
-      pthread_cond_wait (&j->maintainer_cond, &j->lock);
+      wait_maintenance_locked (v, is_cold_left);
       continue;
     }
     j->is_maintenance_due = false;
     if (j->tail == j->head)
       j->is_hurried = false;
     spare_prepare_locked (v);
-    prefetch_locked (v);
+    is_cold_left = warm_one_locked (v);
+    if (is_cold_left && is_pause_locked (v))
+      j->is_maintenance_due = true;      /* go on */
     spare_prepare_more_locked (v);
     spare_give_back_locked (v);
     is_quiet = j->tail == j->head;

@@ -40,7 +40,6 @@
 #define ROUND_READ (UINT64_C (128) << 20)   /* of segments read for it */
 #define LEAD_MAX 64u             /* free segments: with more it rests */
 #define DEAD_MIN 8u              /* segments worth a checkpoint */
-#define GAIN_MIN 0.1             /* of a segment: below, it is full */
 #define TIDY_DEAD 0.5            /* dead part worth tidying up in a pause */
 #define TIDY_AFTER_MS 1000u
 #define MEMORY_TRIES 10u         /* rounds without it, until writers are */
@@ -788,7 +787,7 @@ cleaner_thread (void *volume)
       continue;
     }
     pthread_mutex_unlock (&j->lock);
-    max_live = want != WANT_NONE ? 1 - GAIN_MIN : tidy ? 1 - TIDY_DEAD : 0;
+    max_live = want != WANT_NONE ? 1 - CLEANER_GAIN_PERCENT / 100. : tidy ? 1 - TIDY_DEAD : 0;
     r = clean (v, &haul, max_live, want);
     saved = errno;
     pthread_mutex_lock (&j->lock);

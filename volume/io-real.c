@@ -373,6 +373,13 @@ real_read (struct io_file *file, void *buf, size_t len, uint64_t offset)
   return pread_full (file->fd, buf, len, offset);
 }
 
+static void
+real_approach (struct io_file *file, uint64_t offset, uint64_t len)
+{
+  if (file->has_window)
+    window_approach (&file->window, len, offset);
+}
+
 /* Up to LEN bytes at OFFSET: both aligned to pages.  Returns what it got,
  * which is less at the end of the file.
  */
@@ -779,6 +786,7 @@ const struct volume_io volume_io_real = {
   .data = real_data,
   .prefetch = real_prefetch,
   .warm = real_warm,
+  .approach = real_approach,
   .read = real_read,
   .read_medium = real_read_medium,
   .write = real_write,

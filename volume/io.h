@@ -79,6 +79,12 @@ struct volume_io {
    */
   void (*warm) (struct io_file *file, uint64_t offset, uint64_t len);
 
+  /* The range is the next that this thread reads: what memory has of it may
+   * come near the processor meanwhile.  A hint that costs nothing; NULL where
+   * it would be of no use.
+   */
+  void (*approach) (struct io_file *file, uint64_t offset, uint64_t len);
+
   /* Not durable before sync.  Page-aligned. */
   int (*write) (struct io_file *file, const void *buf, size_t len,
                 uint64_t offset);

@@ -91,7 +91,7 @@ journal_start (struct volume *v, uint64_t position,
       j->offset = FORMAT_PAGE;
     j->summary = (struct segment_summary) { .lap = j->lap };
   }
-  j->prefetched = j->lap;
+  j->warm_from = j->lap + 1;
   j->spare_segments = SEGMENTS_PREPARED;
   j->acceleration = 1;
   j->next_seq = point->seq + 1;
@@ -178,6 +178,7 @@ write_header_locked (struct volume *v, uint64_t segment)
   j->summary = (struct segment_summary) { .lap = j->lap };
   v->segments.table[segment].born = j->lap;
   v->segments.table[segment].is_without_zeros = true;
+  v->segments.table[segment].is_warm = false;
   __atomic_store_n (&v->segments.table[segment].first_seq, j->next_seq,
                     __ATOMIC_RELAXED);
   __atomic_store_n (&v->segments.table[segment].lap, j->lap,

@@ -145,6 +145,23 @@ segments_find_lap (const struct segments *segments, uint64_t lap)
 }
 
 uint64_t
+segments_find_not_warm (const struct segments *segments, uint64_t first,
+                        uint64_t end)
+{
+  uint64_t i, lap, newest = 0, found = SEGMENT_NONE;
+
+  for (i = 0; i < segments_count (segments); ++i) {
+    lap = segment_lap (segments, i);
+    if (lap >= first && lap < end && lap > newest &&
+        !segments->table[i].is_warm) {
+      newest = lap;
+      found = i;
+    }
+  }
+  return found;
+}
+
+uint64_t
 segments_find_free (const struct segments *segments,
                     enum segment_ground ground)
 {

@@ -41,6 +41,7 @@ struct segment {
                                   reads all at once */
   bool is_without_zeros;       /* atomic: nothing in it says "zero"; false
                                   after a start, when it is not known */
+  bool is_warm;                /* was fetched since it was filled */
   uint64_t born;               /* the hot lap when it was opened: its age */
 };
 
@@ -73,6 +74,12 @@ extern int segments_load (struct segments *segments,
 extern int segments_save (const struct segments *segments,
                           const struct volume_io *io, struct io_file *file,
                           struct super *super);
+
+/* The newest hot segment of laps from FIRST to before END that is not warm,
+ * or SEGMENT_NONE.
+ */
+extern uint64_t segments_find_not_warm (const struct segments *segments,
+                                        uint64_t first, uint64_t end);
 
 /* The segment in its LAPth use, or SEGMENT_NONE. */
 extern uint64_t segments_find_lap (const struct segments *segments,
@@ -116,6 +123,14 @@ static inline uint64_t
 segment_lap (const struct segments *segments, uint64_t i)
 {
   return __atomic_load_n (&segments->table[i].lap, __ATOMIC_ACQUIRE);
+}
+
+/* Bytes that the map refers to, in segment I. */
+static inline uint64_t
+segment_live (const struct segments *segments, uint64_t i)
+{
+  return (uint64_t) __atomic_load_n (&segments->table[i].live,
+                                     __ATOMIC_RELAXED) * GRANULE;
 }
 
 /* The map has begun or ceased to refer to ENTRY's bytes. */

@@ -116,28 +116,44 @@ making_next (struct making *m)
   return &m->s->made[m->i++];
 }
 
-static void
-make_births (const struct sorted *s)
+static inline void
+store_birth (struct table *births, const struct store *store)
 {
-  struct making m = making_start (s, s->births);
+  if (store->origin == 0)
+    table_set (births, store->block, store->birth);
+}
+
+static inline void
+store_entry (struct table *map, const struct store *store)
+{
+  if (store->origin == 0)
+    table_set (map, store->block, store->entry);
+  else
+    table_replace (map, store->block, store->origin, store->entry);
+}
+
+/* Inline, so that it calls nothing for each store. */
+static inline void __attribute__ ((always_inline))
+make_stores (const struct sorted *s, struct table *table,
+             void (*store_in) (struct table *, const struct store *))
+{
+  struct making m = making_start (s, table);
   const struct store *store;
 
   while ((store = making_next (&m)) != NULL)
-    if (store->origin == 0)
-      table_set (s->births, store->block, store->birth);
+    store_in (table, store);
+}
+
+static void
+make_births (const struct sorted *s)
+{
+  make_stores (s, s->births, store_birth);
 }
 
 static void
 make_entries (const struct sorted *s)
 {
-  struct making m = making_start (s, s->map);
-  const struct store *store;
-
-  while ((store = making_next (&m)) != NULL)
-    if (store->origin == 0)
-      table_set (s->map, store->block, store->entry);
-    else
-      table_replace (s->map, store->block, store->origin, store->entry);
+  make_stores (s, s->map, store_entry);
 }
 
 static bool

@@ -54,7 +54,13 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 #define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
 /* Writers wait for a checkpoint when they are ahead by so many times that. */
 #define CHECKPOINT_LEAD 4u
+/* What was written is fetched into so much of the machine's memory. */
+#define WARM_MEMORY 4u              /* a fourth */
 #define SEGMENTS_PREPARED 2u        /* kept ready ahead of the writer */
+/* A segment is cleaned if so much of it can be won.  When all that are not
+ * reserved are fuller than that, the volume is full.
+ */
+#define CLEANER_GAIN_PERCENT 10u
 #define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
                                        for marks, when guests get ENOSPC */
 
@@ -119,7 +125,9 @@ struct journal {
   bool is_shipping;            /* atomic */
   uint64_t applied_position;   /* end of the last batch applied: a summary
                                   to come may leave a gap after it */
-  uint64_t prefetched;         /* lap: this one and those below */
+  uint64_t warm_from;          /* lap: those below it are, or need not be */
+  uint64_t requests, requests_ns;      /* of guests, as the maintainer saw
+                                  them last; when that changed */
   uint64_t checkpointed;       /* position of the last checkpoint */
   unsigned checkpoint_waiters; /* writers that wait for the next one */
   bool is_committer_idle, is_stopping;
@@ -177,6 +185,7 @@ struct volume {
   uint64_t nblocks;            /* atomic: it may grow */
   unsigned commit_delay_ms;
   uint64_t checkpoint_bytes;
+  uint64_t warm_bytes;         /* of what was written last, at most */
 
   struct table map, births;   /* what the disk shows */
   struct table stage_map, stage_births;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "hash.h"
@@ -255,6 +256,8 @@ volume_open (const struct volume_io *io, const char *path,
     ? options->commit_delay_ms : COMMIT_DELAY_MS_DEFAULT;
   v->checkpoint_bytes = options && options->checkpoint_bytes
     ? options->checkpoint_bytes : CHECKPOINT_BYTES_DEFAULT;
+  v->warm_bytes = (uint64_t) sysconf (_SC_PHYS_PAGES) *
+    sysconf (_SC_PAGESIZE) / WARM_MEMORY;
   pthread_mutex_init (&v->role_lock, NULL);
   pthread_mutex_init (&v->checkpoint_lock, NULL);
   pthread_mutex_init (&v->tables_lock, NULL);
@@ -342,6 +345,8 @@ status_from_super (const struct super *super, struct volume_status *ret)
   ret->size = super->size;
   ret->capacity = super->capacity;
   ret->segment_size = super->segment_size;
+  ret->room = (super->capacity - SEGMENTS_RESERVED * super->segment_size) /
+    100 * (100 - CLEANER_GAIN_PERCENT);
   ret->role = super->role;
   ret->pair = super->pair;
   ret->fence = super->fence;

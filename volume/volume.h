@@ -179,6 +179,7 @@ extern int volume_extents (struct volume *v, uint64_t count, uint64_t offset,
 struct volume_status {
   struct uuid uuid;
   uint64_t size, capacity, segment_size;
+  uint64_t room;             /* with about so much live it is full */
   uint64_t used;             /* bytes of journal in segments in use */
   uint64_t live;             /* bytes in them that the map refers to */
   bool is_usage_known;       /* of both; false: probed, and damaged */

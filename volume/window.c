@@ -19,6 +19,7 @@
 #include "window.h"
 
 #define VIEW_MIN (UINT64_C (1) << 30)
+#define CACHE_LINE 64u
 
 struct guard {
   const char *start;
@@ -139,19 +140,38 @@ guarded_copy (void *buf, const char *from, size_t len)
   return true;
 }
 
+/* The view that reaches END, or NULL. */
+static const struct window_view *
+find_view (const struct window *window, uint64_t end)
+{
+  unsigned n = __atomic_load_n (&window->views, __ATOMIC_ACQUIRE);
+
+  return n > 0 && end <= window->view[n - 1].length ? &window->view[n - 1]
+    : NULL;
+}
+
 bool
 window_copy (struct window *window, void *buf, size_t len, uint64_t offset)
 {
-  unsigned n = __atomic_load_n (&window->views, __ATOMIC_ACQUIRE);
   const struct window_view *view;
 
   if (!is_guarded || len >= WINDOW_COPY_MAX || offset > INT64_MAX - len)
     return false;
-  view = n > 0 ? &window->view[n - 1] : NULL;
-  if (view == NULL || offset + len > view->length) {
+  view = find_view (window, offset + len);
+  if (view == NULL)
     view = widen (window, offset + len);
-    if (view == NULL)
-      return false;
-  }
-  return guarded_copy (buf, view->memory + offset, len);
+  return view != NULL && guarded_copy (buf, view->memory + offset, len);
+}
+
+void
+window_approach (struct window *window, size_t len, uint64_t offset)
+{
+  const struct window_view *view;
+  size_t i;
+
+  if (len >= WINDOW_COPY_MAX || offset > INT64_MAX - len)
+    return;
+  view = find_view (window, offset + len);
+  for (i = 0; view != NULL && i < len; i += CACHE_LINE)
+    __builtin_prefetch (view->memory + offset + i);
 }

@@ -44,4 +44,10 @@ extern void window_release (struct window *window);
 extern bool window_copy (struct window *window, void *buf, size_t len,
                          uint64_t offset);
 
+/* What is copied next.  Where it is in memory the processor fetches it while
+ * the caller does something else; nothing is read from the medium.
+ */
+extern void window_approach (struct window *window, size_t len,
+                             uint64_t offset);
+
 #endif /* PAIRDISK_VOLUME_WINDOW_H */
