@@ -1,5 +1,5 @@
 /* The verbs of a pair: create, start, stop, failover, modify, delete (see
- * agent.h).
+ * actions.h).
  *
  * A verb gathers the facts, asks the table (pair_apply), and if it says so
  * changes the record, in one transaction with the event and the token.  The
@@ -8,14 +8,41 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
+#include "claim.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disks.h"
+#include "dry-run.h"
+#include "error.h"
+#include "events.h"
+#include "log.h"
+#include "mode.h"
+#include "names.h"
+#include "params.h"
+#include "peer.h"
+#include "record.h"
+#include "reprotect.h"
+#include "states.h"
+#include "store.h"
+#include "tags.h"
 #include "transitions.h"
+#include "uuid.h"
+#include "values.h"
+#include "work.h"
 
 #define PEER_TIMEOUT_MS 1500
 #define STATUS_TIMEOUT_MS 1000
@@ -161,8 +188,9 @@ check_source (struct agent *agent, const struct request *req,
   CLEANUP_FREE struct record *other = malloc (sizeof *other);
   struct control_error err;
   struct disk disk;
+  enum claim claim;
   json_t *status;
-  int r;
+  bool is_free;
 
   if (strcmp (req->region, agent->settings.region) != 0 ||
       strcmp (zone, agent->settings.zone) != 0) {
@@ -172,29 +200,27 @@ check_source (struct agent *agent, const struct request *req,
                   agent->settings.zone);
     return false;
   }
-  work_let_go (agent, params_get (&req->params, "DiskId"));
-  store_enter (agent->store);
-  r = store_disk_get (agent->store, params_get (&req->params, "DiskId"),
-                      &disk);
-  if (r == 1 && disk.state == DISK_READY && other &&
-      store_pair_of_disk (agent->store, &agent->settings, disk.id,
-                          other) == 1)
-    r = 2;
-  store_leave (agent->store);
-  if (r == 2) {
+  claim = claim_disk (agent, params_get (&req->params, "DiskId"), &disk,
+                      other);
+  if (claim == CLAIM_FAILED) {
+    answer_error (answer, API_INTERNAL, NULL, NULL);
+    return false;
+  }
+  store_end (agent->store, false);
+  if (claim == CLAIM_IN_PAIR && disk.state == DISK_READY) {
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "disk %s is in replication pair %s already", disk.id,
                   other->id);
     return false;
   }
-  if (r == 1 && disk.state == DISK_RESIZING) {
+  if (claim != CLAIM_NO_DISK && disk.state == DISK_RESIZING) {
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "disk %s is being resized; try again", disk.id);
     return false;
   }
-  if (r != 1 || disk.state != DISK_READY) {
-    answer_error (answer, r == -1 ? API_INTERNAL : API_NO_SUCH_RESOURCE,
-                  NULL, r == -1 ? NULL : "this site has no such disk");
+  if (claim == CLAIM_NO_DISK || disk.state != DISK_READY) {
+    answer_error (answer, API_NO_SUCH_RESOURCE, NULL,
+                  "this site has no such disk");
     return false;
   }
   status = disk_status (agent, disk.id, STATUS_TIMEOUT_MS, &err);
@@ -208,12 +234,12 @@ check_source (struct agent *agent, const struct request *req,
   TEXT_SET (rec->source_device, json_text (status, "uuid"));
   rec->size = json_u64 (status, "size");
   *ret_fence = json_u64 (status, "fence");
-  r = strcmp (json_text (status, "role"), "standalone") == 0;
+  is_free = strcmp (json_text (status, "role"), "standalone") == 0;
   json_decref (status);
-  if (!r)
+  if (!is_free)
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "disk %s still has a role in another pair", disk.id);
-  return r;
+  return is_free;
 }
 
 static bool
@@ -261,17 +287,6 @@ check_destination (struct agent *agent, const struct request *req,
   *ret_fence = json_u64 (status, "fence");
   json_decref (reply);
   return answer->error == API_OK;
-}
-
-bool
-pairs_are_too_many (struct agent *agent)
-{
-  int64_t n;
-
-  store_enter (agent->store);
-  n = store_pair_count (agent->store);
-  store_leave (agent->store);
-  return n == -1 || (uint64_t) n >= agent->settings.pairs_max;
 }
 
 static bool

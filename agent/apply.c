@@ -1,4 +1,4 @@
-/* Bring this site's plugin to what a pair's record says (see agent.h).
+/* Bring this site's plugin to what a pair's record says (see apply.h).
  *
  *   status                         source                destination
  *   creating created stop* invalid primary, link off     secondary, refusing
@@ -18,16 +18,35 @@
 
 #include <config.h>
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "agent.h"
+#include "apply.h"
+#include "change.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "control.h"
 #include "crypto.h"
+#include "data-tls.h"
+#include "log.h"
+#include "mode.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "plugin.h"
+#include "record.h"
+#include "reprotect.h"
+#include "runtime.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
 
 #define OP_TIMEOUT_MS 10000
 #define PEER_GRACE_NS (3 * NS_PER_SEC)

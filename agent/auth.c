@@ -3,6 +3,8 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "actions.h"
+#include "agent.h"
+#include "apierror.h"
 #include "auth.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "params.h"
+#include "sign.h"
+#include "store.h"
+#include "values.h"
 
 static const char *const role_strings[] = {
   "unset",

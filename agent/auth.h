@@ -10,8 +10,18 @@
 #ifndef PAIRDISK_AGENT_AUTH_H
 #define PAIRDISK_AGENT_AUTH_H
 
-#include "agent.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "actions.h"
+#include "names.h"
 #include "sign.h"
+
+struct agent;
+struct params;
+struct store;
 
 #define CLOCK_WINDOW_S 900
 #define NONCE_LIFE_MS ((2 * CLOCK_WINDOW_S + 60) * UINT64_C (1000))
@@ -43,7 +53,7 @@ extern bool key_id_valid (const char *str);
 extern bool key_secret_valid (const char *str);
 
 /* ------------------------------------------------------------------ */
-/* store-keys.c; inside store_begin or store_enter as in agent.h.       */
+/* store-keys.c; inside store_begin or store_enter as in store.h.       */
 
 extern int store_key_get (struct store *s, const char *id,
                           struct access_key *ret);

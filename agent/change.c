@@ -1,15 +1,27 @@
-/* Changes of a pair's record: by a report, by the other site (see agent.h).
+/* Changes of a pair's record: by a report, by the other site (see change.h).
  * Each is one transaction with its event.
  */
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
+#include "change.h"
+#include "events.h"
+#include "log.h"
+#include "mode.h"
+#include "peer.h"
+#include "record.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
+#include "work.h"
 
 bool
 is_source (const struct agent *agent, const struct record *rec)

@@ -1,4 +1,4 @@
-/* Client of the plugin's control socket (see agent.h and
+/* Client of the plugin's control socket (see control.h and
  * docs/design/control-protocol.md).
  *
  * A connection a call: it costs some tens of microseconds on a Unix socket,
@@ -11,15 +11,19 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include <jansson.h>
+
 #include "cleanup.h"
 #include "clock.h"
+#include "control.h"
+#include "values.h"
 
 #define LINE_MAX_BYTES (64 * 1024)
 

@@ -1,17 +1,22 @@
 /* TLS of the links between the sites: what the settings data-tls,
  * data-psk-file and data-psk-user come to for nbdkit and for the plugin (see
- * agent.h).
+ * data-tls.h).
  */
 
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include <jansson.h>
+
+#include "data-tls.h"
+#include "error.h"
+#include "settings.h"
 
 /* What needs no escapes in a URI. */
 #define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"

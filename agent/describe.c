@@ -1,17 +1,39 @@
 /* What is told of pairs: DescribeDiskReplicaPairs and ...PairProgress
- * (see agent.h).
+ * (see describe.h).
  */
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "describe.h"
+#include "disk-attach.h"
+#include "mode.h"
+#include "monitor.h"
+#include "paging.h"
+#include "params.h"
+#include "plugin.h"
+#include "record.h"
+#include "reprotect.h"
+#include "runtime.h"
+#include "states.h"
+#include "store.h"
+#include "tags.h"
+#include "values.h"
+#include "work.h"
 
 #define PAIR_IDS_MAX 100
 #define STATUS_OLD_MS 5000

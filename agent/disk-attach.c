@@ -1,5 +1,5 @@
 /* AttachDisk, DetachDisk: which instance (a virtual machine, say) a disk is
- * for, on record (see agent.h).
+ * for, on record (see disk-attach.h).
  *
  * A disk is attached when it is so on record, or a guest has it open.  The
  * second is the plugin's to know and to refuse; the first holds while the
@@ -13,12 +13,32 @@
 
 #include <config.h>
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
+#include "control.h"
+#include "disk-attach.h"
+#include "disks.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "record.h"
+#include "reprotect.h"
+#include "states.h"
+#include "store.h"
+#include "values.h"
+#include "work.h"
 
 #define STATUS_TIMEOUT_MS 1000
 

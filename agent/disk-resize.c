@@ -1,4 +1,4 @@
-/* ResizeDisk: a disk grows while it is in use (see agent.h).
+/* ResizeDisk: a disk grows while it is in use (see disk-resize.h).
  *
  * A disk is marked as being resized before the plugin is asked, so that no
  * pair is made of it meanwhile, and until the plugin has said what size it
@@ -12,12 +12,30 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "claim.h"
 #include "cleanup.h"
-#include "plugin-internal.h"
+#include "control.h"
+#include "disk-resize.h"
+#include "disks.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
+#include "plugin.h"
+#include "record.h"
+#include "store.h"
+#include "values.h"
+#include "work.h"
 
 #define CALL_TIMEOUT_MS 2200
 #define CAPACITY_MAX (UINT64_C (1) << 44)
@@ -43,23 +61,17 @@ intend_resize (struct agent *agent, const char *id, uint64_t size,
                struct disk *disk, struct answer *answer)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  int r;
+  enum claim claim = claim_disk (agent, id, disk, rec);
 
-  if (rec == NULL || store_begin (agent->store) == -1) {
+  if (claim == CLAIM_FAILED) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return false;
   }
-  r = store_disk_get (agent->store, id, disk);
-  if (r == 0 || (r == 1 && disk->state != DISK_READY &&
-                 disk->state != DISK_RESIZING))
+  if (claim == CLAIM_NO_DISK ||
+      (disk->state != DISK_READY && disk->state != DISK_RESIZING))
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
-  else if (r == 1 && size != 0 && size != disk->size)
-    r = store_pair_of_disk (agent->store, &agent->settings, disk->id, rec);
-  else if (r == 1)
-    r = 0;                       /* its pair does not matter */
-  if (r == -1)
-    answer_error (answer, API_INTERNAL, NULL, NULL);
-  else if (r == 1)
+  /* Whose size stays may be in one. */
+  else if (claim == CLAIM_IN_PAIR && size != 0 && size != disk->size)
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is in replication pair %s, whose disks have one "
                   "size: stop and delete the pair, resize both disks, and "
@@ -146,8 +158,6 @@ action_resize_disk (struct agent *agent, struct request *req,
                   "give a new Size, a new Capacity, or both");
     return;
   }
-  if (size != 0)
-    work_let_go (agent, id);
   if (!intend_resize (agent, id, size, &disk, answer))
     return;
   reply = call_plugin (agent, disk.id, size, capacity, &err);

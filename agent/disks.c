@@ -1,5 +1,5 @@
 /* Disks of this site and what there is to see of it: CreateDisk, DeleteDisk,
- * ScrubDisk, VerifyDisk, DescribeDisks, DescribeSite (see agent.h).
+ * ScrubDisk, VerifyDisk, DescribeDisks, DescribeSite (see disks.h).
  *
  * A disk is in the store before the plugin is asked to make it and until the
  * plugin has deleted it, so a kill in between is finished by the worker
@@ -9,15 +9,38 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "claim.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disk-resize.h"
+#include "disks.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "paging.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
 #include "plugin-internal.h"
+#include "plugin.h"
+#include "record.h"
+#include "settings.h"
+#include "store.h"
+#include "values.h"
+#include "work.h"
 #include "x509.h"
 
 #define CALL_TIMEOUT_MS 2200
@@ -205,24 +228,19 @@ intend_delete (struct agent *agent, const char *id, struct disk *disk,
                struct answer *answer)
 {
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  int r;
+  enum claim claim = claim_disk (agent, id, disk, rec);
 
-  if (rec == NULL || store_begin (agent->store) == -1) {
+  if (claim == CLAIM_FAILED) {
     answer_error (answer, API_INTERNAL, NULL, NULL);
     return false;
   }
-  r = store_disk_get (agent->store, id, disk);
-  if (r == 0)
+  if (claim == CLAIM_NO_DISK)
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
-  else if (r == 1)
-    r = store_pair_of_disk (agent->store, &agent->settings, disk->id, rec);
-  if (r == -1)
-    answer_error (answer, API_INTERNAL, NULL, NULL);
-  else if (r == 1)
+  else if (claim == CLAIM_IN_PAIR)
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is in replication pair %s; delete that first",
                   rec->id);
-  else if (answer->error == API_OK && disk->instance[0])
+  else if (disk->instance[0])
     answer_error (answer, API_OPERATION_DENIED, NULL,
                   "the disk is attached to %s; detach it first",
                   disk->instance);
@@ -277,7 +295,6 @@ action_delete_disk (struct agent *agent, struct request *req,
     answer_error (answer, API_NO_SUCH_RESOURCE, NULL, NULL);
     return;
   }
-  work_let_go (agent, id);
   if (!intend_delete (agent, id, &disk, answer))
     return;
   if (delete_in_plugin (agent, &disk, &err)) {

@@ -1,4 +1,4 @@
-/* DryRun of a pair's verbs: everything but the effect (see agent.h).
+/* DryRun of a pair's verbs: everything but the effect (see dry-run.h).
  *
  * A verb that would be refused is refused.  Else the answer says what the
  * pair would become, and what would be given up: of what the two disks say of
@@ -8,10 +8,23 @@
 
 #include <config.h>
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
+#include <jansson.h>
+
+#include "actions.h"
+#include "apierror.h"
+#include "control.h"
+#include "describe.h"
+#include "disks.h"
+#include "dry-run.h"
+#include "mode.h"
+#include "record.h"
+#include "reprotect.h"
+#include "states.h"
+#include "values.h"
 
 #define STATUS_TIMEOUT_MS 1000
 

@@ -1,40 +1,26 @@
-/* The event log: written here, read by DescribeEvents (see agent.h). */
+/* The event log: written here, read by DescribeEvents (see events.h). */
 
 #include <config.h>
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
 #include "cleanup.h"
-#include "clock.h"
-
-uint64_t
-wall_ms (void)
-{
-  return clock_wall_ns () / NS_PER_MSEC;
-}
-
-const char *
-json_text (const json_t *object, const char *name)
-{
-  const char *ret = json_string_value (json_object_get (object, name));
-
-  return ret ? ret : "";
-}
-
-uint64_t
-json_u64 (const json_t *object, const char *name)
-{
-  const json_t *value = json_object_get (object, name);
-  json_int_t i = json_integer_value (value);
-
-  if (json_is_real (value) && json_real_value (value) > 0)
-    return json_real_value (value);
-  return i > 0 ? i : 0;
-}
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
+#include "store.h"
+#include "values.h"
 
 static void
 log_event (const struct event *e)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "error.h"
 #include "http-guard.h"
 
 struct guarded {

@@ -1,4 +1,4 @@
-/* HTTP: a request in, JSON out (see agent.h).
+/* HTTP: a request in, JSON out (see http.h).
  *
  * Listeners, all libmicrohttpd with a thread a connection: the Unix socket
  * api.sock for people and programs on this machine, TCP without and with TLS
@@ -12,6 +12,9 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +22,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <jansson.h>
 #include <microhttpd.h>
 
+#include "actions.h"
+#include "agent.h"
+#include "apierror.h"
 #include "auth.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "error.h"
 #include "http-guard.h"
+#include "http.h"
 #include "listen.h"
+#include "log.h"
+#include "metrics.h"
+#include "params.h"
+#include "peer.h"
+#include "settings.h"
 #include "tls.h"
+#include "values.h"
 
 /* The guard keeps it below this, unless many end at the same time. */
 #define CONNECTIONS_MAX (GUARD_CONNECTIONS + 128)

@@ -20,6 +20,8 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +30,28 @@
 
 #include <fcntl.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "error.h"
+#include "events.h"
 #include "fileio.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "record.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
 #include "token.h"
+#include "values.h"
 #include "x509.h"
 
 #define EXPIRES_DEFAULT_S 3600

@@ -7,12 +7,25 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
+#include "agent.h"
+#include "apierror.h"
 #include "auth.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "events.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
+#include "store.h"
+#include "values.h"
 
 #define ID_CHARS 20
 #define SECRET_CHARS 40

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,8 +23,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "error.h"
 #include "listen.h"
+#include "log.h"
+#include "values.h"
 
 #define INHERITED_FIRST 3        /* as sd_listen_fds(3) says */
 #define INHERITED_MAX 16

@@ -1,4 +1,4 @@
-/* One line an event on stderr (see agent.h).
+/* One line an event on stderr (see log.h).
  *
  * A line is made whole and written by one call, so lines of several threads
  * do not mix.
@@ -7,13 +7,14 @@
 #include <config.h>
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "clock.h"
+#include "log.h"
 
 const char *
 log_level_name (enum log_level level)

@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,18 @@
 #include <curl/curl.h>
 
 #include "agent.h"
+#include "error.h"
+#include "http.h"
 #include "listen.h"
+#include "log.h"
+#include "peer.h"
+#include "plugin.h"
+#include "runtime.h"
+#include "settings.h"
+#include "store.h"
 #include "tls.h"
+#include "values.h"
+#include "work.h"
 
 static int
 complain (const struct error *err)

@@ -1,4 +1,4 @@
-/* /metrics and /healthz (see agent.h).
+/* /metrics and /healthz (see metrics.h).
  *
  * What Prometheus reads is made from a picture taken at once: the records of
  * the pairs with the newest STATUS of their disks, and the plugin's own list
@@ -11,14 +11,32 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "agent.h"
+#include "change.h"
 #include "cleanup.h"
+#include "describe.h"
+#include "events.h"
+#include "log.h"
+#include "metrics.h"
+#include "monitor.h"
+#include "peer.h"
 #include "plugin-internal.h"
+#include "plugin.h"
+#include "record.h"
+#include "reprotect.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
 #include "tls.h"
+#include "values.h"
 
 /* X (enum, name, type, scope, help) */
 #define FAMILIES(X)                                                     \

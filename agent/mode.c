@@ -1,5 +1,5 @@
 /* How the data of a pair gets to its copy: mode, interval, connections, what
- * is beyond the vendor's API (see agent.h, docs/design/agent-api.md).
+ * is beyond the vendor's API (see mode.h, docs/design/agent-api.md).
  *
  * The values are the record's, so both sites have them, and whichever is the
  * source gives them to its plugin.
@@ -7,9 +7,21 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "agent.h"
+#include <jansson.h>
+
+#include "actions.h"
+#include "apierror.h"
+#include "log.h"
+#include "mode.h"
+#include "names.h"
+#include "params.h"
+#include "record.h"
+#include "states.h"
+#include "values.h"
 
 #define INTERVAL_MAX (RPO_SECONDS_MAX / 2)
 

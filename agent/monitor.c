@@ -1,5 +1,5 @@
 /* What the plugin's STATUS means for a pair.  Pure: no calls, no clock
- * (see agent.h and docs/design/control-protocol.md).
+ * (see monitor.h and docs/design/control-protocol.md).
  *
  * The source's site moves an active pair: it knows the lag.  "normal" is
  * reached when the link streams and the copy is no older than the RPO, and
@@ -8,10 +8,17 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent.h"
+#include <jansson.h>
+
+#include "monitor.h"
+#include "record.h"
+#include "states.h"
+#include "values.h"
 
 #define SILENT_MS 5000           /* many heartbeats */
 

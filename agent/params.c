@@ -1,4 +1,4 @@
-/* Parameters of a call, from the query and from a form body (see agent.h).
+/* Parameters of a call, from the query and from a form body (see params.h).
  *
  * Names and values are UTF-8 text without zero bytes.  The first value of a
  * name counts, so adding the query first makes it win over the body.
@@ -7,12 +7,15 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
+#include <jansson.h>
+
 #include "cleanup.h"
 #include "crypto.h"
+#include "params.h"
 
 static bool
 is_text (const char *str, size_t len)

@@ -1,11 +1,21 @@
-/* What peer.c, peer-serve.c, secrets.c and sites.c share about the other
+/* What peer*.c, secrets.c, sites.c, join.c and trust.c share about the other
  * sites.
  */
 
 #ifndef PAIRDISK_PEER_INTERNAL_H
 #define PAIRDISK_PEER_INTERNAL_H
 
-#include "agent.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "error.h"
+#include "settings.h"
+
+struct agent;
 
 #define ADDRESS_SIZE 256
 #define PEER_FILE_MAX (256 * 1024)
@@ -43,6 +53,7 @@ struct peer {
   pthread_cond_t cond;           /* something changed, or quit */
   bool wanted, quit;
   bool is_removed;
+  bool is_doubted;               /* a call took too long: say hello */
   char address[ADDRESS_SIZE];    /* HOST:PORT of its API */
   struct secrets secrets;        /* joined only */
   char trust[65];                /* digest of the certificates we have of it */
@@ -61,6 +72,17 @@ extern struct peer *peer_slot (struct agent *agent, const char *region,
 
 /* Start its thread, or have the one that is there begin anew. */
 extern int peer_begin (struct peer *p, struct error *err);
+
+/* ------------------------------------------------------------------ */
+/* peer-call.c                                                          */
+
+/* The authentication of a message: hex HMAC with SECRET over KIND, verb, time,
+ * nonce, body.
+ */
+extern void peer_hmac (const void *secret, size_t secret_len,
+                       const char *kind, const char *verb,
+                       const char *time_ms, const char *nonce,
+                       const char *body, size_t len, char ret[65]);
 
 /* POST https://ADDRESS/peer/VERB with the answer's text.  CA_PATH: what must
  * have signed the other side's certificate; NULL: nobody is asked.

@@ -1,4 +1,4 @@
-/* Calls from the other sites: POST /peer/VERB (see agent.h, peer.c).
+/* Calls from the other sites: POST /peer/VERB (see peer.h, peer.c).
  *
  *   hello    who we are, where our nbdkit listens
  *   check    may this disk become the destination of a pair?
@@ -16,15 +16,39 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
+#include "claim.h"
 #include "cleanup.h"
+#include "control.h"
 #include "crypto.h"
+#include "disk-attach.h"
+#include "disks.h"
+#include "log.h"
+#include "names.h"
+#include "params.h"
 #include "peer-internal.h"
+#include "peer.h"
+#include "plugin.h"
+#include "record.h"
+#include "runtime.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
+#include "work.h"
 
 #define NONCES_MAX 32768
 #define STATUS_TIMEOUT_MS 1000
@@ -159,35 +183,27 @@ check_destination (struct agent *agent, const char *id_or_name,
   CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
   struct control_error err;
   struct disk disk;
+  enum claim claim = claim_disk (agent, id_or_name, &disk, rec);
   json_t *status;
-  int r;
 
-  if (rec == NULL)
-    return refuse (ret, API_INTERNAL, "out of memory");
-  work_let_go (agent, id_or_name);
-  store_enter (agent->store);
-  r = store_disk_get (agent->store, id_or_name, &disk);
-  if (r == 1 && disk.state == DISK_READY)
-    r = store_pair_of_disk (agent->store, &agent->settings, disk.id, rec)
-      == 1 && strcmp (rec->id, pair) != 0 ? 2 : 1;
-  store_leave (agent->store);
-  if (r == -1)
+  if (claim == CLAIM_FAILED)
     return refuse (ret, API_INTERNAL, "the store of region %s failed",
                    agent->settings.region);
-  if (r == 1 && disk.state == DISK_RESIZING)
+  store_end (agent->store, false);
+  if (claim != CLAIM_NO_DISK && disk.state == DISK_RESIZING)
     return refuse (ret, API_OPERATION_DENIED,
                    "disk %s is being resized; try again", disk.id);
-  if (r == 0 || disk.state != DISK_READY)
+  if (claim == CLAIM_NO_DISK || disk.state != DISK_READY)
     return refuse (ret, API_NO_SUCH_RESOURCE,
                    "region %s has no disk '%s'", agent->settings.region,
                    id_or_name);
-  if (r == 1 && pairs_are_too_many (agent))
+  if (claim == CLAIM_IN_PAIR && strcmp (rec->id, pair) != 0)
+    return refuse (ret, API_OPERATION_DENIED,
+                   "disk %s is in replication pair %s", disk.id, rec->id);
+  if (pairs_are_too_many (agent))
     return refuse (ret, API_QUOTA_EXCEED, "the site of region %s takes part "
                    "in %llu pairs (pairs-max)", agent->settings.region,
                    (unsigned long long) agent->settings.pairs_max);
-  if (r == 2)
-    return refuse (ret, API_OPERATION_DENIED,
-                   "disk %s is in replication pair %s", disk.id, rec->id);
   status = disk_status (agent, disk.id, STATUS_TIMEOUT_MS, &err);
   if (status == NULL)
     return refuse (ret, API_SERVICE_UNAVAILABLE,

@@ -3,9 +3,15 @@
 #ifndef PAIRDISK_PLUGIN_INTERNAL_H
 #define PAIRDISK_PLUGIN_INTERNAL_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
-#include "agent.h"
+#include <jansson.h>
+
+#include "error.h"
+
+struct agent;
+struct settings;
 
 /* Argument vector and environment of nbdkit, made before the fork. */
 struct plugin_command {

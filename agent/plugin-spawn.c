@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "data-tls.h"
+#include "error.h"
 #include "plugin-internal.h"
+#include "settings.h"
 
 extern char **environ;
 

@@ -1,4 +1,4 @@
-/* The nbdkit instance of the site: start, adopt, watch, stop (see agent.h).
+/* The nbdkit instance of the site: start, adopt, watch, stop (see plugin.h).
  *
  * nbdkit outlives paird unless told otherwise: data goes on flowing without
  * an agent.  So it runs in a session of its own, gets its two listening
@@ -23,7 +23,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +37,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "agent.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "control.h"
+#include "error.h"
+#include "events.h"
 #include "fileio.h"
 #include "listen.h"
+#include "log.h"
 #include "plugin-internal.h"
+#include "plugin.h"
+#include "uuid.h"
+#include "values.h"
+#include "work.h"
 
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000

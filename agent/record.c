@@ -1,4 +1,4 @@
-/* The record of a pair: its fields, its JSON, which of two counts (agent.h).
+/* The record of a pair: its fields, its JSON, which of two counts (record.h).
  *
  * Both sites keep the whole record.  record_compare is a total order over
  * the versions a record can have, so that exchange in any order, any number
@@ -7,10 +7,19 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "agent.h"
+#include <jansson.h>
+
 #include "crypto.h"
+#include "names.h"
+#include "record.h"
+#include "states.h"
+#include "uuid.h"
+#include "values.h"
 
 const struct record_field record_fields[] = {
 #define X(kind, member, scope)                                          \
@@ -21,18 +30,6 @@ const struct record_field record_fields[] = {
 #undef X
   { NULL, 0, 0, 0, 0 }
 };
-
-bool
-text_set (char *dst, size_t size, const char *src)
-{
-  size_t len = strlen (src);
-
-  dst[0] = '\0';
-  if (len >= size)
-    return false;
-  memcpy (dst, src, len + 1);
-  return true;
-}
 
 json_t *
 record_to_json (const struct record *rec)

@@ -1,5 +1,5 @@
 /* DescribeRegions and ListReplicaEdgeSupported: which sites there are (see
- * agent.h).
+ * actions.h).
  *
  * A region is a site: this one, and each peer.  What a peer's zone is, is
  * known once it was heard.
@@ -7,9 +7,19 @@
 
 #include <config.h>
 
+#include <stdbool.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "paging.h"
+#include "params.h"
+#include "peer.h"
+#include "settings.h"
+#include "values.h"
 
 static bool
 is_one_of (const char *value, const char *const list[])

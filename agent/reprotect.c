@@ -1,5 +1,5 @@
 /* A pair that failed over: what each side has that the other lacks, and what
- * a reprotect makes one of them give up (see agent.h).
+ * a reprotect makes one of them give up (see reprotect.h).
  *
  * While a pair is failed over each agent adds its disk's history to the
  * status that goes to the other one, and has its plugin compare the two.  So
@@ -9,13 +9,32 @@
 
 #include <config.h>
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "control.h"
+#include "disks.h"
+#include "error.h"
+#include "events.h"
+#include "log.h"
+#include "peer.h"
+#include "plugin.h"
+#include "record.h"
+#include "reprotect.h"
+#include "runtime.h"
+#include "states.h"
+#include "values.h"
 
 #define PLUGIN_TIMEOUT_MS 2000
 #define PEER_TIMEOUT_MS 1500

@@ -15,14 +15,21 @@
 
 #include <config.h>
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
 #include "peer-internal.h"
+#include "settings.h"
+#include "values.h"
 
 void
 secret_wipe (struct secret *s)

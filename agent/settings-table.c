@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent.h"
 #include "settings-table.h"
+#include "settings.h"
 
 #define AT(member) offsetof (struct settings, member)
 #define WIDTH 76

@@ -1,5 +1,5 @@
 /* Settings from the command line and the file, by the table of keys
- * (settings-table.h, agent.h).
+ * (settings-table.h, settings.h).
  *
  * A file line is "key = value"; "#" begins a comment at the start of a line
  * or after a blank.  The command line wins over the file.
@@ -10,15 +10,20 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent.h"
 #include "cleanup.h"
+#include "data-tls.h"
+#include "error.h"
 #include "fileio.h"
+#include "names.h"
 #include "settings-table.h"
+#include "settings.h"
 
 /* Regions and zones travel in file names, URLs and SQL: keep them plain. */
 bool

@@ -3,6 +3,8 @@
 #include <config.h>
 
 #include <ctype.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 
 #include "cleanup.h"
 #include "crypto.h"
+#include "params.h"
 #include "sign.h"
 
 /* ------------------------------------------------------------------ */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent.h"
+struct params;
 
 #define SIGN_ACS3 "ACS3-HMAC-SHA256"
 #define SIGN_RPC "HMAC-SHA1"

@@ -15,17 +15,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "agent.h"
 #include "cleanup.h"
-#include "crypto.h"
+#include "error.h"
+#include "events.h"
 #include "fileio.h"
+#include "log.h"
 #include "peer-internal.h"
+#include "settings.h"
+#include "values.h"
+#include "work.h"
 #include "x509.h"
 
 #define FILE_VERSION 1

@@ -1,14 +1,16 @@
-/* Disks, events, tokens and facts in the store (see agent.h, store.c). */
+/* Disks, events, tokens and facts in the store (see store.h, store.c). */
 
 #include <config.h>
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
 #include "store-internal.h"
+#include "store.h"
+#include "values.h"
 
 #define TOKEN_LIFE_MS (24 * 3600 * UINT64_C (1000))
 #define TOMBSTONE_LIFE_MS (24 * 3600 * UINT64_C (1000))

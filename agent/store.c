@@ -1,4 +1,4 @@
-/* What survives: pairs, disks, tokens, events, in one SQLite file (agent.h).
+/* What survives: pairs, disks, tokens, events, in one SQLite file (store.h).
  *
  * WAL with synchronous FULL: a transaction that was committed is there after
  * a power cut.  One connection, one mutex: the work is small, and a verb is
@@ -13,6 +13,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +24,14 @@
 
 #include <sqlite3.h>
 
-#include "agent.h"
-#include "clock.h"
+#include "error.h"
+#include "log.h"
+#include "record.h"
+#include "settings.h"
+#include "states.h"
 #include "store-internal.h"
+#include "store.h"
+#include "values.h"
 
 #define SCHEMA_VERSION 5
 #define SCHEMA_OLDEST 2         /* that is brought to ours */

@@ -1,5 +1,5 @@
 /* Tags and resource groups of pairs: TagResources, UntagResources,
- * ListTagResources, ChangeResourceGroup (see agent.h).
+ * ListTagResources, ChangeResourceGroup (see tags.h).
  *
  * They say nothing about replication, so they change in every status, from
  * either site.  The record counts their changes (meta), and of two records
@@ -11,13 +11,29 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
+#include "actions.h"
 #include "agent.h"
+#include "apierror.h"
+#include "change.h"
 #include "cleanup.h"
+#include "names.h"
+#include "paging.h"
+#include "params.h"
+#include "peer.h"
+#include "record.h"
+#include "states.h"
+#include "store.h"
+#include "tags.h"
+#include "values.h"
 
 #define RESOURCES_MAX 50
 #define TAGS_PAGE 50

@@ -9,6 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,7 @@
 #include <gnutls/gnutls.h>
 
 #include "cleanup.h"
+#include "error.h"
 #include "fileio.h"
 #include "tls.h"
 #include "x509.h"

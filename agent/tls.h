@@ -18,7 +18,7 @@ extern void tls_release (void);
 extern bool tls_expiry (uint64_t *ret);
 
 /* The function for MHD_OPTION_HTTPS_CERT_CALLBACK.  GnuTLS's header cannot be
- * included where agent.h is (both have a tag "params"), so it goes untyped.
+ * included where params.h is (both have a tag "params"), so it goes untyped.
  */
 extern void *tls_callback (void);
 

@@ -9,6 +9,8 @@
 #include <config.h>
 
 #include <ctype.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 #include "cleanup.h"
 #include "crypto.h"
 #include "token.h"
+#include "values.h"
 
 #define PREFIX "pairdisk1."
 #define CHECK_LEN 8

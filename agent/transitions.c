@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "change.h"
+#include "record.h"
+#include "states.h"
 #include "steps.h"
 #include "transitions.h"
 

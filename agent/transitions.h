@@ -3,7 +3,10 @@
 #ifndef PAIRDISK_TRANSITIONS_H
 #define PAIRDISK_TRANSITIONS_H
 
-#include "agent.h"
+#include <stdbool.h>
+
+struct agent;
+struct record;
 
 enum step_at { STEP_AT_SITE = 1, STEP_AT_SOURCE, STEP_AT_DESTINATION,
                STEP_AT_PLUGIN };

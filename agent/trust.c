@@ -27,6 +27,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +39,17 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "crypto.h"
+#include "error.h"
+#include "events.h"
 #include "fileio.h"
+#include "log.h"
 #include "peer-internal.h"
+#include "plugin.h"
+#include "settings.h"
+#include "store.h"
 #include "tls.h"
+#include "uuid.h"
+#include "values.h"
 #include "x509.h"
 
 /* One at a time: taken before any other lock. */

@@ -1,6 +1,6 @@
 /* The worker: looks at every pair, brings the plugin to what its record
  * says, and ends passing statuses when both sites have done their part
- * (see agent.h).
+ * (see work.h).
  *
  * One thread.  It looks at all pairs when something changed, else a few times
  * a second at those that are on their way and once at the others, and only
@@ -11,15 +11,37 @@
 
 #include <config.h>
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "agent.h"
+#include "apply.h"
+#include "change.h"
 #include "cleanup.h"
-#include "peer-internal.h"
 #include "clock.h"
+#include "control.h"
+#include "disks.h"
+#include "error.h"
+#include "events.h"
+#include "log.h"
+#include "mode.h"
+#include "monitor.h"
+#include "peer-internal.h"
+#include "peer.h"
+#include "record.h"
+#include "reprotect.h"
+#include "runtime.h"
+#include "states.h"
+#include "store.h"
 #include "transitions.h"
+#include "values.h"
+#include "work.h"
 
 #define TICK_MS 200
 #define QUIET_MS 1000            /* between two looks at a pair at rest */
@@ -28,48 +50,12 @@
 #define PEER_GONE_MS 3000
 #define TAKE_OVER_MS 5000
 #define WAITS_MS 2000            /* so long it is not worth a word */
-#define LET_GO_MS 450            /* from the end there to the end here */
 #define POINT_SAVE_MS 30000
 #define HOUSEKEEPING_NS (2 * NS_PER_SEC)
 #define PRUNE_NS (3600 * NS_PER_SEC)
 
 /* ------------------------------------------------------------------ */
 /* What is known beside the record.                                     */
-
-struct runtime *
-runtime_get (struct agent *agent, const char *id)
-{
-  struct runtime *rt;
-
-  for (rt = agent->runtimes; rt; rt = rt->next) {
-    if (strcmp (rt->id, id) == 0)
-      return rt;
-  }
-  rt = calloc (1, sizeof *rt);
-  if (rt) {
-    TEXT_SET (rt->id, id);
-    rt->next = agent->runtimes;
-    agent->runtimes = rt;
-  }
-  return rt;
-}
-
-void
-runtimes_free (struct agent *agent)
-{
-  struct runtime *rt, *next;
-
-  for (rt = agent->runtimes; rt; rt = next) {
-    next = rt->next;
-    json_decref (rt->status);
-    json_decref (rt->peer_status);
-    json_decref (rt->compared_ours);
-    json_decref (rt->compared_theirs);
-    json_decref (rt->comparison);
-    free (rt);
-  }
-  agent->runtimes = NULL;
-}
 
 static void
 note_seen (struct agent *agent, const struct record *rec, json_t *status)
@@ -142,24 +128,6 @@ work_wait_applied (struct agent *agent, const char *id, uint64_t version,
                                 &ts) != 0)
       return false;
   }
-}
-
-void
-work_let_go (struct agent *agent, const char *id_or_name)
-{
-  CLEANUP_FREE struct record *rec = malloc (sizeof *rec);
-  struct disk disk;
-  bool is_going;
-
-  if (rec == NULL)
-    return;
-  store_enter (agent->store);
-  is_going = store_disk_get (agent->store, id_or_name, &disk) == 1 &&
-    store_pair_of_disk (agent->store, &agent->settings, disk.id, rec) == 1 &&
-    rec->status == PAIR_DELETING;
-  store_leave (agent->store);
-  if (is_going)
-    work_wait_applied (agent, rec->id, rec->version + 1, LET_GO_MS);
 }
 
 /* ------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -131,6 +132,27 @@ timed_out (struct cli *cli, const json_t *pair, struct failure *f)
                seconds_format (cli->timeout_s, time_text), text);
 }
 
+/* The time is over, and the agent never told of the pair: WHY is of the last
+ * question.
+ */
+static void
+never_heard (struct cli *cli, const char *why, struct failure *f)
+{
+  char time_text[TEXT_SIZE];
+
+  failure_set (f, EXIT_TIMEOUT, NULL,
+               "what was begun goes on by itself; see that paird runs, then "
+               "'pairctl pair show'",
+               "nothing was heard of it from the agent in %s: %s",
+               seconds_format (cli->timeout_s, time_text), why);
+}
+
+static bool
+is_over (const struct cli *cli)
+{
+  return cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns;
+}
+
 static int
 follow (struct cli *cli, struct progress *p, const char *id,
         const char *states, bool is_strict, json_t **ret, struct failure *f)
@@ -138,6 +160,7 @@ follow (struct cli *cli, struct progress *p, const char *id,
   uint64_t heard = clock_mono_ns ();
   unsigned nap_ms = ASK_FIRST_MS;
   json_t *pair = NULL, *newer;
+  char why[sizeof f->message] = "";
 
   for (;;) {
     if (ask_pair (cli, id, &newer, f) == 0) {
@@ -172,8 +195,13 @@ follow (struct cli *cli, struct progress *p, const char *id,
       json_decref (pair);
       return -1;
     }
-    if (cli->deadline_ns && clock_mono_ns () >= cli->deadline_ns) {
-      timed_out (cli, pair, f);
+    else if (*why == '\0' || !is_over (cli))
+      snprintf (why, sizeof why, "%s", f->message);
+    if (is_over (cli)) {
+      if (pair)
+        timed_out (cli, pair, f);
+      else
+        never_heard (cli, why, f);
       json_decref (pair);
       return -1;
     }

@@ -10,6 +10,7 @@ count over TCP, so two of them replicate.  Beyond the protocol:
   fake.clients disk, count         guests that are connected
   fake.set    disk, values         change members of the disk's state
   fake.silent seconds              answer nothing for a while
+  fake.stall  what, stall          do not answer operations of this name
   fake.fail   what, code, times    refuse the next operations of this name
   fake.hold   disk, hold           do not copy (the lag grows)
 """
@@ -23,8 +24,14 @@ import threading
 import time
 import uuid
 
+# A link speaks at least so often, also to one that did not take it.
+HEARTBEAT = 0.1
+
 lock = threading.RLock()
+changed = threading.Condition(lock)
+changes = 0
 silent_until = 0.0
+stalled = set()
 failures = {}
 instance = str(uuid.uuid4())
 args = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
@@ -302,6 +309,11 @@ def op_fake_silent(r):
     return {}
 
 
+def op_fake_stall(r):
+    (stalled.add if r["stall"] else stalled.discard)(r["what"])
+    return {}
+
+
 def op_fake_fail(r):
     failures[r["what"]] = [r["code"], r.get("times", 1)]
     return {}
@@ -313,6 +325,7 @@ def op_fake_hold(r):
 
 
 def serve(request):
+    global changes
     op = request["op"]
     with lock:
         left = failures.get(op)
@@ -325,15 +338,24 @@ def serve(request):
         answer = perform(request)
         if op not in ("ping", "disk.status", "disk.list", "disk.digest"):
             save()
+            changes += 1
+            changed.notify_all()
     return answer
+
+
+def wait_while_silent(op):
+    with lock:
+        while op in stalled:
+            changed.wait()
+        while (left := silent_until - time.monotonic()) > 0:
+            changed.wait(left)
 
 
 def control_connection(c):
     for line in c.makefile("r"):
         request = json.loads(line)
-        while time.monotonic() < silent_until and \
-                not request["op"].startswith("fake."):
-            time.sleep(0.05)
+        if not request["op"].startswith("fake."):
+            wait_while_silent(request["op"])
         try:
             answer = {"ok": True, **serve(request)}
         except Refused as e:
@@ -404,6 +426,7 @@ def take(d, v, answer):
 def links():
     while True:
         with lock:
+            seen = changes
             active = [n for n, d in disks.items()
                       if d["role"] == "primary" and d["link"] and
                       not d["fenced"] and volatile(n)["link"] != "done"]
@@ -415,7 +438,8 @@ def links():
             with lock:
                 if answer and d["link"]:
                     take(d, v, answer)
-        time.sleep(0.02)
+        with lock:
+            changed.wait_for(lambda: changes != seen, HEARTBEAT)
 
 
 def data_connection(c):

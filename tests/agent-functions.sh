@@ -215,14 +215,7 @@ disk_is ()
 # control SITE JSON: one request to the plugin
 control ()
 {
-  python3 - "$tmp/$1/control.sock" "$2" <<'END'
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(10)
-s.connect(sys.argv[1])
-s.sendall(sys.argv[2].encode() + b"\n")
-print(s.makefile().readline(), end="")
-END
+  python3 "$top_srcdir/tests/control.py" "$tmp/$1" "$2"
 }
 
 # guest_write SITE DISK [BYTES]: random data at the disk's start, flushed

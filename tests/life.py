@@ -1,8 +1,8 @@
 """A pair's life, verb by verb, with something going wrong at each: for
 kill-everywhere.py and message-faults.py.
 
-A verb is called until it is accepted (the same call, with its token), then its
-end is waited for.  A status that says that it failed is answered by calling
+A verb is called until it is accepted (the same call, with its token): a second
+one-shot is refused for half the RPO.  Then its end is waited for.  A status that says that it failed is answered by calling
 the verb again.  Afterwards both sites agree and the data is what was written.
 """
 import random
@@ -73,8 +73,6 @@ class Run:
                 **pair.options)
         else:
             params["ReplicaPairId"] = pair.id
-        if self.verb == "start-oneshot":
-            time.sleep(0.6)             # more than half the RPO
         return self.site_of_call().call(action, **params)
 
     def call(self, token, statuses_ok=(200,)):

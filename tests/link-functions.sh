@@ -119,16 +119,12 @@ link_is () { [ "$(link_status "$1")" = True ]; }
 link_shows ()
 {
   /usr/bin/python3 - "$a" "$@" <<'PYTHON'
-import json, socket, sys, time
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
-s.connect(sys.argv[1] + "/control.sock")
-f = s.makefile("rwb")
+import sys, time
+from control import Control
+control = Control(sys.argv[1])
 deadline = time.monotonic() + int(sys.argv[2])
 while True:
-    f.write(b'{"op":"disk.status","disk":"d"}\n')
-    f.flush()
-    l = json.loads(f.readline())["link"]
+    l = control.status("d")["link"]
     if eval(sys.argv[3]):
         break
     if time.monotonic() > deadline:

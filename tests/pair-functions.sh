@@ -225,14 +225,7 @@ PYTHON
 # control SITE JSON: one request to the plugin.
 control ()
 {
-  python3 - "$tmp/$1/control.sock" "$2" <<'PYTHON'
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
-s.connect(sys.argv[1])
-s.sendall(sys.argv[2].encode() + b"\n")
-print(s.makefile().readline(), end="")
-PYTHON
+  python3 "$top_srcdir/tests/control.py" "$tmp/$1" "$2"
 }
 
 # digest SITE DISK: of the content at its commit point, with the point's seq.

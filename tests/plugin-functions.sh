@@ -15,6 +15,9 @@ make_disk ()
 $(cat "$tmp/create.log")"
 }
 
+# Code of ours in Python may import what is in this directory: control.py.
+export PYTHONPATH=$top_srcdir/tests${PYTHONPATH:+:$PYTHONPATH}
+
 # nbd_python URI CODE: runs CODE with the connected handle as h, whose own
 # checks of requests are off.  Fails if the code raises.
 nbd_python ()
@@ -39,17 +42,7 @@ PYTHON
 # control STATEDIR LINE...: prints the answers, one a line.
 control ()
 {
-  /usr/bin/python3 - "$@" <<'PYTHON'
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
-s.connect(sys.argv[1] + "/control.sock")
-f = s.makefile("rwb")
-for line in sys.argv[2:]:
-    f.write(line.encode() + b"\n")
-    f.flush()
-    print(f.readline().decode().rstrip("\n"))
-PYTHON
+  /usr/bin/python3 "$top_srcdir/tests/control.py" "$@"
 }
 
 # answers WANTED STATEDIR LINE...: every answer matches the regular expression.

@@ -23,6 +23,8 @@ import uuid
 
 import nbd
 
+from control import Control
+
 TOP = os.environ["top_builddir"]
 PLUGIN = TOP + "/plugin/.libs/nbdkit-pairdisk-plugin.so"
 SIZE = 16 << 20
@@ -279,11 +281,8 @@ class Site:
                         **params).get("Events", [])
 
     def control(self, **request):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(30)
-            s.connect(self.dir + "/control.sock")
-            s.sendall(json.dumps(request).encode() + b"\n")
-            return json.loads(s.makefile().readline())
+        with Control(self.dir, 30) as control:
+            return control.ask(**request)
 
     def digest(self, disk):
         """(digest, seq), or something that equals nothing."""

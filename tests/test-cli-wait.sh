@@ -27,6 +27,16 @@ is "timed out" "$code:$out:$err" "5::pairctl: waiting for pair 'x': after 2.4s\
  it is 'initial_syncing' (the link is waiting: connection refused)
 hint: it goes on without being waited for; see 'pairctl pair show'"
 
+fake '{"drop": {"DescribeDiskReplicaPairs": 1000000}}'
+run pair create --disk d1 --peer-disk d1 --name unheard --wait --timeout 1
+like "never heard of" "$code:$out:$err" "5::pairctl: waiting for pair\
+ 'unheard': nothing was heard of it from the agent in 1.0s: lost the agent at\
+ '$PAIRDISK_SITE/api.sock': *
+hint: what was begun goes on by itself; see that paird runs, then 'pairctl\
+ pair show'"
+fake '{}'
+run pair delete unheard --wait
+
 fake '{"steps": 4}'
 run pair start x
 "$pairctl" pair progress x --progress 7 7>"$tmp/lines" >"$tmp/out" 2>"$tmp/err"

@@ -11,17 +11,11 @@ source "${0%/*}/link-functions.sh"
 arrives_soon ()
 {
   nbd_python "$(nbd_uri "$a" d)" "
-import json, os, socket, time
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
-s.connect('$a/control.sock')
-f = s.makefile('rwb')
-def ask(text):
-    f.write(text + b'\n')
-    f.flush()
-    return json.loads(f.readline())
+import os, time
+from control import Control
+control = Control('$a')
 def lag():
-    return ask(b'{\"op\":\"disk.status\",\"disk\":\"d\"}')['link']['lag']['writes']
+    return control.status('d')['link']['lag']['writes']
 took = []
 for i in range(21):
     for j in range(3):

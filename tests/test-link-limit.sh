@@ -13,18 +13,14 @@ limit () { ask "$a" link.limit "\"limit_bps\":$1"; }
 rate_is ()
 {
   /usr/bin/python3 - "$a" "$@" <<'PYTHON'
-import json, socket, sys, time
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
-s.connect(sys.argv[1] + "/control.sock")
-f = s.makefile("rwb")
+import sys, time
+from control import Control
+control = Control(sys.argv[1])
 seconds, low, high = map(int, sys.argv[2:])
 def sent():
     before = time.monotonic()
-    f.write(b'{"op":"disk.status","disk":"d"}\n')
-    f.flush()
-    return json.loads(f.readline())["link"]["sent_bytes"], \
-        before, time.monotonic()
+    size = control.status("d")["link"]["sent_bytes"]
+    return size, before, time.monotonic()
 for i in range(4):
     first = sent()
     time.sleep(seconds)

@@ -45,16 +45,10 @@ ok 'status' answers \
   '"disk":"a".*"size":67108864.*"role":"standalone","pair":null.*"clients":0,"state":"ok"' \
   "$state" '{"op":"disk.status","disk":"a"}'
 ok 'status counts clients' nbd_python "$(nbd_uri "$state" a)" '
-import json, socket
-s = socket.socket(socket.AF_UNIX)
-s.connect("'"$state"'/control.sock")
-f = s.makefile("rwb")
-def ask(line):
-    f.write(line + b"\n")
-    f.flush()
-    return json.loads(f.readline())
-assert ask(b"""{"op":"disk.status","disk":"a"}""")["clients"] == 1
-r = ask(b"""{"op":"disk.delete","disk":"a"}""")
+from control import Control
+control = Control("'"$state"'")
+assert control.status("a")["clients"] == 1
+r = control.ask(op="disk.delete", disk="a")
 assert r["error"]["code"] == "disk-in-use", r
 h.pwrite(b"still here" * 100, 0)
 h.shutdown()'

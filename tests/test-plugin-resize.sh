@@ -31,14 +31,11 @@ ok 'what cannot be' answers '"code":"bad-request"' "$state" \
 
 ok 'a guest goes on with the size it was told' nbd_python \
   "$(nbd_uri "$state" a)" '
-import json, socket
-s = socket.socket(socket.AF_UNIX)
-s.connect("'"$state"'/control.sock")
-f = s.makefile("rwb")
+import json
+from control import Control
+control = Control("'"$state"'")
 h.pwrite(b"old" * 4096, 32 << 20 >> 1)
-f.write(b"""'"$(resize a "size:$((80 * mb))")"'\n""")
-f.flush()
-r = json.loads(f.readline())
+r = json.loads(control.send("""'"$(resize a "size:$((80 * mb))")"'"""))
 assert r["ok"] and r["size"] == 80 << 20 and r["capacity"] == 240 << 20, r
 assert h.get_size() == 32 << 20
 fails("EINVAL", h.pread, 512, 32 << 20)
@@ -58,10 +55,9 @@ ok 'status says so' answers '"size":83886080,"capacity":251658240' "$state" \
 
 ok 'a journal that is full takes writes again when it has grown' nbd_python \
   "$(nbd_uri "$state" full)" '
-import json, os, socket
-s = socket.socket(socket.AF_UNIX)
-s.connect("'"$state"'/control.sock")
-f = s.makefile("rwb")
+import json, os
+from control import Control
+control = Control("'"$state"'")
 at = 0
 try:
     while at < 64 << 20:
@@ -70,9 +66,7 @@ try:
 except nbd.Error as e:
     assert e.errnum == errno.ENOSPC, e
 assert 8 << 20 < at < 48 << 20, at
-f.write(b"""'"$(resize full "capacity:$((128 * mb))")"'\n""")
-f.flush()
-r = json.loads(f.readline())
+r = json.loads(control.send("""'"$(resize full "capacity:$((128 * mb))")"'"""))
 assert r["ok"] and r["size"] == 64 << 20 and r["capacity"] == 128 << 20, r
 while at < 64 << 20:
     h.pwrite(os.urandom(1 << 20), at)

@@ -31,11 +31,9 @@ ok 'what needs a pair is refused without' answers '"code":"wrong-role"' \
 ok 'content of its own' nbd_python "$(nbd_uri "$state" d)" '
 h.pwrite(b"mine" * 1024, 0, nbd.CMD_FLAG_FUA)'
 ok 'not made secondary under a guest' nbd_python "$(nbd_uri "$state" d)" '
-import json, socket
-s = socket.socket(socket.AF_UNIX)
-s.connect("'"$state"'/control.sock")
-s.sendall(b"""'"$(set_pair secondary $pair 1)"'""" + b"\n")
-r = json.loads(s.makefile().readline())
+import json
+from control import Control
+r = json.loads(Control("'"$state"'").send("""'"$(set_pair secondary $pair 1)"'"""))
 assert r["error"]["code"] == "disk-in-use", r
 h.pwrite(b"mine" * 1024, 4096, nbd.CMD_FLAG_FUA)'
 wait_for 30 answers '"clients":0' "$state" '{"op":"disk.status","disk":"d"}'

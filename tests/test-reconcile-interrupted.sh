@@ -34,16 +34,13 @@ ask b link.limit '"limit_bps":16777216'
 link b a
 # Looked at each millisecond: a delta may be over in less than a shell takes.
 ok 'the new primary is killed in the middle of its delta' /usr/bin/python3 - \
-  "$tmp/a/control.sock" "$(pid_of b)" <<'PYTHON'
-import json, os, signal, socket, sys, time
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-f = s.makefile("rwb")
+  "$tmp/a" "$(pid_of b)" <<'PYTHON'
+import os, signal, sys, time
+from control import Control
+control = Control(sys.argv[1])
 end = time.monotonic() + 30
 while time.monotonic() < end:
-    f.write(b'{"op":"disk.status","disk":"d"}\n')
-    f.flush()
-    stage = json.loads(f.readline())["stage"]
+    stage = control.status("d")["stage"]
     if stage and stage["cursor_bytes"] > 0:
         os.kill(int(sys.argv[2]), signal.SIGKILL)
         sys.exit(0)

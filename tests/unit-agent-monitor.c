@@ -10,8 +10,11 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
-#include "agent.h"
+#include "monitor.h"
+#include "record.h"
+#include "states.h"
 
 #define NOW_MS UINT64_C (1700000000000)
 

@@ -11,8 +11,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
-#include "agent.h"
+#include "actions.h"
+#include "apierror.h"
+#include "paging.h"
+#include "params.h"
+#include "values.h"
 
 static int
 add (struct params *p, const char *form)

@@ -12,8 +12,11 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
-#include "agent.h"
+#include "record.h"
+#include "states.h"
+#include "values.h"
 
 static void
 fill (struct record *rec)

@@ -13,10 +13,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "crypto.h"
 #include "peer-internal.h"
 #include "token.h"
+#include "values.h"
 
 static unsigned
 pick (unsigned n)

@@ -14,7 +14,14 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "actions.h"
 #include "auth.h"
+#include "error.h"
+#include "record.h"
+#include "settings.h"
+#include "states.h"
+#include "store.h"
+#include "values.h"
 
 static char dir[] = "/tmp/pairdisk-store-XXXXXX";
 static char path[64];

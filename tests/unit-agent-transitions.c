@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include "doc-tables.h"
+#include "record.h"
+#include "states.h"
 #include "transitions.h"
 
 /* Within a request of the plugin, and of what it does by itself, a step is

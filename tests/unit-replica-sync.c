@@ -324,6 +324,38 @@ test_force_is_heard (void **state)
   assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
 }
 
+/* A person's word while PROMISE is on its way: that the peer takes it ends
+ * nothing.
+ */
+static void
+force_on_the_way (enum replica_promise promise, bool is_sync)
+{
+  assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
+  configure (is_sync, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  assert_waits (11);
+  assert_waits (1);
+}
+
+/* Then it is told of less, and knows. */
+static void
+hears_of_less (bool is_sync)
+{
+  enum replica_promise promise;
+
+  assert_true (step (&promise));
+  assert_int_equal (promise, is_sync ? REPLICA_PROMISE_DEGRADE :
+                    REPLICA_PROMISE_NONE);
+  assert_waits (1);
+  sync_told (sync_mode, promise);
+  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
+  assert_int_equal (state_now (), is_sync ? SYNC_IN_SYNC : SYNC_OFF);
+}
+
 /* It is renewed, and the answer comes after the word that ends it: the peer
  * may rely on it all the longer.
  */
@@ -341,23 +373,9 @@ test_force_while_renewed (void **state)
     proof_ms = 3000;
     configure (true, true);
     assert_true (step (&promise));
-    assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
-    configure (is_sync[i], false);
-    assert_int_equal (sync_force (sync_mode, NULL), 0);
-    assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
-    sync_told (sync_mode, promise);
-    assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
+    force_on_the_way (promise, is_sync[i]);
     assert_int_equal (stored.lease_ms, 3000);
-    assert_int_equal (state_now (), SYNC_ABANDONING);
-    assert_waits (11);
-
-    /* Then it is told, and knows. */
-    assert_true (step (&promise));
-    assert_int_equal (promise, is_sync[i] ? REPLICA_PROMISE_DEGRADE :
-                      REPLICA_PROMISE_NONE);
-    sync_told (sync_mode, promise);
-    assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
-    assert_int_equal (state_now (), is_sync[i] ? SYNC_IN_SYNC : SYNC_OFF);
+    hears_of_less (is_sync[i]);
 
     sync_free (sync_mode);
     stored = (struct sync_record) { 0 };
@@ -424,9 +442,7 @@ test_force_in_session (void **state)
   assert_waits (51);
 }
 
-/* Its word while a promise is on its way: that the peer takes it ends nothing,
- * that it then hears of less does.
- */
+/* Its word while the first promise is on its way. */
 static void
 test_force_in_mid_message (void **state)
 {
@@ -438,22 +454,8 @@ test_force_in_mid_message (void **state)
   assert_false (step (&promise));
   sync_note_held (sync_mode, newest);
   assert_true (step (&promise));
-  assert_int_equal (promise, REPLICA_PROMISE_SUSPEND);
-  configure (false, false);
-  assert_int_equal (sync_force (sync_mode, NULL), 0);
-  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
-
-  sync_told (sync_mode, promise);
-  assert_int_equal (stored.abandoned, SYNC_ABANDONED_PEER);
-  assert_int_equal (state_now (), SYNC_ABANDONING);
-  assert_waits (1);
-
-  assert_true (step (&promise));
-  assert_int_equal (promise, REPLICA_PROMISE_NONE);
-  assert_waits (1);
-  sync_told (sync_mode, promise);
-  assert_int_equal (stored.abandoned, SYNC_ABANDONED_NONE);
-  assert_int_equal (state_now (), SYNC_OFF);
+  force_on_the_way (promise, false);
+  hears_of_less (false);
   assert_int_equal (sync_wait (sync_mode, 99, gone), 0);
 }
 
