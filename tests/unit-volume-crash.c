@@ -328,7 +328,7 @@ test_crash_cleaning (void **state)
 static void
 test_crash (void **state)
 {
-  uint64_t i, rounds = test_begin (300);
+  uint64_t i, rounds = test_begin (1000);
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
@@ -510,7 +510,7 @@ threads_round (uint64_t seed, bool is_small, unsigned growths)
 static void
 test_crash_threads (void **state)
 {
-  uint64_t i, rounds = test_begin (150);
+  uint64_t i, rounds = test_begin (600);
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
@@ -599,6 +599,59 @@ test_lost_writes_stay_lost (void **state)
 
 /* ------------------------------------------------------------------ */
 
+/* Nor do batches that were in flight behind a lost one, when what is written
+ * next time in front of them is as long as that was: they are of another life.
+ */
+static void
+lost_batches_round (uint64_t seed)
+{
+  const struct volume_options slow = {
+    .staging_bytes = 6 << 20, .commit_delay_ms = 1000
+  };
+  const uint64_t count = 32 * BLOCK;
+  struct error err = ERROR_INIT;
+  unsigned life, i, k;
+  struct round r;
+
+  round_begin (&r, seed, 2 * MIB, 0);
+  for (life = 0; life < 5; ++life) {
+    r.v = volume_open (sim_io (r.sim), "disk", &slow, &err);
+    CHECK (r.v, "%s", err.message);
+    check_recovered (&r);
+    /* All of it the first time, then less and less. */
+    for (i = 0; i < 14 - 3 * life; ++i) {
+      for (k = 0; k < count / 8; ++k)
+        ((uint64_t *) r.buf)[k] = random_next (&r.rng);
+      model_write (&r.model, r.buf, count, i * count);
+      CHECK (volume_write (r.v, r.buf, count, i * count, 0) == 0, "%s",
+             strerror (errno));
+    }
+    if (life > 0 && random_chance (&r.rng, 50)) {
+      CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
+      r.durable = r.model.step;
+    }
+    sim_crash (r.sim, random_next (&r.rng));
+    volume_abandon (r.v);
+    sim_restart (r.sim);
+  }
+  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
+  CHECK (r.v, "%s", err.message);
+  check_recovered (&r);
+  round_end (&r);
+}
+
+static void
+test_lost_batches_stay_lost (void **state)
+{
+  uint64_t i, rounds = test_begin (200);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    lost_batches_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+
 /* A crash may leave the journal's file no longer than what was written to
  * its last segment, whose space was merely reserved: all of it counts, and
  * nobody calls that damage.
@@ -675,6 +728,7 @@ main (void)
     cmocka_unit_test (test_crash_threads_cleaning),
     cmocka_unit_test (test_crash_threads_growing),
     cmocka_unit_test (test_lost_writes_stay_lost),
+    cmocka_unit_test (test_lost_batches_stay_lost),
     cmocka_unit_test (test_last_segment_cut_short),
   };
 

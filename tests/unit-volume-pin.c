@@ -20,7 +20,7 @@
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
 #define SEGMENT (4 * MIB)
-#define ROOMY (64 * MIB)
+#define ROOMY (56 * MIB)
 #define TIGHT (88 * MIB)
 #define HOT (2 * MIB)
 #define CAPACITY (128 * MIB)

@@ -716,8 +716,8 @@ cleaner_low (const struct volume *v)
 {
   uint64_t low = segments_count (&v->segments) / 8;
 
-  if (low < SEGMENTS_RESERVED + 4)
-    return SEGMENTS_RESERVED + 4;
+  if (low < SEGMENTS_RESERVED + 3)
+    return SEGMENTS_RESERVED + 3;
   return low < SEGMENTS_RESERVED + LEAD_MAX ? low
     : SEGMENTS_RESERVED + LEAD_MAX;
 }

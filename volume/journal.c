@@ -226,12 +226,23 @@ wait_checkpoint_locked (struct volume *v)
   j->checkpoint_waiters--;
 }
 
+/* How many free segments are not for a record that takes NEED bytes.  One
+ * without data gives room, and is refused later than others.
+ */
+static uint64_t
+reserved_from (uint32_t need)
+{
+  return need == sizeof (struct format_record)
+    ? SEGMENTS_RESERVED - SEGMENTS_FOR_TRIMS : SEGMENTS_RESERVED;
+}
+
 /* Go on in another segment.  1: done; 0: something had to be waited for,
  * look again; -1: there is no space, and that was found out after TRIES
  * attempts to make a segment ready had begun: it is not told of earlier ones.
  */
 static int
-rotate_locked (struct volume *v, enum journal_how how, uint64_t tries)
+rotate_locked (struct volume *v, enum journal_how how, uint32_t need,
+               uint64_t tries)
 {
   struct journal *j = &v->journal;
   uint64_t segment, free_segments, first = j->head, end;
@@ -250,7 +261,7 @@ rotate_locked (struct volume *v, enum journal_how how, uint64_t tries)
       segments_count_ready (&v->segments, GROUND_WRITTEN) <
       j->spare_segments)
     pthread_cond_signal (&j->cleaner_cond);
-  if (how != JOURNAL_MARK && free_segments <= SEGMENTS_RESERVED) {
+  if (how != JOURNAL_MARK && free_segments <= reserved_from (need)) {
     if (!is_exhausted_locked (v)) {
       journal_wait_progress_locked (v);
       return 0;
@@ -308,7 +319,7 @@ open_batch_locked (struct volume *v, enum journal_how how, uint32_t need,
       batch_close_and_submit_locked (v);
       return 0;
     }
-    return rotate_locked (v, how, tries) == -1 ? -1 : 0;
+    return rotate_locked (v, how, need, tries) == -1 ? -1 : 0;
   }
 
   position = position_of (v, j->lap, j->offset);

@@ -61,8 +61,10 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
  * reserved are fuller than that, the volume is full.
  */
 #define CLEANER_GAIN_PERCENT 10u
-#define SEGMENTS_RESERVED 4u        /* three for a round of the cleaner, one
-                                       for marks, when guests get ENOSPC */
+#define SEGMENTS_RESERVED 5u         /* three for a round of the cleaner, one
+                                        for marks, one for what gives room,
+                                        when guests get ENOSPC */
+#define SEGMENTS_FOR_TRIMS 1u        /* of these */
 
 /* The life of a batch in memory:
  *
