@@ -652,6 +652,136 @@ test_lost_batches_stay_lost (void **state)
 
 /* ------------------------------------------------------------------ */
 
+/* A peer that takes all records from the first one on has this disk. */
+static void
+check_stream (struct round *r)
+{
+  const uint64_t size = volume_size (r->v);
+  uint8_t *disk = calloc (1, size), *shown = malloc (size);
+  uint8_t *frame = malloc (RECORD_MAX);
+  struct volume_status status;
+  struct volume_cursor *c;
+  struct volume_point last = { .seq = 0 };
+  struct walked_unit u;
+  struct unit_walk walk;
+  struct record record;
+  struct error err = ERROR_INIT;
+  const uint8_t *body;
+  unsigned records;
+  uint64_t seq = 0;
+  size_t at;
+  ssize_t n;
+
+  CHECK (disk && shown && frame, "no memory");
+  c = volume_cursor_open (r->v, 1, &err);
+  CHECK (c, "%s", err.message);
+  while ((n = volume_cursor_read (c, frame, RECORD_MAX, &last, &records,
+                                  &err)) > 0)
+    for (at = 0; at < (size_t) n;
+         at += sizeof (struct format_record) + record.length) {
+      CHECK (record_decode ((const struct format_record *) (frame + at),
+                            volume_content_salt (r->v), &record) &&
+             record.seq == ++seq, "record %" PRIu64, seq);
+      body = frame + at + sizeof (struct format_record);
+      if (record.type != RECORD_WRITE) {
+        memset (disk + record.block * BLOCK, 0,
+                (size_t) record.nblocks * BLOCK);
+        continue;
+      }
+      walk = unit_walk_start (&record, body);
+      while (unit_walk_next (&walk, &u) == 1)
+        CHECK (unit_expand (u.stored, &u.unit, disk + u.block * BLOCK),
+               "block %" PRIu64, u.block);
+    }
+  CHECK (n == 0, "%s", err.message);
+  volume_cursor_close (c);
+
+  volume_get_status (r->v, &status);
+  CHECK (last.seq == status.committed.seq, "%" PRIu64 " of %" PRIu64,
+         last.seq, status.committed.seq);
+  CHECK (volume_read (r->v, shown, size, 0) == 0 &&
+         memcmp (shown, disk, size) == 0, "the peer has another disk");
+  free (frame);
+  free (shown);
+  free (disk);
+}
+
+static void
+write_noise (struct round *r, uint64_t count, uint64_t offset)
+{
+  uint64_t i;
+
+  for (i = 0; i < count / 8; ++i)
+    ((uint64_t *) r->buf)[i] = random_next (&r->rng);
+  model_write (&r->model, r->buf, count, offset);
+  CHECK (volume_write (r->v, r->buf, count, offset, 0) == 0 ||
+         sim_is_off (r->sim), "%s", strerror (errno));
+}
+
+/* Behind what recovery kept there may be the beginning of a batch, whole
+ * records in it.  When the next batch does not fit there, the segment ends in
+ * front of it, and nobody is to take it up: not the peer, nor the cleaner.
+ */
+static void
+cut_round (uint64_t seed)
+{
+  const struct volume_options slow = {
+    .staging_bytes = 6 << 20, .commit_delay_ms = 1000
+  };
+  const uint64_t large = 32 * BLOCK;
+  struct error err = ERROR_INIT;
+  unsigned life, i, count;
+  struct round r;
+
+  round_begin (&r, seed, MIB, 64 * MIB);
+  for (life = 0; life < 3; ++life) {
+    r.v = volume_open (sim_io (r.sim), "disk", &slow, &err);
+    CHECK (r.v, "%s", err.message);
+    check_recovered (&r);
+    do {
+      write_noise (&r, large, random_below (&r.rng, 8) * large);
+      CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
+    } while (r.v->journal.offset + 2 * large < 4 * MIB);
+    check_stream (&r);
+    r.durable = r.model.step;
+    count = 1 + random_below (&r.rng, 8);
+    for (i = 0; i < count; ++i)
+      if (random_chance (&r.rng, 50))
+        write_noise (&r, BLOCK, random_below (&r.rng, 256) * BLOCK);
+      else {
+        uint64_t block = random_below (&r.rng, 256);
+
+        model_zero (&r.model, BLOCK, block * BLOCK);
+        CHECK (volume_zero (r.v, BLOCK, block * BLOCK, 0) == 0 ||
+               sim_is_off (r.sim), "%s", strerror (errno));
+      }
+    sim_crash_after (r.sim, 1, random_next (&r.rng));
+    volume_flush (r.v);
+    sim_crash (r.sim, random_next (&r.rng));
+    volume_abandon (r.v);
+    sim_restart (r.sim);
+  }
+  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
+  CHECK (r.v, "%s", err.message);
+  check_recovered (&r);
+  write_noise (&r, 2 * large, 0);
+  CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
+  check_stream (&r);
+  round_end (&r);
+}
+
+static void
+test_what_was_cut_is_not_shipped (void **state)
+{
+  uint64_t i, rounds = test_begin (200);
+
+  (void) state;
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    cut_round (test_round_seed (i));
+}
+
+/* ------------------------------------------------------------------ */
+
 /* A crash may leave the journal's file no longer than what was written to
  * its last segment, whose space was merely reserved: all of it counts, and
  * nobody calls that damage.
@@ -729,6 +859,7 @@ main (void)
     cmocka_unit_test (test_crash_threads_growing),
     cmocka_unit_test (test_lost_writes_stay_lost),
     cmocka_unit_test (test_lost_batches_stay_lost),
+    cmocka_unit_test (test_what_was_cut_is_not_shipped),
     cmocka_unit_test (test_last_segment_cut_short),
   };
 

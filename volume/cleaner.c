@@ -417,6 +417,7 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
 {
   uint64_t size = v->super.segment_size, offset = FORMAT_PAGE;
   uint64_t position;
+  uint32_t end = size - FORMAT_PAGE;
   const uint8_t *piece;
   struct batch batch;
   int state;
@@ -431,7 +432,10 @@ take_segment (struct volume *v, struct haul *h, uint64_t i)
   h->lap = segment_lap (&v->segments, i);
   h->segment = i;
   h->read += size;
-  while (offset < size - FORMAT_PAGE) {
+  /* Without a summary all of it is looked through. */
+  if (fetch_data_end (v, i, h->lap, &end) == -1)
+    return 2;
+  while (offset < end) {
     position = position_of (v, h->lap, offset);
     piece = ahead_get (&h->ahead, position, FORMAT_PAGE);
     if (piece == NULL)

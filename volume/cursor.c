@@ -38,6 +38,8 @@ struct volume_cursor {
   uint64_t from;               /* ... and those before this position, which
                                   may be of a history that was given up and
                                   have the same seqs */
+  uint64_t closed_lap;         /* whose end is known; 0: none */
+  uint32_t data_end;           /* of it: an offset */
   bool is_ahead;               /* of the medium */
   size_t batch_size;           /* what a read gives, if not one record more */
   uint8_t *buf;                /* a batch of the ring */
@@ -254,37 +256,53 @@ find_batch (struct volume_cursor *c, uint64_t offset, struct error *err)
   return c->batch.length <= c->piece_length;
 }
 
+/* Is c->position where the batches of this lap end?  What stands there then,
+ * behind the cut of an earlier recovery, may look like one.  1: yes; 0: no, or
+ * the lap is still open, and all that is durable is of this opening; -1: error.
+ */
+static int
+is_at_data_end (struct volume_cursor *c, struct error *err)
+{
+  struct volume *v = c->v;
+  uint64_t size = v->super.segment_size, lap = c->position / size;
+  uint32_t offset = c->position % size;
+
+  if (end_position (c) < (lap + 1) * size)
+    return 0;
+  if (c->closed_lap != lap) {
+    switch (fetch_data_end (v, c->segment, lap, &c->data_end)) {
+    case -1: return error_set_errno (err, errno, "cannot read the journal");
+    case 0: return damaged (c, err);
+    }
+    c->closed_lap = lap;
+  }
+  return offset > c->data_end ? damaged (c, err) : offset == c->data_end;
+}
+
 /* Load the batch at c->position.  As next_segment. */
 static int
 load_batch (struct volume_cursor *c, struct error *err)
 {
-  struct volume *v = c->v;
-  uint64_t size = v->super.segment_size;
-  struct format_summary page;
-  struct segment_summary summary;
+  uint64_t size = c->v->super.segment_size;
   int r;
 
-  r = next_segment (c, err);
-  if (r != 1)
-    return r;
-  r = find_batch (c, c->segment * size + c->position % size, err);
-  if (r == -1)
-    return -1;
-  if (r == 1) {
-    c->at = sizeof (struct format_batch);
-    return 1;
+  for (;;) {
+    r = next_segment (c, err);
+    if (r != 1)
+      return r;
+    r = is_at_data_end (c, err);
+    if (r == -1)
+      return -1;
+    if (r == 0)
+      break;
+    c->position = (c->position / size + 1) * size;
   }
-
-  /* Durable and no batch: the end of the segment, or damage. */
-  if (fetch (v, &page, sizeof page, (c->segment + 1) * size - FORMAT_PAGE,
-             false) == -1)
-    return error_set_errno (err, errno, "cannot read the journal");
-  if (!segment_summary_decode (&page, v->super.journal_salt, size,
-                               c->position / size, &summary) ||
-      summary.data_end != c->position % size)
+  r = find_batch (c, c->segment * size + c->position % size, err);
+  if (r == 0)
     return damaged (c, err);
-  c->position = (c->position / size + 1) * size;
-  return load_batch (c, err);
+  if (r == 1)
+    c->at = sizeof (struct format_batch);
+  return r;
 }
 
 /* Header and length of the record at c->at; false: it is damaged. */

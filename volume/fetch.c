@@ -32,6 +32,24 @@ fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
   return v->io->read (v->journal.file, buf, len, offset);
 }
 
+int
+fetch_data_end (struct volume *v, uint64_t segment, uint64_t lap,
+                uint32_t *ret)
+{
+  uint64_t size = v->super.segment_size;
+  struct format_summary page;
+  struct segment_summary summary;
+
+  if (fetch (v, &page, sizeof page, (segment + 1) * size - FORMAT_PAGE,
+             false) == -1)
+    return -1;
+  if (!segment_summary_decode (&page, v->super.journal_salt, size, lap,
+                               &summary))
+    return 0;
+  *ret = summary.data_end;
+  return 1;
+}
+
 bool
 version_is_valid (const struct version *version, uint64_t block)
 {

@@ -373,6 +373,13 @@ extern bool live_wait (struct volume *v);
 extern int fetch (struct volume *v, void *buf, size_t len, uint64_t offset,
                   bool from_medium);
 
+/* Where the batches of LAP end, which is closed and in SEGMENT: an offset, by
+ * the segment's summary.  1: it is in *RET; 0: the summary is damaged; -1: it
+ * cannot be read.
+ */
+extern int fetch_data_end (struct volume *v, uint64_t segment, uint64_t lap,
+                           uint32_t *ret);
+
 /* The same from the ring alone; false: not all of it is there any more. */
 extern bool fetch_staged (struct volume *v, void *buf, size_t len,
                           uint64_t offset);
