@@ -90,7 +90,12 @@
   X (DISK_CAPACITY, "pairdisk_disk_capacity_bytes", "gauge", DISK,      \
      "room that the journal may take")                                  \
   X (DISK_USED, "pairdisk_disk_used_bytes", "gauge", DISK,              \
-     "room that the journal takes")                                     \
+     "room that the journal takes; near the capacity in normal running")\
+  X (DISK_LIVE, "pairdisk_disk_live_bytes", "gauge", DISK,              \
+     "what the disk's content takes in the journal")                    \
+  X (DISK_ROOM, "pairdisk_disk_room_bytes", "gauge", DISK,              \
+     "with about so many live bytes the journal is full, and guests "   \
+     "get ENOSPC")                                                      \
   X (DISK_FAILED, "pairdisk_disk_failed", "gauge", DISK,                \
      "1 if the volume cannot be opened or written")                     \
   X (DISK_CLIENTS, "pairdisk_disk_clients", "gauge", DISK,              \
@@ -359,6 +364,7 @@ disk_sample (FILE *f, const json_t *disk, enum family family)
   const json_t *repair = json_object_get (disk, "repair");
   const json_t *verify = json_object_get (disk, "verify");
   bool is_failed = strcmp (json_text (disk, "state"), "ok") != 0;
+  uint64_t room = json_u64 (disk, "room");     /* 0: not known */
 
   switch (family) {
   case FAMILY_DISK_SIZE:
@@ -369,6 +375,14 @@ disk_sample (FILE *f, const json_t *disk, enum family family)
     break;
   case FAMILY_DISK_USED:
     disk_line (f, disk, family, "", json_u64 (disk, "used"));
+    break;
+  case FAMILY_DISK_LIVE:
+    if (room > 0)
+      disk_line (f, disk, family, "", json_u64 (disk, "live"));
+    break;
+  case FAMILY_DISK_ROOM:
+    if (room > 0)
+      disk_line (f, disk, family, "", room);
     break;
   case FAMILY_DISK_FAILED:
     disk_line (f, disk, family, "", is_failed);

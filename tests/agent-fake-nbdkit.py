@@ -116,7 +116,8 @@ def status(name):
                   "known": point(v["known"]), "progress": 100}
     committed = d["committed"] if role == "secondary" else d["seq"]
     return {"disk": name, "uuid": d["uuid"], "size": d["size"],
-            "capacity": d["size"] * 2, "used": 0, "live": 0,
+            "capacity": d["size"] * 2, "used": 0,
+            "live": d["size"] // 4,
             "room": d["size"], "role": role,
             "pair": d["pair"], "fence": d["fence"], "fenced": d["fenced"],
             "clients": v["clients"], "state": "ok", "failure": None,

@@ -35,6 +35,10 @@ is 'the meanings are the documented ones' \
 is 'the alerts use documented names only' \
   "$(grep -o 'pairdisk_[a-z_]*' "$top_srcdir/docs/pairdisk-alerts.yml" |
      sort -u | comm -23 - <(cut -d' ' -f1 <<<"$documented"))" ""
+is 'a journal is nearly full where pairctl says so' \
+  "$(sed -n 's/.*live_bytes .*room_bytes >= 0[.]//p' \
+     "$top_srcdir/docs/pairdisk-alerts.yml")" \
+  "$(sed -n 's/^#define FULL_PERCENT //p' "$top_srcdir/cli/status.c")"
 ok 'each line is one' \
   test -z "$(grep -vE '^# (HELP|TYPE) |^pairdisk_[a-z_]+(\{[a-z_]+="([^"\\]|\\.)*"(,[a-z_]+="([^"\\]|\\.)*")*\})? -?[0-9.e+]+$' "$tmp/metrics")"
 ok 'no line is there twice' \
@@ -51,6 +55,10 @@ is 'no lag at the destination' \
   "$(metric b 'pairdisk_pair_lag_writes{.*}')" ""
 is 'size of the disk' \
   "$(metric a "pairdisk_disk_size_bytes{disk=\"$disk_a\"}")" $disk_size
+is '... what is live on it' \
+  "$(metric a "pairdisk_disk_live_bytes{disk=\"$disk_a\"}")" $((disk_size / 4))
+is '... with how much it is full' \
+  "$(metric a "pairdisk_disk_room_bytes{disk=\"$disk_a\"}")" $disk_size
 
 # Prometheus' own eyes, where it is installed.
 if command -v promtool >/dev/null; then

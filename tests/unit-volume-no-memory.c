@@ -1,7 +1,8 @@
 /* An allocation that fails costs one request: that gets ENOMEM and has changed
  * all of its record or nothing, and everything after it goes on, be it a
- * guest's, a checkpoint's or the cleaner's allocation.  An opening, a growth or
- * a check that gets no memory says so, and has changed nothing.
+ * guest's or the cleaner's allocation.  An opening, a growth, a change of role
+ * or a check that gets no memory says so, and has changed nothing; a checkpoint
+ * needs none.
  *
  * malloc and its like are replaced when the test is linked (--wrap).  On real
  * files, so that what allocates is the volume alone; the test's own thread
@@ -289,8 +290,10 @@ test_requests (void **state)
       r = read_one (&p);
     else if (kind < 95)
       r = IN_VOLUME (volume_flush (p.v));
-    else
+    else {
       r = IN_VOLUME (checkpoint (p.v, false, &err));
+      CHECK (r == 0, "%s", err.message);
+    }
     if (r == -1) {
       CHECK (errno == ENOMEM, "operation %" PRIu64 ": %s", i,
              strerror (errno));
@@ -359,7 +362,67 @@ do_resize (struct place *p, struct error *err)
 static int
 do_checkpoint (struct place *p, struct error *err)
 {
-  return IN_VOLUME (checkpoint (p->v, false, err));
+  int r = IN_VOLUME (checkpoint (p->v, false, err));
+
+  CHECK (r == 0, "%s", err->message);
+  return r;
+}
+
+/* All of it or nothing; nothing is what a call that failed leaves. */
+static int
+change_role (struct place *p, enum volume_role role, struct error *err)
+{
+  static const struct uuid pair = { { 1 } };
+  struct volume_status before, after;
+  int r;
+
+  volume_get_status (p->v, &before);
+  r = IN_VOLUME (volume_set_role (p->v, role, &pair, before.fence + 1, err));
+  volume_get_status (p->v, &after);
+  CHECK (after.role == (r == 0 ? role : before.role) &&
+         after.fence == before.fence + (r == 0), "%s with fence %" PRIu64
+         " became %s with %" PRIu64 ": %s", volume_role_name (before.role),
+         before.fence, volume_role_name (after.role), after.fence,
+         r == 0 ? "done" : err->message);
+  return r;
+}
+
+/* To primary, secondary and back: the first that fails ends it. */
+static int
+do_roles (struct place *p, struct error *err)
+{
+  struct error again = ERROR_INIT;
+  int r = change_role (p, VOLUME_ROLE_PRIMARY, err);
+
+  if (r == 0)
+    r = change_role (p, VOLUME_ROLE_SECONDARY, err);
+  if (r == 0)
+    r = change_role (p, VOLUME_ROLE_STANDALONE, err);
+  if (r == -1) {
+    atomic_store (&countdown, -1);
+    CHECK (change_role (p, VOLUME_ROLE_STANDALONE, &again) == 0, "%s",
+           again.message);
+    errno = err->errnum;
+  }
+  return r;
+}
+
+static int
+do_meet_fence (struct place *p, struct error *err)
+{
+  struct error again = ERROR_INIT;
+  struct volume_status before, after;
+  int r;
+
+  volume_get_status (p->v, &before);
+  r = IN_VOLUME (volume_meet_fence (p->v, before.fence + 1, err));
+  volume_get_status (p->v, &after);
+  CHECK (after.is_fenced == (r == 0), "half fenced: %s", err->message);
+  atomic_store (&countdown, -1);
+  CHECK (change_role (p, VOLUME_ROLE_STANDALONE, &again) == 0, "%s",
+         again.message);
+  errno = err->errnum;
+  return r;
 }
 
 static int
@@ -421,7 +484,8 @@ test_calls (void **state)
     int (*fn) (struct place *p, struct error *err);
   } calls[] = {
     { "open", do_open }, { "resize", do_resize },
-    { "checkpoint", do_checkpoint }, { "scrub", do_scrub },
+    { "checkpoint", do_checkpoint }, { "roles", do_roles },
+    { "meet fence", do_meet_fence }, { "scrub", do_scrub },
     { "check", do_check }, { "rebuild", do_rebuild },
   };
   struct error err;

@@ -5,13 +5,13 @@
  * that the super does not name, then the super.  A crash between any two
  * leaves the older checkpoint in force, from which replay does it all again.
  * One that failed is the last: what a sync has not written, the next one may
- * not write either and yet succeed.
+ * not write either and yet succeed.  None is refused for want of memory: what
+ * it is to write down has been changed already, so nothing is allocated here.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -77,31 +77,29 @@ int
 checkpoint (struct volume *v, bool is_clean, struct error *err)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->checkpoint_lock);
-  CLEANUP_FREE struct super *super = malloc (sizeof *super);
+  struct super super;
   int saved;
 
-  if (super == NULL)
-    return error_set_errno (err, errno, "cannot write a checkpoint");
   if (v->checkpoint_failed)
     return error_set_errno (err, v->checkpoint_failed,
                             "cannot write a checkpoint");
-  snapshot (v, super);
+  snapshot (v, &super);
   if (is_clean)
-    super->flags |= SUPER_CLEAN;
+    super.flags |= SUPER_CLEAN;
   else
-    super->flags &= ~SUPER_CLEAN;
+    super.flags &= ~SUPER_CLEAN;
 
-  super->segments_slot = !v->super_written.segments_slot;
+  super.segments_slot = !v->super_written.segments_slot;
   if (sync_tables (v) == -1 ||
       segments_save (&v->segments, v->io,
-                     v->segments_file[super->segments_slot], super) == -1)
+                     v->segments_file[super.segments_slot], &super) == -1)
     goto err;
-  if (write_super (v, super) == -1)
+  if (write_super (v, &super) == -1)
     goto err;
 
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
-    v->journal.checkpointed = super->position;
+    v->journal.checkpointed = super.position;
     pthread_cond_broadcast (&v->journal.progress);
   }
   return 0;
@@ -120,18 +118,16 @@ checkpoint (struct volume *v, bool is_clean, struct error *err)
 int
 checkpoint_opening (struct volume *v, struct error *err)
 {
-  CLEANUP_FREE struct super *super = malloc (sizeof *super);
+  struct super super;
 
-  if (super == NULL)
-    return error_set_errno (err, errno, "cannot write a checkpoint");
   if (v->super.role == VOLUME_ROLE_SECONDARY ||
       v->super_written.flags & SUPER_STAGE)
     return checkpoint (v, false, err);
-  *super = v->super_written;
-  super->flags &= ~SUPER_CLEAN;
-  super->opened = v->incarnation;
-  super->durable_hint = v->journal.durable_position;
-  if (write_super (v, super) == -1)
+  super = v->super_written;
+  super.flags &= ~SUPER_CLEAN;
+  super.opened = v->incarnation;
+  super.durable_hint = v->journal.durable_position;
+  if (write_super (v, &super) == -1)
     return error_set_errno (err, errno, "cannot write the super");
   return 0;
 }
