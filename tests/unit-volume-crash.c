@@ -29,10 +29,56 @@ struct round {
   struct model model;
   uint64_t durable;            /* step of the model */
   uint8_t *buf;
+  bool is_cleaning;            /* so little room that the cleaner works */
   unsigned grow_percent;       /* of operations: the volume grows */
   uint64_t capacity;           /* of its journal, as far as it is known */
   uint64_t wanted_size, wanted_capacity;   /* ... or it is this: 0, no */
 };
+
+/* How often power failed, and in the midst of what. */
+static struct falls {
+  unsigned all, in_checkpoint, in_cleaner;
+} falls;
+
+/* Is it the cleaner that asks? */
+static bool
+is_cleaner (void *opaque)
+{
+  struct round *r = opaque;
+  struct volume *v = __atomic_load_n (&r->v, __ATOMIC_ACQUIRE);
+
+  return v != NULL &&            /* it is being opened */
+    pthread_equal (pthread_self (),
+                   v->journal.thread[JOURNAL_THREAD_CLEANER]);
+}
+
+static void
+note_fall (void *opaque)
+{
+  struct round *r = opaque;
+  struct volume *v = __atomic_load_n (&r->v, __ATOMIC_ACQUIRE);
+
+  falls.all++;
+  if (v == NULL)
+    return;
+  if (pthread_mutex_trylock (&v->checkpoint_lock) != 0)
+    falls.in_checkpoint++;
+  else
+    pthread_mutex_unlock (&v->checkpoint_lock);
+  falls.in_cleaner += is_cleaner (r);
+}
+
+/* Was it where it is to have been? */
+static void
+report_falls (bool want_checkpoint, bool want_cleaner)
+{
+  printf ("# power failed %u times: in a checkpoint %u, in the cleaner's "
+          "work %u\n", falls.all, falls.in_checkpoint, falls.in_cleaner);
+  fflush (stdout);
+  CHECK (falls.in_checkpoint > 0 || !want_checkpoint, "never in a checkpoint");
+  CHECK (falls.in_cleaner > 0 || !want_cleaner, "never in the cleaner's work");
+  falls = (struct falls) { 0 };
+}
 
 static void
 round_begin (struct round *r, uint64_t seed, uint64_t size,
@@ -77,6 +123,18 @@ arm_crash (struct round *r)
   sim_crash_after (r->sim,
                    random_below (&r->rng, UINT64_C (1) << magnitude),
                    random_next (&r->rng));
+}
+
+/* ... while it is in use.  The cleaner does little of all that is done: every
+ * other time it is what it does that counts.
+ */
+static void
+arm_crash_in_use (struct round *r)
+{
+  sim_on_crash (r->sim, note_fall, r);
+  if (r->is_cleaning && random_chance (&r->rng, 50))
+    sim_crash_only (r->sim, is_cleaner, r);
+  arm_crash (r);
 }
 
 /* Open after a crash or at first; perhaps power fails again meanwhile. */
@@ -203,8 +261,11 @@ one_op (struct round *r, struct random_range *range)
     r->v = NULL;
     if (ret == 0) {
       r->durable = r->model.step;
-      r->v = volume_open (sim_io (r->sim), "disk", &fixture_options, &err);
-      if (r->v == NULL)
+      struct volume *v = volume_open (sim_io (r->sim), "disk",
+                                      &fixture_options, &err);
+
+      __atomic_store_n (&r->v, v, __ATOMIC_RELEASE);
+      if (v == NULL)
         ret = -1;
     }
   }
@@ -216,7 +277,7 @@ one_op (struct round *r, struct random_range *range)
 static void
 one_life (struct round *r, struct random_range *range, unsigned ops)
 {
-  arm_crash (r);
+  arm_crash_in_use (r);
   while (ops-- > 0)
     if (one_op (r, range) == -1)
       break;
@@ -268,6 +329,7 @@ cleaning_round (uint64_t seed)
   struct round r;
 
   round_begin (&r, seed, size, 48 * MIB);
+  r.is_cleaning = true;
   lives = 2 + random_below (&r.rng, 4);
   recover_volume (&r);
   while (lives-- > 0) {
@@ -313,6 +375,7 @@ test_crash_growing (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     growing_round (test_round_seed (i));
+  report_falls (i >= 150, false);
 }
 
 static void
@@ -323,6 +386,7 @@ test_crash_cleaning (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     cleaning_round (test_round_seed (i));
+  report_falls (i >= 40, i >= 40);
 }
 
 static void
@@ -333,6 +397,7 @@ test_crash (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     one_round (test_round_seed (i));
+  report_falls (i >= 1000, false);
 }
 
 /* ------------------------------------------------------------------ */
@@ -394,6 +459,10 @@ write_until_crash (void *opaque)
   while (r == 0 && w->nops < w->max) {
     kind = random_below (&w->rng, 100);
     start = tick ();
+    if (kind >= 98) {
+      r = checkpoint (v, false, NULL);
+      continue;
+    }
     if (kind >= 85) {
       r = volume_flush (v);
       if (r == 0)
@@ -478,7 +547,8 @@ threads_round (uint64_t seed, bool is_small, unsigned growths)
     w[i].buf = malloc (RANDOM_WRITE_MAX);
     CHECK (w[i].ops && w[i].buf, "no memory");
   }
-  arm_crash (&r);
+  r.is_cleaning = is_small;
+  arm_crash_in_use (&r);
   for (i = 0; i < THREADS; ++i)
     CHECK (pthread_create (&w[i].thread, NULL, write_until_crash, &w[i]) == 0,
            "no thread");
@@ -515,6 +585,7 @@ test_crash_threads (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     threads_round (test_round_seed (i), false, 0);
+  report_falls (i >= 600, false);
 }
 
 static void
@@ -525,6 +596,7 @@ test_crash_threads_cleaning (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     threads_round (test_round_seed (i), true, 0);
+  report_falls (i >= 25, i >= 25);
 }
 
 static void
@@ -535,6 +607,7 @@ test_crash_threads_growing (void **state)
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
     threads_round (test_round_seed (i), true, 1 + i % 15);
+  report_falls (i >= 60, i >= 60);
 }
 
 /* ------------------------------------------------------------------ */
