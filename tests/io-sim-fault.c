@@ -19,7 +19,9 @@ has_power (struct sim *sim, unsigned boot)
 {
   if (sim->is_off || boot != sim->boot)
     return false;
-  if (sim->crash_armed && sim->crash_after-- == 0) {
+  if (sim->crash_armed &&
+      (!sim->crash_only || sim->crash_only (sim->crash_only_opaque)) &&
+      sim->crash_after-- == 0) {
     crash_locked (sim, sim->crash_seed);
     return false;
   }
@@ -137,6 +139,8 @@ crash_locked (struct sim *sim, uint64_t seed)
   struct node *n;
   unsigned i, k;
 
+  if (sim->on_crash)
+    sim->on_crash (sim->on_crash_opaque);
   for (q = sim->queues; q; q = q->next)
     for (i = 0, k = q->count; i < k && q->boot == sim->boot; ++i)
       if (q->flight[i].change)
@@ -169,6 +173,24 @@ sim_crash_after (struct sim *sim, uint64_t count, uint64_t seed)
   sim->crash_seed = seed;
 }
 
+void
+sim_on_crash (struct sim *sim, void (*fn) (void *opaque), void *opaque)
+{
+  LOCK (sim);
+
+  sim->on_crash = fn;
+  sim->on_crash_opaque = opaque;
+}
+
+void
+sim_crash_only (struct sim *sim, bool (*fn) (void *opaque), void *opaque)
+{
+  LOCK (sim);
+
+  sim->crash_only = fn;
+  sim->crash_only_opaque = opaque;
+}
+
 bool
 sim_is_off (struct sim *sim)
 {
@@ -186,6 +208,8 @@ sim_restart (struct sim *sim)
   for (n = sim->nodes; n; n = n->next)
     assert (n->map == NULL);
   sim->is_off = sim->crash_armed = false;
+  sim->on_crash = NULL;
+  sim->crash_only = NULL;
   sim->boot++;
 }
 

@@ -81,6 +81,9 @@ struct sim {
 
   bool crash_armed;
   uint64_t crash_after, crash_seed;
+  void (*on_crash) (void *opaque);
+  bool (*crash_only) (void *opaque);
+  void *on_crash_opaque, *crash_only_opaque;
 
   unsigned fail_kinds;
   uint64_t fail_after;

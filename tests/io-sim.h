@@ -46,6 +46,15 @@ extern const struct volume_io *sim_io (struct sim *sim);
 extern void sim_crash (struct sim *sim, uint64_t seed);
 extern void sim_crash_after (struct sim *sim, uint64_t count, uint64_t seed);
 extern bool sim_is_off (struct sim *sim);
+
+/* Until it is restarted, and by the thread whose operation it is, with the
+ * disk locked: FN is called when power fails; only the operations that FN
+ * says so of count for sim_crash_after.
+ */
+extern void sim_on_crash (struct sim *sim, void (*fn) (void *opaque),
+                          void *opaque);
+extern void sim_crash_only (struct sim *sim, bool (*fn) (void *opaque),
+                            void *opaque);
 extern void sim_restart (struct sim *sim);
 
 /* Operations that can be made to fail. */

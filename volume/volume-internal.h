@@ -49,6 +49,7 @@ static_assert (sizeof (struct format_batch) + RECORD_MAX <= BATCH_HARD,
 
 #define JOURNAL_BATCHES 64u
 #define JOURNAL_THREADS 3u          /* committer, maintainer, cleaner */
+#define JOURNAL_THREAD_CLEANER 2u
 #define STAGING_DEFAULT (UINT64_C (32) << 20)
 #define COMMIT_DELAY_MS_DEFAULT 10u
 #define CHECKPOINT_BYTES_DEFAULT (UINT64_C (256) << 20)
