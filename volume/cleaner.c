@@ -627,7 +627,7 @@ free_segments (struct volume *v)
       continue;
     segment->is_cleaned = false;
     segment->ground = GROUND_WRITTEN;
-    segment->live = 0;
+    __atomic_store_n (&segment->live, 0, __ATOMIC_RELAXED);
     __atomic_store_n (&segment->lap, 0, __ATOMIC_RELEASE);
     j->cleaned++;
   }

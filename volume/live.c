@@ -49,7 +49,7 @@ live_forget (struct volume *v)
   uint64_t i;
 
   for (i = 0; i < segments_count (&v->segments); ++i)
-    v->segments.table[i].live = 0;
+    __atomic_store_n (&v->segments.table[i].live, 0, __ATOMIC_RELAXED);
   v->counted = 0;
 }
 
