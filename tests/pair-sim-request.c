@@ -152,6 +152,19 @@ history_of (struct site *s, struct pair_history *ret)
          s->index);
 }
 
+/* Was the one promoted before the other had written anything that it had?
+ * What is common then has no generation.
+ */
+static bool
+only_empty_disk_is_common (const struct pair_history *a,
+                           const struct pair_history *b)
+{
+  const struct pair_generation *p = &a->generation[0];
+  const struct pair_generation *q = &b->generation[0];
+
+  return p->first_seq == 1 && q->first_seq == 1 && p->id != q->id;
+}
+
 int
 op_demote (struct site *s, uint64_t fence, bool saves)
 {
@@ -175,7 +188,8 @@ op_demote (struct site *s, uint64_t fence, bool saves)
   history_of (s->other, &theirs);
   if (mine.last_seq > 0 && theirs.last_seq > 0)
     CHECK (pair_history_common (&mine, &theirs, &common) ==
-           PAIR_COMMON_FOUND, "the two have nothing in common");
+           PAIR_COMMON_FOUND || only_empty_disk_is_common (&mine, &theirs),
+           "the two have nothing in common");
   if (volume_tail_measure (s->v, common.seq, false, &tail, &err) == -1)
     goto failed;
   CHECK (tail.writes == mine.last_seq - common.seq, "%" PRIu64 " writes are "
