@@ -20,6 +20,24 @@
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
 
+static void
+open_recovered (struct round *r, const struct volume_options *options)
+{
+  struct error err = ERROR_INIT;
+
+  r->v = volume_open (sim_io (r->sim), "disk", options, &err);
+  CHECK (r->v, "%s", err.message);
+  check_recovered (r);
+}
+
+static void
+power_fails (struct round *r)
+{
+  sim_crash (r->sim, random_next (&r->rng));
+  volume_abandon (r->v);
+  sim_restart (r->sim);
+}
+
 /* A write that was lost in one crash does not come back in the next, when
  * the writes made meanwhile stand in its place in the journal and are torn:
  * same place, same seq, same block, same length, but another life.
@@ -45,26 +63,19 @@ lost_round (uint64_t seed)
   const struct volume_options slow = {
     .staging_bytes = 6 << 20, .commit_delay_ms = 1000
   };
-  struct error err = ERROR_INIT;
   unsigned life, count;
   struct round r;
 
   round_begin (&r, seed, MIB, 0);
   count = 4 + random_below (&r.rng, 60);
   for (life = 0; life < 4; ++life) {
-    r.v = volume_open (sim_io (r.sim), "disk", &slow, &err);
-    CHECK (r.v, "%s", err.message);
-    check_recovered (&r);
+    open_recovered (&r, &slow);
     write_same_places (&r, count);
     sim_crash_after (r.sim, 1, random_next (&r.rng));
     volume_flush (r.v);
-    sim_crash (r.sim, random_next (&r.rng));
-    volume_abandon (r.v);
-    sim_restart (r.sim);
+    power_fails (&r);
   }
-  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
-  CHECK (r.v, "%s", err.message);
-  check_recovered (&r);
+  open_recovered (&r, &fixture_options);
   round_end (&r);
 }
 
@@ -90,15 +101,12 @@ lost_batches_round (uint64_t seed)
     .staging_bytes = 6 << 20, .commit_delay_ms = 1000
   };
   const uint64_t count = 32 * BLOCK;
-  struct error err = ERROR_INIT;
   unsigned life, i, k;
   struct round r;
 
   round_begin (&r, seed, 2 * MIB, 0);
   for (life = 0; life < 5; ++life) {
-    r.v = volume_open (sim_io (r.sim), "disk", &slow, &err);
-    CHECK (r.v, "%s", err.message);
-    check_recovered (&r);
+    open_recovered (&r, &slow);
     /* All of it the first time, then less and less. */
     for (i = 0; i < 14 - 3 * life; ++i) {
       for (k = 0; k < count / 8; ++k)
@@ -111,13 +119,9 @@ lost_batches_round (uint64_t seed)
       CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
       r.durable = r.model.step;
     }
-    sim_crash (r.sim, random_next (&r.rng));
-    volume_abandon (r.v);
-    sim_restart (r.sim);
+    power_fails (&r);
   }
-  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
-  CHECK (r.v, "%s", err.message);
-  check_recovered (&r);
+  open_recovered (&r, &fixture_options);
   round_end (&r);
 }
 
@@ -210,15 +214,12 @@ cut_round (uint64_t seed)
     .staging_bytes = 6 << 20, .commit_delay_ms = 1000
   };
   const uint64_t large = 32 * BLOCK;
-  struct error err = ERROR_INIT;
   unsigned life, i, count;
   struct round r;
 
   round_begin (&r, seed, MIB, 64 * MIB);
   for (life = 0; life < 3; ++life) {
-    r.v = volume_open (sim_io (r.sim), "disk", &slow, &err);
-    CHECK (r.v, "%s", err.message);
-    check_recovered (&r);
+    open_recovered (&r, &slow);
     do {
       write_noise (&r, large, random_below (&r.rng, 8) * large);
       CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
@@ -238,13 +239,9 @@ cut_round (uint64_t seed)
       }
     sim_crash_after (r.sim, 1, random_next (&r.rng));
     volume_flush (r.v);
-    sim_crash (r.sim, random_next (&r.rng));
-    volume_abandon (r.v);
-    sim_restart (r.sim);
+    power_fails (&r);
   }
-  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
-  CHECK (r.v, "%s", err.message);
-  check_recovered (&r);
+  open_recovered (&r, &fixture_options);
   write_noise (&r, 2 * large, 0);
   CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
   check_stream (&r);
@@ -312,9 +309,7 @@ short_round (uint64_t seed, bool is_in_table)
   cut_journal (&r, segment * 4 * MIB + offset);
 
   check_sound (r.sim, "disk");
-  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
-  CHECK (r.v, "%s", err.message);
-  check_recovered (&r);
+  open_recovered (&r, &fixture_options);
   round_end (&r);
 }
 
