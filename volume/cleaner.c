@@ -101,9 +101,7 @@ is_dead (const struct volume *v, uint64_t i)
 static double
 live_part (const struct volume *v, uint64_t i)
 {
-  return (double) GRANULE * __atomic_load_n (&v->segments.table[i].live,
-                                             __ATOMIC_RELAXED) /
-    v->segments.size;
+  return (double) segment_live (&v->segments, i) / v->segments.size;
 }
 
 /* How much space is wanted. */

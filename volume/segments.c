@@ -189,8 +189,8 @@ segments_live (const struct segments *segments)
   uint64_t i, live = 0;
 
   for (i = 0; i < segments_count (segments); ++i)
-    live += __atomic_load_n (&segments->table[i].live, __ATOMIC_RELAXED);
-  return live * GRANULE;
+    live += segment_live (segments, i);
+  return live;
 }
 
 uint64_t

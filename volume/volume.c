@@ -383,8 +383,7 @@ usage_from_segments (const struct segments *segments,
   for (i = 0; i < segments_count (segments); ++i)
     if (segment_lap (segments, i) != 0) {
       ret->used += segments->size;
-      ret->live += (uint64_t) GRANULE *
-        __atomic_load_n (&segments->table[i].live, __ATOMIC_RELAXED);
+      ret->live += segment_live (segments, i);
     }
   ret->is_usage_known = true;
 }
