@@ -264,33 +264,58 @@ test_what_was_cut_is_not_shipped (void **state)
  * its last segment, whose space was merely reserved: all of it counts, and
  * nobody calls that damage.
  */
-static void
-cut_journal (struct round *r, uint64_t size)
-{
-  const struct volume_io *io = sim_io (r->sim);
-  struct io_dir *dir = io->dir_open (r->sim, "disk");
-  struct io_file *file = io->open (dir, "journal", 0);
-  uint64_t before;
+enum short_tail {
+  TAIL_IN_REPLAY,              /* begun after the last checkpoint */
+  TAIL_IN_TABLE,               /* before it */
+  TAIL_HEADER,                 /* of the next one a part of its header */
+  TAILS
+};
 
-  CHECK (file && io->size (file, &before) == 0 && before > size,
-         "a test of nothing: %" PRIu64, size);
-  CHECK (io->resize (file, size) == 0 && io->sync (file) == 0, "%s",
+static void
+begin_next_lap (struct round *r, struct io_file *file, uint64_t lap,
+                uint64_t segment)
+{
+  const struct super *super = &r->v->super;
+  struct segment_header header = {
+    .lap = lap, .kind = SEGMENT_HOT, .incarnation = r->v->incarnation,
+  };
+  uint8_t page[FORMAT_PAGE] __attribute__ ((aligned (FORMAT_PAGE))) = { 0 };
+
+  segment_header_encode (&header, &super->uuid, super->journal_salt,
+                         super->segment_size, (struct format_segment *) page);
+  CHECK (segment_lap (&r->v->segments, segment) == 0 &&
+         sim_io (r->sim)->write (file, page, sizeof page,
+                                 segment * super->segment_size) == 0, "%s",
          strerror (errno));
-  io->close (file);
-  io->dir_close (dir);
 }
 
 static void
-short_round (uint64_t seed, bool is_in_table)
+cut_journal (struct round *r, struct io_file *file, uint64_t size)
+{
+  const struct volume_io *io = sim_io (r->sim);
+  uint64_t before;
+
+  CHECK (io->size (file, &before) == 0 && before > size,
+         "a test of nothing: %" PRIu64, size);
+  CHECK (io->resize (file, size) == 0 && io->sync (file) == 0, "%s",
+         strerror (errno));
+}
+
+static void
+short_round (uint64_t seed, enum short_tail tail)
 {
   struct random_range range = { 0, 4 * MIB, 0 };
+  const struct volume_io *io;
   struct error err = ERROR_INIT;
   struct journal *j;
-  uint64_t segment, offset;
+  struct io_dir *dir;
+  struct io_file *file;
+  uint64_t segment, end;
   struct round r;
 
   round_begin (&r, seed, range.end, 64 * MIB);
-  r.v = volume_open (sim_io (r.sim), "disk", &fixture_options, &err);
+  io = sim_io (r.sim);
+  r.v = volume_open (io, "disk", &fixture_options, &err);
   CHECK (r.v, "%s", err.message);
   j = &r.v->journal;
   while (j->lap < 3 || j->offset < 64 << 10) {
@@ -298,15 +323,25 @@ short_round (uint64_t seed, bool is_in_table)
            strerror (errno));
     CHECK (volume_flush (r.v) == 0, "%s", strerror (errno));
   }
-  if (is_in_table)
+  if (tail == TAIL_IN_TABLE)
     CHECK (checkpoint (r.v, false, &err) == 0, "%s", err.message);
   CHECK (random_write (&r.rng, r.v, &r.model, &range, r.buf, 0) == 0 &&
          volume_flush (r.v) == 0, "%s", strerror (errno));
   r.durable = r.model.step;
+
+  dir = io->dir_open (io->opaque, "disk");
+  file = io->open (dir, "journal", 0);
+  CHECK (file, "%s", strerror (errno));
   segment = segments_find_lap (&r.v->segments, j->lap);
-  offset = j->offset;
+  end = segment * 4 * MIB + j->offset;
+  if (tail == TAIL_HEADER) {
+    end = (segment + 1) * 4 * MIB + 512;
+    begin_next_lap (&r, file, j->lap + 1, segment + 1);
+  }
   volume_abandon (r.v);
-  cut_journal (&r, segment * 4 * MIB + offset);
+  cut_journal (&r, file, end);
+  io->close (file);
+  io->dir_close (dir);
 
   check_sound (r.sim, "disk");
   open_recovered (&r, &fixture_options);
@@ -320,7 +355,7 @@ test_last_segment_cut_short (void **state)
 
   (void) state;
   for (i = 0; test_goes_on (i, rounds); ++i)
-    short_round (test_round_seed (i), i % 2);
+    short_round (test_round_seed (i), i % TAILS);
 }
 
 int

@@ -374,7 +374,7 @@ check_lap (struct check *c, const struct offline_lap *lap)
 
 /* How much of lap K the file must have: all, if another of its stream comes
  * after it; else what the checkpoint covers, for a crash may leave a segment
- * shorter than it was made.
+ * shorter than it was made, and the page of its header, too.
  */
 static uint64_t
 needed_bytes (const struct check *c, uint64_t k)
@@ -388,7 +388,7 @@ needed_bytes (const struct check *c, uint64_t k)
   if (k + 1 < c->o.nlaps && lap_is_cold (c->o.lap[k + 1].lap) == is_cold)
     return s->segment_size;
   if (position <= base)
-    return FORMAT_PAGE;
+    return 0;
   return position - base < s->segment_size ? position - base
     : s->segment_size;
 }
