@@ -40,32 +40,51 @@ is_cleaner (void *opaque)
                    v->journal.thread[JOURNAL_THREAD_CLEANER]);
 }
 
-static void
-note_fall (void *opaque)
+/* Is a checkpoint being written? */
+static bool
+is_checkpoint (void *opaque)
 {
   struct round *r = opaque;
   struct volume *v = __atomic_load_n (&r->v, __ATOMIC_ACQUIRE);
 
-  falls.all++;
-  if (v == NULL)
-    return;
-  if (pthread_mutex_trylock (&v->checkpoint_lock) != 0)
-    falls.in_checkpoint++;
-  else
-    pthread_mutex_unlock (&v->checkpoint_lock);
-  falls.in_cleaner += is_cleaner (r);
+  if (v == NULL || pthread_mutex_trylock (&v->checkpoint_lock) != 0)
+    return v != NULL;
+  pthread_mutex_unlock (&v->checkpoint_lock);
+  return false;
 }
 
-/* Was it where it is to have been? */
 static void
-report_falls (bool want_checkpoint, bool want_cleaner)
+note_fall (void *opaque)
 {
+  falls.all++;
+  falls.in_checkpoint += is_checkpoint (opaque);
+  falls.in_cleaner += is_cleaner (opaque);
+}
+
+/* Power is to fail in a checkpoint and, if the cleaner is to be met, in its
+ * work.
+ */
+static bool
+is_missing (bool want_cleaner)
+{
+  return falls.in_checkpoint == 0 || (want_cleaner && falls.in_cleaner == 0);
+}
+
+/* So many rounds, and more of them if what is wanted has not come yet. */
+static void
+run_rounds (uint64_t least, void (*one) (uint64_t seed), bool want_cleaner)
+{
+  uint64_t i, rounds = test_begin (least);
+
+  falls = (struct falls) { 0 };
+  for (i = 0; test_goes_on (i, rounds); ++i)
+    one (test_round_seed (i));
+  while (i >= least && i < 10 * least && is_missing (want_cleaner))
+    one (test_round_seed (i++));
   printf ("# power failed %u times: in a checkpoint %u, in the cleaner's "
           "work %u\n", falls.all, falls.in_checkpoint, falls.in_cleaner);
   fflush (stdout);
-  CHECK (falls.in_checkpoint > 0 || !want_checkpoint, "never in a checkpoint");
-  CHECK (falls.in_cleaner > 0 || !want_cleaner, "never in the cleaner's work");
-  falls = (struct falls) { 0 };
+  CHECK (i < least || !is_missing (want_cleaner), "never where it was to");
 }
 
 /* Few or many operations from now on. */
@@ -79,15 +98,19 @@ arm_crash (struct round *r)
                    random_next (&r->rng));
 }
 
-/* ... while it is in use.  The cleaner does little of all that is done: every
- * other time it is what it does that counts.
+/* ... while it is in use.  Cleaner and checkpoints are little of all that is
+ * done there: now and then it is their operations that count.
  */
 static void
 arm_crash_in_use (struct round *r)
 {
+  unsigned aim = random_below (&r->rng, 100);
+
   sim_on_crash (r->sim, note_fall, r);
-  if (r->is_cleaning && random_chance (&r->rng, 50))
+  if (r->is_cleaning && aim < 50)
     sim_crash_only (r->sim, is_cleaner, r);
+  else if (aim >= 85)
+    sim_crash_only (r->sim, is_checkpoint, r);
   arm_crash (r);
 }
 
@@ -308,34 +331,22 @@ growing_round (uint64_t seed)
 static void
 test_crash_growing (void **state)
 {
-  uint64_t i, rounds = test_begin (150);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    growing_round (test_round_seed (i));
-  report_falls (i >= 150, false);
+  run_rounds (150, growing_round, false);
 }
 
 static void
 test_crash_cleaning (void **state)
 {
-  uint64_t i, rounds = test_begin (40);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    cleaning_round (test_round_seed (i));
-  report_falls (i >= 40, i >= 40);
+  run_rounds (40, cleaning_round, true);
 }
 
 static void
 test_crash (void **state)
 {
-  uint64_t i, rounds = test_begin (1000);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    one_round (test_round_seed (i));
-  report_falls (i >= 1000, false);
+  run_rounds (1000, one_round, false);
 }
 
 /* ------------------------------------------------------------------ */
@@ -461,7 +472,7 @@ check_prefix (struct writer *w, const uint8_t *content)
  * part of the disk that was there at first; the journal may use all of it.
  */
 static void
-threads_round (uint64_t seed, bool is_small, unsigned growths)
+threads_any_round (uint64_t seed, bool is_small, unsigned growths)
 {
   uint64_t size = 2 * MIB, part = size / THREADS / BLOCK * BLOCK;
   struct writer w[THREADS];
@@ -516,36 +527,42 @@ threads_round (uint64_t seed, bool is_small, unsigned growths)
 }
 
 static void
+threads_round (uint64_t seed)
+{
+  threads_any_round (seed, false, 0);
+}
+
+static void
 test_crash_threads (void **state)
 {
-  uint64_t i, rounds = test_begin (600);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), false, 0);
-  report_falls (i >= 600, false);
+  run_rounds (600, threads_round, false);
+}
+
+static void
+threads_cleaning_round (uint64_t seed)
+{
+  threads_any_round (seed, true, 0);
 }
 
 static void
 test_crash_threads_cleaning (void **state)
 {
-  uint64_t i, rounds = test_begin (25);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), true, 0);
-  report_falls (i >= 25, i >= 25);
+  run_rounds (25, threads_cleaning_round, true);
+}
+
+static void
+threads_growing_round (uint64_t seed)
+{
+  threads_any_round (seed, true, 1 + seed % 15);
 }
 
 static void
 test_crash_threads_growing (void **state)
 {
-  uint64_t i, rounds = test_begin (60);
-
   (void) state;
-  for (i = 0; test_goes_on (i, rounds); ++i)
-    threads_round (test_round_seed (i), true, 1 + i % 15);
-  report_falls (i >= 60, i >= 60);
+  run_rounds (60, threads_growing_round, true);
 }
 
 int
