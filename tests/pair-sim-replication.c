@@ -49,18 +49,26 @@ log_sync (void *opaque, bool is_error, const char *line)
   SAY ("  site %u: %s", ((struct site *) opaque)->index, line);
 }
 
+/* It takes its time, and power may fail in it. */
+static int
+be_storing (struct site *s, struct error *err)
+{
+  sched_sleep (random_below (&s->rng, 300000));
+  if (world.fence > 0 && random_below (&s->rng, 300) == 0)
+    sim_crash (s->sim, random_next (&s->rng));
+  return sim_is_off (s->sim) ? error_set (err, EIO, "power is off") : 0;
+}
+
 static int
 store_sync (void *opaque, const struct sync_record *record,
             struct error *err)
 {
   struct site *s = opaque;
 
-  sched_sleep (random_below (&s->rng, 300000));
-  if (sim_is_off (s->sim))
-    return error_set (err, EIO, "power is off");
-  s->record = *record;
-  sched_sleep (random_below (&s->rng, 300000));
-  return 0;
+  if (be_storing (s, err) == -1)
+    return -1;
+  s->record = *record;           /* replaced as one step */
+  return be_storing (s, err);
 }
 
 void

@@ -102,6 +102,15 @@ op_interval (struct site *s, unsigned interval)
     sender_set_interval (s->sender, site_interval_ms (s));
 }
 
+/* Now and then power fails while the role is changed. */
+static void
+maybe_crash_soon (struct site *s)
+{
+  if (random_chance (&s->rng, 10))
+    sim_crash_after (s->sim, random_below (&s->rng, 40),
+                     random_next (&s->rng));
+}
+
 int
 op_promote (struct site *s, uint64_t fence, bool *ret_proven)
 {
@@ -112,6 +121,7 @@ op_promote (struct site *s, uint64_t fence, bool *ret_proven)
   if (status.role != VOLUME_ROLE_SECONDARY || !status.is_synced ||
       fence <= status.fence)
     return -1;
+  maybe_crash_soon (s);
   if (receiver_stop_and_rollback (s->receiver, &err) == -1 ||
       volume_receive_flush (s->v, &err) == -1)
     goto failed;
@@ -121,6 +131,8 @@ op_promote (struct site *s, uint64_t fence, bool *ret_proven)
   if (volume_set_role (s->v, VOLUME_ROLE_PRIMARY, &sim_pair, fence,
                        &err) == -1)
     goto failed;
+  if (random_chance (&s->rng, 10))
+    sim_crash (s->sim, random_next (&s->rng));
   if (sim_is_off (s->sim) || site_check_promoted (s) == -1)
     return -1;
   if (sync_reset (s->sync, &err) == -1)
@@ -195,6 +207,7 @@ op_demote (struct site *s, uint64_t fence, bool saves)
   CHECK (tail.writes == mine.last_seq - common.seq, "%" PRIu64 " writes are "
          "given up, %" PRIu64 " were named", mine.last_seq - common.seq,
          tail.writes);
+  maybe_crash_soon (s);
   site_stop_replication (s);
   s->link.is_on = s->link.accepts = false;
   r = volume_demote (s->v, fence, common.generation, common.seq,
@@ -205,6 +218,9 @@ op_demote (struct site *s, uint64_t fence, bool saves)
   site_start_replication (s);
   if (r == -1)
     goto failed;
+  CHECK (sync_prove_zero (s->sync, NULL) != SYNC_PROVEN,
+         "site %u claims to lack nothing of a primary it never heard",
+         s->index);
   s->seen.branch = NULL;
   return sim_is_off (s->sim) ? -1 : 0;
 
