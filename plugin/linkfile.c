@@ -14,7 +14,7 @@
 #include "fileio.h"
 #include "linkfile.h"
 #include "options-json.h"
-#include "status-json.h"
+#include "value-json.h"
 
 #define LINK_FILE "link"
 #define LINK_FILE_MAX 16384

@@ -10,7 +10,7 @@
 
 #include "cleanup.h"
 #include "fileio.h"
-#include "status-json.h"
+#include "value-json.h"
 #include "syncfile.h"
 
 #define SYNC_FILE "sync"
