@@ -243,7 +243,9 @@ change_role (struct call *call, const struct demotion *wanted,
   link.is_on = link.is_oneshot = link.accepts = false;
   link.promoted_fence = 0;
   replication_stop (disk);
-  r = disk_set_link (disk, &link, &call->error);
+  r = sync_forget_heard (disk->replication.sync, &call->error);
+  if (r == 0)
+    r = disk_set_link (disk, &link, &call->error);
   if (r == 0)
     r = volume_demote (disk->volume, wanted->fence, c->common.generation,
                        c->common.seq, saves, &call->error);

@@ -691,6 +691,18 @@ sync_hear_session (struct sync *s, enum replica_promise promise,
   return hear (s, &record, err);
 }
 
+int
+sync_forget_heard (struct sync *s, struct error *err)
+{
+  struct sync_record record;
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->store_lock);
+
+  record = s->record;
+  record.heard = REPLICA_PROMISE_NONE;
+  memset (&record.lease, 0, sizeof record.lease);
+  return change_record (s, &record, err);
+}
+
 enum sync_proof
 sync_prove_zero (struct sync *s, uint64_t *ret_left_ms)
 {

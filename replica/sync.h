@@ -207,6 +207,11 @@ extern int sync_hear (struct sync *s, enum replica_promise promise,
 extern int sync_hear_session (struct sync *s, enum replica_promise promise,
                               struct error *err);
 
+/* This side is primary now: what it heard as secondary is of other roles, and
+ * would prove something again as soon as it is demoted.  May be repeated.
+ */
+extern int sync_forget_heard (struct sync *s, struct error *err);
+
 /* Is every flush that the primary acknowledged in what this side holds? */
 enum sync_proof {
   SYNC_PROVEN = 1,

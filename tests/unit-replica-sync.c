@@ -565,6 +565,32 @@ test_heard (void **state)
   assert_false (is_proven ());
 }
 
+/* Power failed when the role was changed and the record was not: what was
+ * heard before the promotion proves nothing after the next demotion.
+ */
+static void
+test_forget_heard (void **state)
+{
+  (void) state;
+  assert_int_equal (hear_session (REPLICA_PROMISE_NONE), 0);
+  assert_int_equal (hear (REPLICA_PROMISE_SUSPEND), 0);
+  sync_free (sync_mode);
+  open_mode ();
+  assert_true (is_proven ());
+  get_in_sync (true);
+  store_fails = true;
+  assert_int_equal (sync_forget_heard (sync_mode, NULL), -1);
+  store_fails = false;
+  assert_int_equal (sync_forget_heard (sync_mode, NULL), 0);
+  assert_int_equal (sync_prove_zero (sync_mode, NULL), SYNC_UNKNOWN_ASYNC);
+  assert_int_equal (stored.heard, REPLICA_PROMISE_NONE);
+  assert_int_equal (stored.lease.ms, 0);
+  assert_int_equal (stored.given, REPLICA_PROMISE_SUSPEND);
+  assert_int_equal (state_now (), SYNC_IN_SYNC);
+  store_fails = true;                           /* it is known already */
+  assert_int_equal (sync_forget_heard (sync_mode, NULL), 0);
+}
+
 /* A lease counts from the answer before, and is over. */
 static void
 test_lease (void **state)
@@ -702,6 +728,7 @@ main (void)
     TEST (test_renewal),
     TEST (test_session_page),
     TEST (test_heard),
+    TEST (test_forget_heard),
     TEST (test_lease),
     TEST (test_lease_clocks),
     TEST (test_many_wait_for_one),

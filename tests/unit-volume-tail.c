@@ -182,8 +182,8 @@ check_stream (struct round *r)
   volume_cursor_close (c);
 
   volume_get_status (r->v, &status);
-  CHECK (last.seq == status.committed.seq, "%" PRIu64 " of %" PRIu64,
-         last.seq, status.committed.seq);
+  CHECK (last.seq == status.durable.seq, "%" PRIu64 " of %" PRIu64,
+         last.seq, status.durable.seq);
   CHECK (volume_read (r->v, shown, size, 0) == 0 &&
          memcmp (shown, disk, size) == 0, "the peer has another disk");
   free (frame);
