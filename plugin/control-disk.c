@@ -8,6 +8,7 @@
 #include "control.h"
 #include "options-json.h"
 #include "status-json.h"
+#include "value-json.h"
 
 int
 op_disk_create (struct call *call)

@@ -20,8 +20,8 @@
 #include "control-call.h"
 #include "control-ops.h"
 #include "disks.h"
-#include "status-json.h"
 #include "steps.h"
+#include "value-json.h"
 
 #define NEEDS_DISK   (1u << 0)  /* there is one of that name */
 #define NEEDS_VOLUME (1u << 1)  /* and it is open */

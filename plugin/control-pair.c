@@ -7,7 +7,7 @@
 
 #include "cleanup.h"
 #include "control-call.h"
-#include "status-json.h"
+#include "value-json.h"
 
 /* ------------------------------------------------------------------ */
 /* pair.*                                                                */

@@ -14,7 +14,7 @@
 
 #include "control-call.h"
 #include "generations.h"
-#include "status-json.h"
+#include "value-json.h"
 
 /* ------------------------------------------------------------------ */
 /* Histories.                                                           */

@@ -1,9 +1,9 @@
 /* What a disk must remember about its link: the file "link" in its directory.
  *
- * JSON, mode 0600 because the pair's secret is in it, replaced as one step.
- * Role, pair and fence are the volume's own; a link file that names another
- * pair than the volume does is left over from an interrupted step and means
- * nothing.
+ * A state file (statefile.h), which only its owner reads: the pair's secret is
+ * in it.  Role, pair and fence are the volume's own; a link file that names
+ * another pair than the volume does is left over from an interrupted step and
+ * means nothing.
  */
 
 #ifndef PAIRDISK_LINKFILE_H

@@ -3,7 +3,7 @@
 #include <config.h>
 
 #include "proof-json.h"
-#include "status-json.h"
+#include "value-json.h"
 
 #define NUMBER(n) ((json_int_t) (n))
 

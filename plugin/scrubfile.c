@@ -1,102 +1,77 @@
-/* Reading and writing a disk's scrub file.  See scrubfile.h. */
+/* A disk's scrub file as JSON, and back.  See scrubfile.h. */
 
 #include <config.h>
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <jansson.h>
-
-#include "cleanup.h"
-#include "fileio.h"
 #include "scrubfile.h"
+#include "statefile.h"
+#include "value-json.h"
 
-#define SCRUB_FILE "scrub"
-#define SCRUB_FILE_MAX 4096
-#define SCRUB_VERSION 1
+#define NUMBER(n) ((json_int_t) (n))
 
-static bool
-get (const json_t *json, const char *key, uint64_t *ret)
+/* Of those that are named. */
+static size_t
+bad_count (const struct volume_scrub_result *result)
 {
-  const json_t *value = json_object_get (json, key);
+  return result->errors < VOLUME_SCRUB_BAD_MAX ? result->errors
+    : VOLUME_SCRUB_BAD_MAX;
+}
 
-  if (!json_is_integer (value) || json_integer_value (value) < 0)
-    return false;
-  *ret = json_integer_value (value);
-  return true;
+static json_t *
+to_json (const struct scrub_progress *p)
+{
+  json_t *bad = json_array ();
+
+  for (size_t i = 0; i < bad_count (&p->result); i++)
+    json_array_append_new (bad, json_integer (NUMBER (p->result.bad[i])));
+  return json_pack ("{s:I, s:I, s:I, s:I, s:I, s:o}",
+                    "block", NUMBER (p->block),
+                    "rate_bps", NUMBER (p->rate_bps),
+                    "units", NUMBER (p->result.units),
+                    "bytes", NUMBER (p->result.bytes),
+                    "errors", NUMBER (p->result.errors),
+                    "bad_blocks", bad);
 }
 
 static bool
-from_json (const json_t *json, struct scrub_progress *ret)
+from_json (json_t *json, void *opaque)
 {
   const json_t *bad = json_object_get (json, "bad_blocks"), *block;
-  uint64_t version;
+  struct scrub_progress *ret = opaque;
   size_t i;
 
-  if (!get (json, "version", &version) || version != SCRUB_VERSION ||
-      !get (json, "block", &ret->block) ||
-      !get (json, "rate_bps", &ret->rate_bps) ||
-      !get (json, "units", &ret->result.units) ||
-      !get (json, "bytes", &ret->result.bytes) ||
-      !get (json, "errors", &ret->result.errors) ||
+  if (!number_at (json, "block", &ret->block) ||
+      !number_at (json, "rate_bps", &ret->rate_bps) ||
+      !number_at (json, "units", &ret->result.units) ||
+      !number_at (json, "bytes", &ret->result.bytes) ||
+      !number_at (json, "errors", &ret->result.errors) ||
       ret->block > VOLUME_SIZE_MAX / VOLUME_BLOCK_SIZE ||
-      json_array_size (bad) > VOLUME_SCRUB_BAD_MAX ||
-      (ret->result.errors < VOLUME_SCRUB_BAD_MAX &&
-       json_array_size (bad) != ret->result.errors))
+      json_array_size (bad) != bad_count (&ret->result))
     return false;
   json_array_foreach (bad, i, block)
-    ret->result.bad[i] = json_integer_value (block);
+    if (!number_from_json (block, &ret->result.bad[i]))
+      return false;
   return true;
 }
+
+static const struct statefile file = { "scrub", 2, from_json };
 
 bool
 scrubfile_load (int dirfd, struct scrub_progress *ret)
 {
-  CLEANUP_FREE char *text = NULL;
-  json_t *json;
-  size_t len;
-  bool is_good;
-
   memset (ret, 0, sizeof *ret);
-  text = file_read (dirfd, SCRUB_FILE, SCRUB_FILE_MAX, &len);
-  if (text == NULL)
-    return false;
-  json = json_loadb (text, len, JSON_REJECT_DUPLICATES, NULL);
-  is_good = json != NULL && from_json (json, ret);
-  json_decref (json);
-  return is_good;
+  return statefile_load (dirfd, &file, ret, NULL) == 1;
 }
 
 void
-scrubfile_store (int dirfd, const struct scrub_progress *p)
+scrubfile_store (int dirfd, const struct scrub_progress *progress)
 {
-  CLEANUP_FREE char *text = NULL;
-  json_t *bad = json_array (), *json;
-
-  for (uint64_t i = 0; i < p->result.errors && i < VOLUME_SCRUB_BAD_MAX; i++)
-    json_array_append_new (bad, json_integer (p->result.bad[i]));
-  json = json_pack ("{s:i, s:I, s:I, s:I, s:I, s:I, s:o}",
-                    "version", SCRUB_VERSION,
-                    "block", (json_int_t) p->block,
-                    "rate_bps", (json_int_t) p->rate_bps,
-                    "units", (json_int_t) p->result.units,
-                    "bytes", (json_int_t) p->result.bytes,
-                    "errors", (json_int_t) p->result.errors,
-                    "bad_blocks", bad);
-  if (json != NULL)
-    text = json_dumps (json, JSON_INDENT (2));
-  json_decref (json);
-  if (text != NULL)
-    file_replace (dirfd, SCRUB_FILE, text, strlen (text), 0600);
+  statefile_store (dirfd, &file, to_json (progress), NULL);
 }
 
 int
 scrubfile_remove (int dirfd)
 {
-  /* An interrupted file_replace leaves the first. */
-  if ((unlinkat (dirfd, SCRUB_FILE ".new", 0) == -1 && errno != ENOENT) ||
-      (unlinkat (dirfd, SCRUB_FILE, 0) == -1 && errno != ENOENT))
-    return -1;
-  return dir_sync (dirfd);
+  return statefile_remove (dirfd, &file, NULL);
 }

@@ -1,5 +1,5 @@
 /* How far a scrub is: the file "scrub" in the disk's directory, so that it
- * goes on after a restart.  JSON, replaced as one step; it is there while a
+ * goes on after a restart.  A state file (statefile.h); it is there while a
  * scrub runs, and after one that was interrupted.
  */
 

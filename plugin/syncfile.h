@@ -1,9 +1,9 @@
 /* What a disk must remember about the promise of the sync mode: the file
  * "sync" in its directory (replica/sync.h says what it means).
  *
- * JSON, mode 0600, replaced as one step.  Beside the link file and not in it
- * because it is written by the threads of the link, in the middle of losing a
- * connection, while the link file belongs to the requests of the agent.
+ * A state file (statefile.h).  Beside the link file and not in it because it is
+ * written by the threads of the link, in the middle of losing a connection,
+ * while the link file belongs to the requests of the agent.
  */
 
 #ifndef PAIRDISK_SYNCFILE_H

@@ -1,5 +1,5 @@
 /* How far a verification is: the file "verify" in the disk's directory, so
- * that it goes on after a restart.  JSON, replaced as one step; it is there
+ * that it goes on after a restart.  A state file (statefile.h); it is there
  * while one runs, and after one that a restart interrupted.
  */
 

@@ -18,6 +18,26 @@ $(cat "$tmp/create.log")"
 # Code of ours in Python may import what is in this directory: control.py.
 export PYTHONPATH=$top_srcdir/tests${PYTHONPATH:+:$PYTHONPATH}
 
+# state_file_change FILE MEMBERS: with a checksum that is right again
+state_file_change ()
+{
+  /usr/bin/python3 - "$@" <<'PYTHON'
+import ctypes, json, sys
+xxhash = ctypes.CDLL("libxxhash.so.0")
+xxhash.XXH3_64bits.restype = ctypes.c_uint64
+with open(sys.argv[1]) as f:
+    state = json.load(f)
+del state["checksum"]
+state.update(json.loads(sys.argv[2]))
+text = json.dumps(state, sort_keys=True, separators=(",", ":"),
+                  ensure_ascii=False).encode()
+hash = xxhash.XXH3_64bits(text, ctypes.c_size_t(len(text)))
+state["checksum"] = f"{hash:016x}"
+with open(sys.argv[1], "w") as f:
+    json.dump(state, f)
+PYTHON
+}
+
 # nbd_python URI CODE: runs CODE with the connected handle as h, whose own
 # checks of requests are off.  Fails if the code raises.
 nbd_python ()

@@ -153,8 +153,7 @@ start_a
 ok 'it goes on after a kill' verify_is 'v["state"] in ("running", "waiting") and
   v["rate_bps"] == 1048576 and not v["repair"]'
 kill_pid "$a_pid"
-sed -i 's/\("done_bytes": \)[0-9]*/\133554432/; s/\("differing": \)[0-9]*/\12/' \
-  "$a/d/verify"
+state_file_change "$a/d/verify" '{"done_bytes": 33554432, "differing": 2}'
 start_a
 ok 'it goes on after an end in good order, where it was' verify_is \
   'v["done_bytes"] >= 32 << 20 and v["differing"] == 2'
