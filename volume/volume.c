@@ -600,15 +600,17 @@ volume_meet_fence (struct volume *v, uint64_t fence, struct error *err)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->role_lock);
 
+  /* Who sees that it is fenced sees no write come in. */
   {
+    ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->super_lock);
 
     if (fence <= v->super.fence || fence <= v->super.met_fence)
       return 0;
     v->super.met_fence = fence;
     v->super.flags |= SUPER_FENCED;
+    v->journal.is_guest_writable = false;
   }
-  set_writer (v);
   return checkpoint (v, false, err);
 }
 
