@@ -98,12 +98,21 @@ end_of_lease (uint64_t lease_ms)
   return clock_mono_ns () + (lease_ms + lease_ms / 8) * NS_PER_MSEC;
 }
 
-/* May somebody rely on a promise which is not kept? */
+/* May somebody rely on a promise that was abandoned? */
+static bool
+is_relied_on_locked (const struct sync *s)
+{
+  return s->record.abandoned != SYNC_ABANDONED_NONE &&
+    clock_mono_ns () < s->lease_end_ns;
+}
+
+/* Do flushes wait until nobody does?  Who was promoted relied on it for good,
+ * and what waited is owed.
+ */
 static bool
 is_abandoning_locked (const struct sync *s)
 {
-  return s->record.abandoned != SYNC_ABANDONED_NONE && !s->is_fenced &&
-    clock_mono_ns () < s->lease_end_ns;
+  return !s->is_fenced && is_relied_on_locked (s);
 }
 
 struct sync *
@@ -324,7 +333,7 @@ end_abandoned (struct sync *s)
   {
     ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-    if (is_abandoning_locked (s))
+    if (is_relied_on_locked (s))
       return;
   }
   record.abandoned = SYNC_ABANDONED_NONE;
@@ -383,7 +392,7 @@ sync_wait (struct sync *s, uint64_t seq, bool (*is_gone) (void))
   r = wait_locked (s, seq, is_gone);
   s->waiting--;
   is_over = s->record.abandoned != SYNC_ABANDONED_NONE &&
-    !is_abandoning_locked (s);
+    !is_relied_on_locked (s);
   pthread_mutex_unlock (&s->lock);
   if (is_over) {
     int errnum = errno;
@@ -639,9 +648,9 @@ sync_fenced (struct sync *s)
 {
   ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&s->lock);
 
-  s->is_fenced = true;
   s->is_owing = s->is_owing || s->is_entering ||
-    s->record.given != REPLICA_PROMISE_NONE;
+    s->record.given != REPLICA_PROMISE_NONE || is_relied_on_locked (s);
+  s->is_fenced = true;
   set_required_locked (s);
 }
 

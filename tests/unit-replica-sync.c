@@ -707,6 +707,32 @@ test_fenced (void **state)
   assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
 }
 
+/* The peer was promoted, and claimed that nothing is lost, before it could not
+ * rely any more on what was abandoned here.
+ */
+static void
+test_fenced_while_abandoning (void **state)
+{
+  (void) state;
+  get_in_sync (true);
+  sync_lost (sync_mode);
+  configure (true, false);
+  assert_int_equal (sync_force (sync_mode, NULL), 0);
+  assert_int_equal (state_now (), SYNC_ABANDONING);
+  sync_fenced (sync_mode);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+
+  sync_free (sync_mode);
+  open_mode ();
+  configure (true, false);
+  sync_fenced (sync_mode);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), -1);
+  assert_int_equal (errno, ESHUTDOWN);
+  assert_int_equal (sync_reset (sync_mode, NULL), 0);
+  assert_int_equal (sync_wait (sync_mode, 11, NULL), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -733,6 +759,7 @@ main (void)
     TEST (test_lease_clocks),
     TEST (test_many_wait_for_one),
     TEST (test_fenced),
+    TEST (test_fenced_while_abandoning),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
