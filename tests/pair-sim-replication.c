@@ -54,7 +54,7 @@ static int
 be_storing (struct site *s, struct error *err)
 {
   sched_sleep (random_below (&s->rng, 300000));
-  if (world.fence > 0 && random_below (&s->rng, 300) == 0)
+  if (world.fence > 0 && !world.is_well && random_below (&s->rng, 300) == 0)
     sim_crash (s->sim, random_next (&s->rng));
   return sim_is_off (s->sim) ? error_set (err, EIO, "power is off") : 0;
 }

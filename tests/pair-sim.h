@@ -128,6 +128,7 @@ struct world {
   uint64_t rng, fence;
   bool is_verbose;
   bool is_copies;                        /* this round is about copies */
+  bool is_well;                          /* power does not fail any more */
 
   /* A secondary was promoted and said that it lacks nothing: the old
    * primary answers no flush beyond that place, unless a person has it go on

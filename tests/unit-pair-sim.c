@@ -624,6 +624,7 @@ converge (void)
   unsigned i;
 
   SAY ("all is well again");
+  world.is_well = true;
   do_heal ();
   net_set_speed (100000, 1000000000);
   keep_power ();

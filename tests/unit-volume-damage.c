@@ -104,7 +104,8 @@ grow_old (struct fixture *f, struct volume *v, uint8_t *buf)
 
   CHECK (volume_resize (v, 2 * MIB, 52 * MIB, &err) == 0, "%s", err.message);
   model_grow (&f->model, 2 * MIB);
-  while (written < 100 * MIB || v->cold.lap == COLD_LAP_BASE) {
+  while (written < 100 * MIB ||
+         cold_position (v) == COLD_LAP_BASE * v->super.segment_size) {
     CHECK (written < 400 * MIB, "the cleaner has moved nothing");
     /* The second half is written seldom: it is what the cleaner moves. */
     if (written % (16 * MIB) < count)
@@ -134,7 +135,8 @@ fail_power (struct fixture *f, struct volume *v, uint8_t *buf)
   CHECK (volume_write (v, buf, BLOCK, 0, VOLUME_FUA) == 0, "%s",
          strerror (errno));
   f->newest[0] = v->journal.segment;
-  f->newest[1] = v->cold.segment;
+  f->newest[1] = segments_find_lap (&v->segments, cold_position (v) /
+                                    v->super.segment_size);
   sim_crash (f->sim, 0);
   volume_abandon (v);
   sim_restart (f->sim);

@@ -7,8 +7,10 @@
 
 #include <xxhash.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "record.h"
+#include "volume-internal.h"
 #include "volume-model.h"
 
 #define BLOCK VOLUME_BLOCK_SIZE
@@ -370,6 +372,14 @@ check_all (struct volume *v, const struct model *m)
     check_read (v, m, n, at);
   }
   check_extents (v, m, m->size, 0);
+}
+
+uint64_t
+cold_position (struct volume *v)
+{
+  ACQUIRE_LOCK_FOR_CURRENT_SCOPE (&v->journal.lock);
+
+  return v->cold.position;
 }
 
 uint8_t *

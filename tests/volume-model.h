@@ -126,6 +126,9 @@ extern void check_extents (struct volume *v, const struct model *m,
                            uint64_t count, uint64_t offset);
 extern void check_all (struct volume *v, const struct model *m);
 
+/* Up to where the cleaner has written; it begins at COLD_LAP_BASE. */
+extern uint64_t cold_position (struct volume *v);
+
 /* All of the volume; the caller frees it. */
 extern uint8_t *read_all (struct volume *v);
 
