@@ -96,12 +96,7 @@ disk_load_link (struct disk *disk, struct error *err)
 {
   struct volume_status status;
 
-  disk->dirfd = open (disk->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (disk->dirfd == -1)
-    return error_set_errno (err, errno, "cannot open directory '%s'",
-                            disk->path);
-  if (replication_load_sync (disk, err) == -1 ||
-      linkfile_load (disk->dirfd, &disk->link, err) == -1)
+  if (linkfile_load (disk->dirfd, &disk->link, err) == -1)
     return -1;
 
   volume_get_status (disk->volume, &status);
@@ -132,21 +127,43 @@ disk_get_link (struct disk *disk, struct linkfile *ret)
   *ret = disk->link;
 }
 
-/* Open the volume and take up the link where it was.  What fails is told to
- * FN and kept in the disk.
+/* The directory, what was promised to the peer, the volume: without any of
+ * them it is not served, for no flush may go unwaited for that was promised.
+ * A record that cannot be read says that all was: -1, and there is a volume.
+ */
+static int
+disk_open (struct disk *disk, struct error *err)
+{
+  int r;
+
+  disk->dirfd = open (disk->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (disk->dirfd == -1)
+    return error_set_errno (&disk->failure, errno,
+                            "cannot open directory '%s'", disk->path);
+  r = replication_load_sync (disk, err);
+  if (disk->replication.sync == NULL) {
+    disk->failure = *err;
+    return -1;
+  }
+  disk->volume = volume_open (NULL, disk->path, NULL, &disk->failure);
+  return disk->volume == NULL ? -1 : r;
+}
+
+/* Open it and take up the link where it was.  What fails is told to FN and
+ * kept in the disk.
  */
 static void
 disk_start (struct disk *disk,
             void (*fn) (const char *name, const struct error *error))
 {
   struct error error = ERROR_INIT;
+  int r = disk_open (disk, &error);
 
-  disk->volume = volume_open (NULL, disk->path, NULL, &disk->failure);
   if (disk->volume == NULL) {
     fn (disk->name, &disk->failure);
     return;
   }
-  if (disk_load_link (disk, &error) == -1)
+  if (r == -1 || disk_load_link (disk, &error) == -1)
     fn (disk->name, &error);
   disk_role_changed (disk);
 
@@ -154,11 +171,10 @@ disk_start (struct disk *disk,
   if (replication_start (disk, &error) == -1)
     fn (disk->name, &error);
   error = (struct error) ERROR_INIT;
-  if (disk->dirfd >= 0 &&
-      scrub_resume (&disk->scrub, disk->volume, disk->dirfd, &error) == -1)
+  if (scrub_resume (&disk->scrub, disk->volume, disk->dirfd, &error) == -1)
     fn (disk->name, &error);
   error = (struct error) ERROR_INIT;
-  if (disk->dirfd >= 0 && verification_resume (disk, &error) == -1)
+  if (verification_resume (disk, &error) == -1)
     fn (disk->name, &error);
 }
 

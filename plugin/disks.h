@@ -30,7 +30,7 @@ struct disk {
   struct disk *next;         /* registry's lock; sorted by name */
   char name[VOLUME_NAME_MAX + 1];
   char *path;
-  int dirfd;                 /* of path, -1 if that cannot be opened */
+  int dirfd;                 /* of path, -1 if that could not be opened */
   struct volume *volume;     /* NULL: failed, and then */
   struct error failure;      /* why */
 

@@ -98,8 +98,7 @@ seq_for_peer (struct disk *disk)
 {
   struct volume_point appended;
 
-  if (disk->replication.sync == NULL ||
-      !sync_is_required (disk->replication.sync))
+  if (!sync_is_required (disk->replication.sync))
     return 0;
   volume_get_points (disk->volume, &appended, NULL);
   return appended.seq;

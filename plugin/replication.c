@@ -240,9 +240,6 @@ replication_start (struct disk *disk, struct error *err)
   struct volume_status status;
 
   volume_get_status (disk->volume, &status);
-  if (disk->replication.sync == NULL)
-    return status.role == VOLUME_ROLE_STANDALONE ? 0 :
-      error_set (err, ENOMEM, "the mode of the pair is not known");
   replication_configure_sync (disk);
   if (status.is_fenced)
     sync_fenced (disk->replication.sync);

@@ -34,7 +34,8 @@ extern void replication_init (struct replication *r);
 extern void replication_release (struct replication *r);
 
 /* Take up the promise where it was.  What could not be read is in ERR (-1);
- * there is an object all the same if there was memory for it.
+ * there is an object all the same if there was memory for it, one for which
+ * everything may have been promised.
  */
 extern int replication_load_sync (struct disk *disk, struct error *err);
 
