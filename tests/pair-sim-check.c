@@ -124,8 +124,8 @@ site_check_promotable (struct site *s)
   sim_snapshot_free (snapshot);
 }
 
-bool
-site_check_claim (struct site *s)
+static bool
+check_claim (struct site *s)
 {
   const struct branch *writing = s->other->branch;
   struct place held, acked = s->other->acked;
@@ -150,6 +150,20 @@ site_check_claim (struct site *s)
          " of branch %u was answered", s->index, held.seq, acked.seq,
          acked.branch->id);
   return true;
+}
+
+bool
+site_check_claim (struct site *s)
+{
+  bool is_proven;
+
+  if (s->is_ending)
+    return false;
+  s->looks++;
+  is_proven = check_claim (s);
+  s->looks--;
+  sched_wake (&s->looks);
+  return is_proven;
 }
 
 /* ------------------------------------------------------------------ */

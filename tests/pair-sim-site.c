@@ -155,6 +155,7 @@ site_open (struct site *s)
     return false;
   }
   site_sync_new (s);
+  s->is_ending = false;
   world.count.provable += site_check_claim (s);
   net_power_on (s->index);
   site_start_replication (s);
@@ -180,6 +181,9 @@ note_seen (struct site *s)
 static void
 take_down (struct site *s)
 {
+  s->is_ending = true;
+  while (s->looks > 0)
+    sched_wait (&s->looks, SCHED_NEVER);
   guests_stop (s);
   site_stop_replication (s);
   net_close_server (s->index);

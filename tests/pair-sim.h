@@ -121,6 +121,8 @@ struct site {
   struct place seen;                     /* secondary: its last commit point */
   bool was_synced;                       /* secondary: it was promotable */
   bool is_full;
+  bool is_ending;                        /* goes down: nobody looks at it */
+  unsigned looks;                        /* that go on, of others' guests */
 };
 
 struct world {
