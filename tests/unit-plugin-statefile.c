@@ -3,7 +3,8 @@
  * refused or the very same values.
  *
  * data/plugin-statefiles.txt is the files as released.  When it changes on
- * purpose, count up the file's version and run this with PAIRDISK_GOLDEN=1.
+ * purpose, count up the file's version and run this with
+ * PAIRDISK_GOLDEN=write.
  */
 
 #include <config.h>
@@ -24,6 +25,7 @@
 
 #include "cleanup.h"
 #include "fileio.h"
+#include "golden.h"
 #include "linkfile.h"
 #include "scrubfile.h"
 #include "statefile.h"
@@ -290,34 +292,19 @@ assert_refused (const struct kind *k, int errnum, const char *words)
 static void
 test_golden (void **state)
 {
-  CLEANUP_FREE char *text = NULL, *golden = calloc (1, 1 << 16);
-  const char *srcdir = getenv ("top_srcdir");
-  char path[4096];
-  size_t size, len;
+  CLEANUP_FREE char *text = NULL;
+  size_t size;
   FILE *fp = open_memstream (&text, &size);
 
   (void) state;
-  assert_non_null (golden);
+  assert_non_null (fp);
   for_each_kind (k) {
     CLEANUP_FREE char *one = sample_text (k, NULL);
 
     fprintf (fp, "%s\n%s\n", k->name, one);
   }
   fclose (fp);
-  snprintf (path, sizeof path, "%s/tests/data/plugin-statefiles.txt",
-            srcdir ? srcdir : "..");
-  if (getenv ("PAIRDISK_GOLDEN") != NULL) {
-    fp = fopen (path, "w");
-    assert_non_null (fp);
-    fputs (text, fp);
-    fclose (fp);
-  }
-  fp = fopen (path, "r");
-  assert_non_null (fp);
-  len = fread (golden, 1, (1 << 16) - 1, fp);
-  golden[len] = '\0';
-  fclose (fp);
-  assert_string_equal (text, golden);
+  assert_golden ("plugin-statefiles.txt", text);
 }
 
 static void

@@ -3,7 +3,7 @@
  * versions.
  *
  * data/replica-proof.txt is the pages as released.  When it changes on
- * purpose, run this with PAIRDISK_GOLDEN=1.
+ * purpose, run this with PAIRDISK_GOLDEN=write.
  */
 
 #include <config.h>
@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "golden.h"
 #include "verify.h"
 #include "wire-proof.h"
 
@@ -94,33 +95,18 @@ hexdump (const uint8_t *p, size_t len, FILE *fp)
 static void
 test_golden (void **state)
 {
-  CLEANUP_FREE char *text = NULL, *golden = calloc (1, 1 << 20);
-  const char *srcdir = getenv ("top_srcdir");
-  char path[4096];
-  size_t size, len;
+  CLEANUP_FREE char *text = NULL;
+  size_t size;
   FILE *fp = open_memstream (&text, &size);
 
   (void) state;
-  assert_non_null (golden);
+  assert_non_null (fp);
   for (unsigned i = 0; i < PAGES; i++) {
     assert_int_equal (wire_dump (page[i], WIRE_PROOF_SIZE, fp, NULL), 0);
     hexdump (page[i], WIRE_PROOF_SIZE, fp);
   }
   fclose (fp);
-  snprintf (path, sizeof path, "%s/tests/data/replica-proof.txt",
-            srcdir ? srcdir : "..");
-  if (getenv ("PAIRDISK_GOLDEN") != NULL) {
-    fp = fopen (path, "w");
-    assert_non_null (fp);
-    fputs (text, fp);
-    fclose (fp);
-  }
-  fp = fopen (path, "r");
-  assert_non_null (fp);
-  len = fread (golden, 1, (1 << 20) - 1, fp);
-  golden[len] = '\0';
-  fclose (fp);
-  assert_string_equal (text, golden);
+  assert_golden ("replica-proof.txt", text);
 }
 
 static void

@@ -21,6 +21,7 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "golden.h"
 #include "wire.h"
 
 #define MESSAGES 12
@@ -189,28 +190,10 @@ describe_all (void)
 static void
 test_golden (void **state)
 {
-  CLEANUP_FREE char *text = describe_all (), *golden = NULL;
-  const char *srcdir = getenv ("top_srcdir");
-  char path[4096];
-  FILE *fp;
-  size_t len;
+  CLEANUP_FREE char *text = describe_all ();
 
   (void) state;
-  snprintf (path, sizeof path, "%s/tests/data/replica-wire.txt",
-            srcdir ? : "..");
-  if (getenv ("PAIRDISK_GOLDEN") != NULL) {
-    fp = fopen (path, "w");
-    assert_non_null (fp);
-    fputs (text, fp);
-    fclose (fp);
-  }
-  golden = calloc (1, 1 << 20);
-  fp = fopen (path, "r");
-  assert_non_null (fp);
-  len = fread (golden, 1, (1 << 20) - 1, fp);
-  fclose (fp);
-  golden[len] = '\0';
-  assert_string_equal (text, golden);
+  assert_golden ("replica-wire.txt", text);
 }
 
 /* Which message it is, or -1: none that is whole. */

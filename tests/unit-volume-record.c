@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
 #include "record.h"
 #include "super.h"
 
@@ -80,35 +81,15 @@ hex_dump (FILE *fp, const uint8_t *bytes, size_t len)
 static void
 check_golden (const char *name, const void *bytes, size_t len)
 {
-  const char *srcdir = getenv ("top_srcdir");
-  const char *mode = getenv ("PAIRDISK_GOLDEN");
-  char path[512], *text, *expected;
-  size_t text_len, n;
-  FILE *fp;
+  char file[64], *text;
+  size_t size;
+  FILE *fp = open_memstream (&text, &size);
 
-  snprintf (path, sizeof path, "%s/tests/data/volume-%s.txt",
-            srcdir ? srcdir : "..", name);
-  fp = open_memstream (&text, &text_len);
   assert_non_null (fp);
   hex_dump (fp, bytes, len);
   assert_int_equal (fclose (fp), 0);
-
-  if (mode && strcmp (mode, "write") == 0) {
-    fp = fopen (path, "w");
-    assert_non_null (fp);
-    fwrite (text, 1, text_len, fp);
-    assert_int_equal (fclose (fp), 0);
-  }
-  fp = fopen (path, "r");
-  if (fp == NULL)
-    fail_msg ("cannot open %s", path);
-  expected = calloc (1, text_len + 2);
-  assert_non_null (expected);
-  n = fread (expected, 1, text_len + 1, fp);
-  fclose (fp);
-  if (n != text_len || memcmp (expected, text, n) != 0)
-    fail_msg ("the bytes of %s have changed: now\n%s", path, text);
-  free (expected);
+  snprintf (file, sizeof file, "volume-%s.txt", name);
+  assert_golden (file, text);
   free (text);
 }
 
