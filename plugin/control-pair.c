@@ -261,8 +261,6 @@ op_promote (struct call *call)
   volume_get_status (disk->volume, &status);
   if (status.role == VOLUME_ROLE_PRIMARY && status.fence == fence &&
       disk->link.promoted_fence == fence) {
-    if (sync_forget_heard (disk->replication.sync, &call->error) == -1)
-      return call_failed (call);
     disk_role_changed (disk);
     answer_promotion (call);
     return 0;

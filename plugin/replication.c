@@ -244,13 +244,9 @@ replication_start (struct disk *disk, struct error *err)
   if (status.is_fenced)
     sync_fenced (disk->replication.sync);
 
-  /* A request that ended the pair or the link, or one that promoted the disk,
-   * was interrupted.
-   */
+  /* A request that ended the pair or the link was interrupted. */
   if ((status.role == VOLUME_ROLE_STANDALONE &&
        sync_reset (disk->replication.sync, err) == -1) ||
-      (status.role == VOLUME_ROLE_PRIMARY &&
-       sync_forget_heard (disk->replication.sync, err) == -1) ||
       (disk->link.is_set && !disk->link.is_on &&
        sync_force (disk->replication.sync, err) == -1))
     return -1;

@@ -207,8 +207,8 @@ extern int sync_hear (struct sync *s, enum replica_promise promise,
 extern int sync_hear_session (struct sync *s, enum replica_promise promise,
                               struct error *err);
 
-/* This side is primary now: what it heard as secondary is of other roles, and
- * would prove something again as soon as it is demoted.  May be repeated.
+/* Before this side, a primary, is demoted: what it heard when it was secondary
+ * before is of other roles, and would prove something again.
  */
 extern int sync_forget_heard (struct sync *s, struct error *err);
 

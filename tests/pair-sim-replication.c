@@ -91,15 +91,6 @@ site_force_sync (struct site *s)
   sync_force (s->sync, &err);
 }
 
-static void
-forget_heard (struct site *s)
-{
-  struct error err = ERROR_INIT;
-  int r = sync_forget_heard (s->sync, &err);
-
-  CHECK (r == 0 || sim_is_off (s->sim), "%s", err.message);
-}
-
 /* ------------------------------------------------------------------ */
 /* Receiver and sender.                                                 */
 
@@ -176,8 +167,6 @@ site_start_replication (struct site *s)
     sync_fenced (s->sync);
   if (status.role == VOLUME_ROLE_STANDALONE)
     return;
-  if (status.role == VOLUME_ROLE_PRIMARY)
-    forget_heard (s);
   if (!s->link.is_on)
     site_force_sync (s);
   start_receiver (s, status.role == VOLUME_ROLE_SECONDARY &&

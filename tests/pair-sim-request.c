@@ -209,9 +209,11 @@ op_demote (struct site *s, uint64_t fence, bool saves)
          tail.writes);
   maybe_crash_soon (s);
   site_stop_replication (s);
+  r = sync_forget_heard (s->sync, &err);
   s->link.is_on = s->link.accepts = false;
-  r = volume_demote (s->v, fence, common.generation, common.seq,
-                     saves && tail.writes > 0, &err);
+  if (r == 0)
+    r = volume_demote (s->v, fence, common.generation, common.seq,
+                       saves && tail.writes > 0, &err);
   if (r == 0 && !sim_is_off (s->sim))
     SAY ("site %u gives up %" PRIu64 " writes after seq %" PRIu64, s->index,
          tail.writes, common.seq);
