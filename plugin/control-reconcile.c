@@ -120,13 +120,13 @@ op_disk_history (struct call *call)
     json_array_append_new (list, json_pack
                            ("{s:o, s:I, s:o}", "generation",
                             hex_to_json (g->id), "first_seq",
-                            (json_int_t) g->first_seq, "writer",
+                            NUMBER (g->first_seq), "writer",
                             uuid_to_json (&g->writer)));
   }
   json_object_set_new (call->answer, "uuid", uuid_to_json (&status.uuid));
   json_object_set_new (call->answer, "lineage", uuid_to_json (&lineage));
   json_object_set_new (call->answer, "size",
-                       json_integer ((json_int_t) status.size));
+                       json_integer (NUMBER (status.size)));
   json_object_set_new (call->answer, "committed",
                        point_to_json (&status.committed));
   json_object_set_new (call->answer, "generations", list);
@@ -178,10 +178,10 @@ tell_comparison (struct call *call, const struct comparison *c, bool quick,
   json_object_set_new (call->answer, "common", !c->has_common ? json_null ()
                        : json_pack ("{s:o, s:I}", "generation",
                                     hex_to_json (c->common.generation),
-                                    "seq", (json_int_t) c->common.seq));
+                                    "seq", NUMBER (c->common.seq)));
   json_object_set_new (call->answer, "self", tail_to_json (ret_tail));
   json_object_set_new (call->answer, "peer_writes",
-                       json_integer ((json_int_t) c->peer_beyond));
+                       json_integer (NUMBER (c->peer_beyond)));
   return 0;
 }
 

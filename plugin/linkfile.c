@@ -14,7 +14,7 @@ static json_t *
 promotion_to_json (const struct linkfile *link)
 {
   return json_pack ("{s:I, s:o, s:o}",
-                    "fence", (json_int_t) link->promoted_fence,
+                    "fence", NUMBER (link->promoted_fence),
                     "committed", point_to_json (&link->promoted_point),
                     "loss", loss_to_json (&link->promoted_loss));
 }

@@ -5,8 +5,6 @@
 #include "proof-json.h"
 #include "value-json.h"
 
-#define NUMBER(n) ((json_int_t) (n))
-
 json_t *
 repair_to_json (struct disk *disk)
 {

@@ -8,8 +8,6 @@
 #include "statefile.h"
 #include "value-json.h"
 
-#define NUMBER(n) ((json_int_t) (n))
-
 /* Of those that are named. */
 static size_t
 bad_count (const struct volume_scrub_result *result)

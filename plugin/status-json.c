@@ -8,8 +8,6 @@
 #include "status-json.h"
 #include "value-json.h"
 
-#define NUMBER(n) ((json_int_t) (n))
-
 /* Null for "".  File names in messages need not be UTF-8. */
 static json_t *
 text_to_json (const char *text)

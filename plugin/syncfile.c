@@ -48,9 +48,9 @@ lease_to_json (const struct lease *lease)
     return json_null ();
   return json_pack ("{s:o, s:I, s:I, s:I}",
                     "boot", uuid_to_json (&lease->from.boot),
-                    "boot_ns", (json_int_t) lease->from.boot_ns,
-                    "wall_ns", (json_int_t) lease->from.wall_ns,
-                    "ms", (json_int_t) lease->ms);
+                    "boot_ns", NUMBER (lease->from.boot_ns),
+                    "wall_ns", NUMBER (lease->from.wall_ns),
+                    "ms", NUMBER (lease->ms));
 }
 
 static bool
@@ -71,9 +71,9 @@ record_to_json (const struct sync_record *record)
   return json_pack ("{s:s, s:s, s:I, s:s, s:I, s:o}",
                     "given", replica_promise_name (record->given),
                     "heard", replica_promise_name (record->heard),
-                    "degraded_ns", (json_int_t) record->degraded_ns,
+                    "degraded_ns", NUMBER (record->degraded_ns),
                     "abandoned", abandoned_names[record->abandoned],
-                    "lease_ms", (json_int_t) record->lease_ms,
+                    "lease_ms", NUMBER (record->lease_ms),
                     "heard_lease", lease_to_json (&record->lease));
 }
 

@@ -9,8 +9,6 @@
 #include "crypto.h"
 #include "value-json.h"
 
-#define NUMBER(n) ((json_int_t) (n))
-
 json_t *
 hex_to_json (uint64_t value)
 {

@@ -21,6 +21,9 @@
 extern json_t *hex_to_json (uint64_t value);
 extern bool hex_from_json (const json_t *json, uint64_t *ret);
 
+/* An argument of json_pack. */
+#define NUMBER(n) ((json_int_t) (n))
+
 /* False also for a negative number. */
 extern bool number_from_json (const json_t *json, uint64_t *ret);
 

@@ -8,8 +8,6 @@
 #include "statefile.h"
 #include "value-json.h"
 
-#define NUMBER(n) ((json_int_t) (n))
-
 static json_t *
 to_json (const struct verify_status *s)
 {
