@@ -100,7 +100,7 @@ grow_old (struct fixture *f, struct volume *v, uint8_t *buf)
 {
   const uint64_t count = RANDOM_WRITE_MAX / BLOCK * BLOCK;
   struct error err = ERROR_INIT;
-  uint64_t written = 0, offset, i;
+  uint64_t written = 0, offset;
 
   CHECK (volume_resize (v, 2 * MIB, 52 * MIB, &err) == 0, "%s", err.message);
   model_grow (&f->model, 2 * MIB);
@@ -110,8 +110,7 @@ grow_old (struct fixture *f, struct volume *v, uint8_t *buf)
     /* The second half is written seldom: it is what the cleaner moves. */
     if (written % (16 * MIB) < count)
       write_random (f, v, 40, buf);
-    for (i = 0; i < count / 8; ++i)
-      ((uint64_t *) buf)[i] = random_next (&f->rng);
+    fill_noise (&f->rng, buf, count);
     offset = random_below (&f->rng, 200) * BLOCK;
     if (offset + count > f->model.size)
       offset = 0;

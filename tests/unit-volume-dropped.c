@@ -74,11 +74,9 @@ write_noise (struct volume *v, uint64_t length)
 {
   static uint64_t seed = 1;
   uint64_t at;
-  size_t i;
 
   for (at = 0; at < length; at += MIB) {
-    for (i = 0; i < MIB / 8; i++)
-      ((uint64_t *) buf)[i] = random_next (&seed);
+    fill_noise (&seed, buf, MIB);
     CHECK (volume_write (v, buf, MIB, at, 0) == 0, "%s", strerror (errno));
   }
   CHECK (volume_flush (v) == 0, "%s", strerror (errno));

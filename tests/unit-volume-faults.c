@@ -22,15 +22,6 @@
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
 
-static void
-fill_noise (struct fixture *f, size_t len)
-{
-  size_t i;
-
-  for (i = 0; i < len / 8; ++i)
-    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
-}
-
 /* One record's worth of incompressible blocks; the model has them only if
  * the volume took them.
  */
@@ -39,7 +30,7 @@ write_noise (struct fixture *f, uint64_t offset, uint64_t count)
 {
   int r;
 
-  fill_noise (f, count);
+  fill_noise (&f->rng, f->buf, count);
   r = volume_write (f->v, f->buf, count, offset, 0);
   if (r == 0)
     model_write (&f->model, f->buf, count, offset);
@@ -231,7 +222,7 @@ test_journal_write_fails (void **state)
   model_adopt (&f.model, f.model.data);
 
   sim_fail (f.sim, SIM_QUEUE, 0, EIO, false);     /* just once */
-  fill_noise (&f, BLOCK);
+  fill_noise (&f.rng, f.buf, BLOCK);
   model_write (&f.model, f.buf, BLOCK, 0);
   CHECK (volume_write (f.v, f.buf, BLOCK, 0, VOLUME_FUA) == -1 &&
          errno == EIO, "a lost write was reported as durable");

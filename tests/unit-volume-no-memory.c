@@ -387,11 +387,21 @@ change_role (struct place *p, enum volume_role role, struct error *err)
   return r;
 }
 
+/* What follows begins with a disk on its own. */
+static void
+end_pair (struct place *p)
+{
+  struct error err = ERROR_INIT;
+
+  atomic_store (&countdown, -1);
+  CHECK (change_role (p, VOLUME_ROLE_STANDALONE, &err) == 0, "%s",
+         err.message);
+}
+
 /* To primary, secondary and back: the first that fails ends it. */
 static int
 do_roles (struct place *p, struct error *err)
 {
-  struct error again = ERROR_INIT;
   int r = change_role (p, VOLUME_ROLE_PRIMARY, err);
 
   if (r == 0)
@@ -399,9 +409,7 @@ do_roles (struct place *p, struct error *err)
   if (r == 0)
     r = change_role (p, VOLUME_ROLE_STANDALONE, err);
   if (r == -1) {
-    atomic_store (&countdown, -1);
-    CHECK (change_role (p, VOLUME_ROLE_STANDALONE, &again) == 0, "%s",
-           again.message);
+    end_pair (p);
     errno = err->errnum;
   }
   return r;
@@ -410,7 +418,6 @@ do_roles (struct place *p, struct error *err)
 static int
 do_meet_fence (struct place *p, struct error *err)
 {
-  struct error again = ERROR_INIT;
   struct volume_status before, after;
   int r;
 
@@ -418,9 +425,7 @@ do_meet_fence (struct place *p, struct error *err)
   r = IN_VOLUME (volume_meet_fence (p->v, before.fence + 1, err));
   volume_get_status (p->v, &after);
   CHECK (after.is_fenced == (r == 0), "half fenced: %s", err->message);
-  atomic_store (&countdown, -1);
-  CHECK (change_role (p, VOLUME_ROLE_STANDALONE, &again) == 0, "%s",
-         again.message);
+  end_pair (p);
   errno = err->errnum;
   return r;
 }

@@ -32,10 +32,7 @@
 static void
 write_noise (struct fixture *f, uint64_t offset)
 {
-  uint64_t i;
-
-  for (i = 0; i < COUNT / 8; ++i)
-    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
+  fill_noise (&f->rng, f->buf, COUNT);
   model_write (&f->model, f->buf, COUNT, offset);
   CHECK (volume_write (f->v, f->buf, COUNT, offset, 0) == 0, "at %" PRIu64
          ": %s", offset, strerror (errno));

@@ -187,10 +187,7 @@ flip_byte (struct fixture *f, const char *name, uint64_t offset)
 static void
 write_noise (struct fixture *f, uint64_t block, uint64_t count)
 {
-  uint64_t i;
-
-  for (i = 0; i < count * BLOCK / 8; ++i)
-    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
+  fill_noise (&f->rng, f->buf, count * BLOCK);
   model_write (&f->model, f->buf, count * BLOCK, block * BLOCK);
   CHECK (volume_write (f->v, f->buf, count * BLOCK, block * BLOCK,
                        VOLUME_FUA) == 0, "%s", strerror (errno));

@@ -117,11 +117,9 @@ test_grow (void **state)
 static int
 write_noise (struct fixture *f, uint64_t offset, uint64_t count)
 {
-  size_t i;
   int r;
 
-  for (i = 0; i < count / 8; ++i)
-    ((uint64_t *) f->buf)[i] = random_next (&f->rng);
+  fill_noise (&f->rng, f->buf, count);
   r = volume_write (f->v, f->buf, count, offset, 0);
   if (r == 0)
     model_write (&f->model, f->buf, count, offset);

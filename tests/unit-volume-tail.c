@@ -20,6 +20,11 @@
 #define BLOCK VOLUME_BLOCK_SIZE
 #define MIB (UINT64_C (1) << 20)
 
+/* What is not flushed stays in memory. */
+static const struct volume_options slow = {
+  .staging_bytes = 6 << 20, .commit_delay_ms = 1000
+};
+
 static void
 open_recovered (struct round *r, const struct volume_options *options)
 {
@@ -60,9 +65,6 @@ write_same_places (struct round *r, unsigned count)
 static void
 lost_round (uint64_t seed)
 {
-  const struct volume_options slow = {
-    .staging_bytes = 6 << 20, .commit_delay_ms = 1000
-  };
   unsigned life, count;
   struct round r;
 
@@ -97,11 +99,8 @@ test_lost_writes_stay_lost (void **state)
 static void
 lost_batches_round (uint64_t seed)
 {
-  const struct volume_options slow = {
-    .staging_bytes = 6 << 20, .commit_delay_ms = 1000
-  };
   const uint64_t count = 32 * BLOCK;
-  unsigned life, i, k;
+  unsigned life, i;
   struct round r;
 
   round_begin (&r, seed, 2 * MIB, 0);
@@ -109,8 +108,7 @@ lost_batches_round (uint64_t seed)
     open_recovered (&r, &slow);
     /* All of it the first time, then less and less. */
     for (i = 0; i < 14 - 3 * life; ++i) {
-      for (k = 0; k < count / 8; ++k)
-        ((uint64_t *) r.buf)[k] = random_next (&r.rng);
+      fill_noise (&r.rng, r.buf, count);
       model_write (&r.model, r.buf, count, i * count);
       CHECK (volume_write (r.v, r.buf, count, i * count, 0) == 0, "%s",
              strerror (errno));
@@ -194,10 +192,7 @@ check_stream (struct round *r)
 static void
 write_noise (struct round *r, uint64_t count, uint64_t offset)
 {
-  uint64_t i;
-
-  for (i = 0; i < count / 8; ++i)
-    ((uint64_t *) r->buf)[i] = random_next (&r->rng);
+  fill_noise (&r->rng, r->buf, count);
   model_write (&r->model, r->buf, count, offset);
   CHECK (volume_write (r->v, r->buf, count, offset, 0) == 0 ||
          sim_is_off (r->sim), "%s", strerror (errno));
@@ -210,9 +205,6 @@ write_noise (struct round *r, uint64_t count, uint64_t offset)
 static void
 cut_round (uint64_t seed)
 {
-  const struct volume_options slow = {
-    .staging_bytes = 6 << 20, .commit_delay_ms = 1000
-  };
   const uint64_t large = 32 * BLOCK;
   unsigned life, i, count;
   struct round r;

@@ -109,6 +109,15 @@ fill_random (uint64_t *rng, uint8_t *buf, size_t len)
   }
 }
 
+void
+fill_noise (uint64_t *rng, uint8_t *buf, size_t len)
+{
+  size_t i;
+
+  for (i = 0; i < len / 8; ++i)
+    ((uint64_t *) buf)[i] = random_next (rng);
+}
+
 /* ------------------------------------------------------------------ */
 
 static void

@@ -68,6 +68,9 @@ random_chance (uint64_t *rng, unsigned percent)
  */
 extern void fill_random (uint64_t *rng, uint8_t *buf, size_t len);
 
+/* Bytes that do not compress; LEN is a multiple of 8, and so is where BUF is. */
+extern void fill_noise (uint64_t *rng, uint8_t *buf, size_t len);
+
 /* ------------------------------------------------------------------ */
 
 struct model_version {
